@@ -1,0 +1,87 @@
+/**
+ * What the tests use of `@std/assert`, over `node:assert`, for machines that cannot reach jsr.
+ * To use the real one, map `@std/assert` to `jsr:@std/assert@1` in deno.json.
+ */
+import nodeAssert from "node:assert";
+
+export function assert(condition: unknown, message = "assertion failed"): asserts condition {
+  nodeAssert.ok(condition, message);
+}
+
+export function assertEquals<T>(actual: T, expected: T, message?: string): void {
+  nodeAssert.deepStrictEqual(actual, expected, message);
+}
+
+export function assertNotEquals<T>(actual: T, expected: T, message?: string): void {
+  nodeAssert.notDeepStrictEqual(actual, expected, message);
+}
+
+export function assertStrictEquals<T>(actual: T, expected: T, message?: string): void {
+  nodeAssert.strictEqual(actual, expected, message);
+}
+
+export function assertAlmostEquals(
+  actual: number,
+  expected: number,
+  tolerance = 1e-7,
+  message?: string,
+): void {
+  const difference = Math.abs(actual - expected);
+  nodeAssert.ok(
+    difference <= tolerance,
+    message ?? `${actual} and ${expected} differ by ${difference}, more than ${tolerance}`,
+  );
+}
+
+export function assertStringIncludes(actual: string, expected: string, message?: string): void {
+  nodeAssert.ok(actual.includes(expected), message ?? `"${actual}" does not include "${expected}"`);
+}
+
+export function assertMatch(actual: string, expected: RegExp, message?: string): void {
+  nodeAssert.match(actual, expected, message);
+}
+
+// deno-lint-ignore no-explicit-any
+type ErrorClass<E extends Error> = new (...args: any[]) => E;
+
+function checkError<E extends Error>(
+  error: unknown,
+  ErrorType?: ErrorClass<E>,
+  messageIncludes?: string,
+): E {
+  nodeAssert.ok(error instanceof Error, `expected an Error, found ${String(error)}`);
+  if (ErrorType) {
+    nodeAssert.ok(
+      error instanceof ErrorType,
+      `expected ${ErrorType.name}, found ${error.name}: ${error.message}`,
+    );
+  }
+  if (messageIncludes) assertStringIncludes(error.message, messageIncludes);
+  return error as E;
+}
+
+export function assertThrows<E extends Error = Error>(
+  run: () => unknown,
+  ErrorType?: ErrorClass<E>,
+  messageIncludes?: string,
+): E {
+  try {
+    run();
+  } catch (error) {
+    return checkError(error, ErrorType, messageIncludes);
+  }
+  nodeAssert.fail("expected the function to throw");
+}
+
+export async function assertRejects<E extends Error = Error>(
+  run: () => PromiseLike<unknown>,
+  ErrorType?: ErrorClass<E>,
+  messageIncludes?: string,
+): Promise<E> {
+  try {
+    await run();
+  } catch (error) {
+    return checkError(error, ErrorType, messageIncludes);
+  }
+  nodeAssert.fail("expected the promise to reject");
+}
