@@ -1,0 +1,88 @@
+/**
+ * A computation as data: values made by operations (`ops/`), in the order they were made. The same
+ * graph is differentiated (`gradients.ts`) and written out for an engine (`emit.ts`), which may
+ * express every operation its own way (`lowering.ts`).
+ */
+import {
+  type AttributeValue,
+  type ConstantData,
+  type ElementType,
+  formatShape,
+  sameShape,
+  type Shape,
+  sizeOf,
+  type Value,
+} from "./value.ts";
+
+export class Graph {
+  readonly values: Value[] = [];
+  readonly inputs = new Map<string, Value>();
+  readonly params = new Map<string, Value>();
+  readonly outputs = new Map<string, Value>();
+
+  /** Appends an operation. Callers outside `ops/` and `gradients/` use the functions there. */
+  add(
+    op: string,
+    inputs: readonly Value[],
+    shape: Shape,
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    type: ElementType = "float32",
+  ): Value {
+    for (const input of inputs) {
+      if (input.graph !== this) throw new Error(`${op}: an input belongs to another graph`);
+    }
+    const node = { op, inputs, attributes };
+    const value: Value = { id: this.values.length, graph: this, node, shape, type };
+    this.values.push(value);
+    return value;
+  }
+
+  /** A tensor that is fed on every run. */
+  input(name: string, shape: Shape, type: ElementType = "float32"): Value {
+    if (this.inputs.has(name)) throw new Error(`the graph already has an input "${name}"`);
+    const value = this.add("input", [], shape, { name }, type);
+    this.inputs.set(name, value);
+    return value;
+  }
+
+  /** A learned tensor. Asking again for a name gives the same value, so weights can be shared. */
+  param(name: string, shape: readonly number[]): Value {
+    const existing = this.params.get(name);
+    if (existing) {
+      if (sameShape(existing.shape, shape)) return existing;
+      throw new Error(
+        `parameter "${name}" has shape ${formatShape(existing.shape)}, asked for ${
+          formatShape(shape)
+        }`,
+      );
+    }
+    const value = this.add("param", [], shape, { name });
+    this.params.set(name, value);
+    return value;
+  }
+
+  constant(data: ConstantData, shape: readonly number[] = [data.length]): Value {
+    if (sizeOf(shape) !== data.length) {
+      throw new Error(
+        `a constant of ${data.length} elements does not fill shape ${formatShape(shape)}`,
+      );
+    }
+    return this.add("constant", [], shape, { data }, typeOfData(data));
+  }
+
+  scalar(x: number): Value {
+    return this.constant(new Float32Array([x]), []);
+  }
+
+  output(name: string, value: Value): void {
+    if (this.outputs.has(name)) throw new Error(`the graph already has an output "${name}"`);
+    this.outputs.set(name, value);
+  }
+}
+
+export function typeOfData(data: ConstantData): ElementType {
+  if (data instanceof Float32Array) return "float32";
+  if (data instanceof Int32Array) return "int32";
+  if (data instanceof BigInt64Array) return "int64";
+  return "uint8";
+}

@@ -1,0 +1,10 @@
+/** Graphs of tensor operations: built, differentiated, written as ONNX. */
+export * from "./value.ts";
+export * from "./graph.ts";
+export * from "./ops/elementwise.ts";
+export * from "./ops/linear.ts";
+export * from "./ops/nn.ts";
+export * from "./ops/shape.ts";
+export * from "./lowering.ts";
+export { portable } from "./lowerings/portable.ts";
+export { emit, type EmitOptions } from "./emit.ts";
