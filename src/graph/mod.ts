@@ -7,4 +7,6 @@ export * from "./ops/nn.ts";
 export * from "./ops/shape.ts";
 export * from "./lowering.ts";
 export { portable } from "./lowerings/portable.ts";
+export { fused } from "./lowerings/fused.ts";
+export { winograd } from "./lowerings/winograd.ts";
 export { emit, type EmitOptions } from "./emit.ts";

@@ -1,6 +1,13 @@
 /** What sampling needs to know of a model: a function of (x_t, t, label) and its shapes. */
 import type { SchedulerConfig } from "../diffusion/types.ts";
 
+/** What its makers advise when nothing is asked for. */
+export interface Recommendation {
+  readonly scheduler: string;
+  readonly steps: number;
+  readonly guidance?: number;
+}
+
 /** A noise-predicting network, whoever runs it. */
 export interface Network {
   /** [C, H, W] of one picture. */
@@ -13,6 +20,7 @@ export interface Network {
   readonly labels?: readonly string[];
   /** The index that means "no class", for guidance. */
   readonly nullLabel?: number;
+  readonly recommended?: Recommendation;
   /**
    * One evaluation of the network.
    * @param x [N, C, H, W] flattened

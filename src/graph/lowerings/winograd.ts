@@ -1,0 +1,88 @@
+/**
+ * 3×3 convolutions as Winograd's F(2×2, 3×3): 16 products for four outputs in place of 36.
+ * Source: Lavin & Gray 2016, §4.1, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, summed over channels by MatMul.
+ */
+import { attributesOf, type Emitter, extendLowering, type LowerOp } from "../lowering.ts";
+import type { ConvGeometry } from "../ops/linear.ts";
+import type { Value } from "../value.ts";
+import { fused } from "./fused.ts";
+
+/** Below this many products a pixel the transforms cost more than they save (measured on WASM). */
+const MIN_PRODUCTS = 48 * 48;
+
+/** G g Gᵀ of every kernel: [O, C, 3, 3] → [16, O, C]. */
+export function transformKernels(weight: Float32Array, out: number, channels: number) {
+  const G = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]];
+  const U = new Float32Array(16 * out * channels);
+  for (let k = 0; k < out * channels; k++) {
+    for (let i = 0; i < 4; i++) {
+      for (let j = 0; j < 4; j++) {
+        let u = 0;
+        for (let a = 0; a < 3; a++) {
+          for (let b = 0; b < 3; b++) u += G[i][a] * weight[k * 9 + a * 3 + b] * G[j][b];
+        }
+        U[(i * 4 + j) * out * channels + k] = u;
+      }
+    }
+  }
+  return U;
+}
+
+/** Bᵀ along one axis: d₀−d₂, d₁+d₂, d₂−d₁, d₁−d₃, where dₖ starts at k and takes every second. */
+function inputTransform(e: Emitter, x: string, axis: number, size: number): string[] {
+  const every = (k: number) =>
+    e.op("Slice", [x, e.int64([k]), e.int64([k + size - 1]), e.int64([axis]), e.int64([2])]);
+  const [d0, d1, d2, d3] = [0, 1, 2, 3].map(every);
+  return [
+    e.op("Sub", [d0, d2]),
+    e.op("Add", [d1, d2]),
+    e.op("Sub", [d2, d1]),
+    e.op("Sub", [d1, d3]),
+  ];
+}
+
+/** Aᵀ: m₀+m₁+m₂ and m₁−m₂−m₃. */
+function outputTransform(e: Emitter, [m0, m1, m2, m3]: readonly string[]): [string, string] {
+  return [
+    e.op("Add", [e.op("Add", [m0, m1]), m2]),
+    e.op("Sub", [e.op("Sub", [m1, m2]), m3]),
+  ];
+}
+
+function suits(value: Value): boolean {
+  const { stride, padding } = attributesOf<ConvGeometry>(value.node);
+  const [out, channels, kh, kw] = value.node.inputs[1].shape as number[];
+  const [, , h, w] = value.shape as number[];
+  return stride === 1 && kh === 3 && kw === 3 && padding.every((p) => p === 1) &&
+    h % 2 === 0 && w % 2 === 0 && out * channels >= MIN_PRODUCTS;
+}
+
+const conv2d: LowerOp = (e, value, inputs) => {
+  const weight = e.data(value.node.inputs[1]);
+  if (!suits(value) || !(weight instanceof Float32Array)) {
+    return fused.ops.conv2d(e, value, inputs);
+  }
+  const [out, channels] = value.node.inputs[1].shape as number[];
+  const [h, w] = value.shape.slice(2) as number[];
+  const [x, , bias] = inputs;
+
+  const padded = e.op("Pad", [x, e.int64([1, 1, 1, 1]), "", e.int64([2, 3])]);
+  const V = inputTransform(e, padded, 2, h)
+    .flatMap((rows) => inputTransform(e, rows, 3, w))
+    .map((d) => e.op("Reshape", [d, e.int64([-1, 1, channels, h * w / 4])]));
+  const U = e.constant(transformKernels(weight, out, channels), [16, out, channels]);
+  const M = e.op("MatMul", [U, e.op("Concat", V, { axis: 1 })]);
+
+  const m = e.ops("Split", [M, e.int64(Array(16).fill(1))], 16, { axis: 1 });
+  const rows = [0, 1, 2, 3].map((j) => outputTransform(e, [m[j], m[4 + j], m[8 + j], m[12 + j]]));
+  const blocks = [0, 1].flatMap((i) => outputTransform(e, rows.map((r) => r[i])));
+  const joined = e.op("Reshape", [
+    e.op("Concat", blocks, { axis: 1 }),
+    e.int64([-1, 4 * out, h / 2, w / 2]),
+  ]);
+  const y = e.op("DepthToSpace", [joined], { blocksize: 2, mode: "DCR" });
+  if (bias === undefined) return y;
+  return e.op("Add", [y, e.op("Reshape", [bias, e.int64([out, 1, 1])])]);
+};
+
+export const winograd = extendLowering(fused, "winograd", { conv2d });

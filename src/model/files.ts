@@ -1,0 +1,55 @@
+/** Where weights lie: a set of named files, read one at a time. */
+import { InputError } from "../errors.ts";
+
+/** A folder of weights, wherever it is: on disk, behind a URL, in an archive, in memory. */
+export interface Files {
+  /** What to call it in messages. */
+  readonly where: string;
+  /** The file's bytes, or undefined where there is none of that name. */
+  read(path: string): Promise<Uint8Array | undefined>;
+}
+
+/** Files below a `file:` or `http(s):` address. */
+export function filesAt(base: URL): Files {
+  const root = new URL(base.href.endsWith("/") ? base.href : `${base.href}/`);
+  return {
+    where: root.protocol === "file:" ? decodeURIComponent(root.pathname) : root.href,
+    read: (path) => fetchBytes(new URL(path, root)),
+  };
+}
+
+/** Files held in memory, as an edge deployment bundles them. */
+export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "memory"): Files {
+  return { where, read: (path) => Promise.resolve(entries[path]) };
+}
+
+async function fetchBytes(url: URL): Promise<Uint8Array | undefined> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    // fetch() of a file: address rejects where there is no such file, and only then.
+    if (url.protocol === "file:") return undefined;
+    throw new InputError(`${url.href}: could not be fetched (${(error as Error).message})`);
+  }
+  if (response.status === 404) {
+    await response.body?.cancel();
+    return undefined;
+  }
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new InputError(`${url.href}: the server answered ${response.status}`);
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** A JSON file's value, or undefined where there is none of that name. */
+export async function readJson(files: Files, path: string): Promise<unknown> {
+  const bytes = await files.read(path);
+  if (!bytes) return undefined;
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new InputError(`${files.where}${path}: expected JSON, found something else`);
+  }
+}

@@ -1,0 +1,120 @@
+/** A network on an engine: what `load` gives. */
+import type { Backend, Session, SessionOptions } from "../backend/backend.ts";
+import type { SchedulerConfig } from "../diffusion/types.ts";
+import { InputError } from "../errors.ts";
+import { emit, Graph, type Shape } from "../graph/mod.ts";
+import type { Network, Recommendation } from "../sampling/network.ts";
+import { matchTensors, type UNetConfig, unetGraph } from "../unet/mod.ts";
+import type { WeightsFolder } from "./folder.ts";
+
+/** A loaded network. Close it, or declare it with `await using`. */
+export interface Model extends Network, AsyncDisposable {
+  readonly config: UNetConfig;
+  /** SHA-256 of everything in the weights that a picture depends on. */
+  readonly hash: string;
+  /** Where the weights came from. */
+  readonly source: string;
+  /** The name of the engine that runs it. */
+  readonly backend: string;
+  /** Frees the engine's memory. */
+  close(): Promise<void>;
+}
+
+/** The network of a folder as serialised ONNX, written for one engine. */
+export function emitModel(folder: WeightsFolder, backend: Pick<Backend, "lowering">): Uint8Array {
+  const graph = unetGraph(new Graph(), folder.config);
+  const weights = matchTensors(paramShapes(graph), folder.tensors, folder.where);
+  return emit(graph, { lowering: backend.lowering, weights, name: "unet" });
+}
+
+/** The shape of every parameter a graph asks for, by name. */
+export function paramShapes(graph: Graph): Map<string, readonly number[]> {
+  return new Map([...graph.params].map(([name, { shape }]: [string, { shape: Shape }]) => {
+    return [name, shape as readonly number[]];
+  }));
+}
+
+/** Puts a folder's network on an engine. */
+export async function openModel(
+  folder: WeightsFolder,
+  backend: Backend,
+  options?: SessionOptions,
+): Promise<Model> {
+  const session = await backend.createSession(emitModel(folder, backend), options);
+  return new SessionModel(folder, backend.name, session);
+}
+
+class SessionModel implements Model {
+  readonly config: UNetConfig;
+  readonly hash: string;
+  readonly source: string;
+  readonly shape: readonly [number, number, number];
+  readonly outChannels: number;
+  readonly scheduler: SchedulerConfig;
+  readonly labels?: readonly string[];
+  readonly nullLabel?: number;
+  readonly recommended?: Recommendation;
+
+  constructor(
+    folder: WeightsFolder,
+    readonly backend: string,
+    readonly session: Session,
+  ) {
+    const { config, card } = folder;
+    this.config = config;
+    this.hash = folder.hash;
+    this.source = folder.where;
+    this.shape = [config.in_channels, ...config.sample_size];
+    this.outChannels = config.out_channels;
+    this.scheduler = folder.scheduler;
+    if (config.num_class_embeds !== null) {
+      this.labels = card.labels ??
+        Array.from({ length: config.num_class_embeds }, (_, i) => String(i));
+      this.nullLabel = card.null_label;
+    }
+    this.recommended = card.recommended;
+  }
+
+  async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
+    const n = t.length;
+    const size = this.shape.reduce((a, b) => a * b);
+    if (x.length !== n * size) {
+      throw new InputError(
+        `predict: x has ${x.length} elements; ${n} timesteps need ${n} × [${this.shape}]`,
+      );
+    }
+    const feeds: Parameters<Session["run"]>[0] = {
+      sample: { data: x, dims: [n, ...this.shape] },
+      timestep: { data: t, dims: [n] },
+    };
+    if (this.config.num_class_embeds !== null) {
+      feeds.class_labels = { data: this.#checkLabels(labels, n), dims: [n] };
+    } else if (labels) {
+      throw new InputError("predict: labels were given, but the network is unconditional");
+    }
+    const { out_sample } = await this.session.run(feeds);
+    return out_sample.data as Float32Array;
+  }
+
+  #checkLabels(labels: Int32Array | undefined, n: number): Int32Array {
+    const classes = this.config.num_class_embeds!;
+    if (labels?.length !== n) {
+      throw new InputError(
+        `predict: expected ${n} labels below ${classes}, found ${labels?.length ?? "none"}`,
+      );
+    }
+    const wrong = labels.find((label) => label < 0 || label >= classes);
+    if (wrong !== undefined) {
+      throw new InputError(`predict: label ${wrong} is outside 0…${classes - 1}`);
+    }
+    return labels;
+  }
+
+  close(): Promise<void> {
+    return this.session.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
