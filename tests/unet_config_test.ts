@@ -1,0 +1,175 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { Graph } from "../src/graph/mod.ts";
+import { currentName, matchTensors, parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
+
+const cifar10 = {
+  _class_name: "UNet2DModel",
+  act_fn: "silu",
+  attention_head_dim: null,
+  block_out_channels: [128, 256, 256, 256],
+  center_input_sample: false,
+  down_block_types: ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+  downsample_padding: 0,
+  flip_sin_to_cos: false,
+  freq_shift: 1,
+  in_channels: 3,
+  layers_per_block: 2,
+  mid_block_scale_factor: 1,
+  norm_eps: 1e-6,
+  norm_num_groups: 32,
+  out_channels: 3,
+  sample_size: 32,
+  time_embedding_type: "positional",
+  up_block_types: ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+};
+
+/** google/ddpm-celebahq-256's shape. */
+const celebahq = {
+  ...cifar10,
+  block_out_channels: [128, 128, 256, 256, 512, 512],
+  down_block_types: [
+    "DownBlock2D",
+    "DownBlock2D",
+    "DownBlock2D",
+    "DownBlock2D",
+    "AttnDownBlock2D",
+    "DownBlock2D",
+  ],
+  up_block_types: [
+    "UpBlock2D",
+    "AttnUpBlock2D",
+    "UpBlock2D",
+    "UpBlock2D",
+    "UpBlock2D",
+    "UpBlock2D",
+  ],
+  sample_size: 256,
+};
+
+const tiny = {
+  sample_size: 8,
+  block_out_channels: [8, 8],
+  norm_num_groups: 4,
+  layers_per_block: 1,
+  down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
+  up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
+};
+
+function parameters(json: unknown) {
+  const graph = unetGraph(new Graph(), parseUNetConfig(json));
+  const sizes = [...graph.params.values()].map((v) =>
+    (v.shape as number[]).reduce((a, b) => a * b, 1)
+  );
+  return { tensors: sizes.length, parameters: sizes.reduce((a, b) => a + b, 0), graph };
+}
+
+Deno.test("google's DDPM configs give the tensors and parameters that their files have", () => {
+  const { tensors, parameters: count } = parameters(cifar10);
+  assertEquals({ tensors, count }, { tensors: 328, count: 35_746_307 });
+  const celeba = parameters(celebahq);
+  assertEquals([celeba.tensors, celeba.parameters], [450, 113_673_219]);
+});
+
+Deno.test("missing keys take the class' defaults", () => {
+  const config = parseUNetConfig({ sample_size: 64 });
+  assertEquals(config.block_out_channels, [224, 448, 672, 896]);
+  assertEquals(config.attention_head_dim, 8);
+  assertEquals(config.norm_eps, 1e-5);
+  assertEquals(config.downsample_padding, 1);
+  assertEquals(config.flip_sin_to_cos, true);
+  assertEquals(config.freq_shift, 0);
+  assertEquals(config.time_embedding_dim, 896);
+});
+
+Deno.test("keys and blocks of the first diffusers versions are understood", () => {
+  const old = parseUNetConfig({
+    _class_name: "UNetUnconditionalModel",
+    image_size: 32,
+    num_res_blocks: 3,
+    block_channels: [32, 64],
+    down_blocks: ["UNetResDownBlock2D", "UNetResAttnDownBlock2D"],
+    up_blocks: ["UNetResAttnUpBlock2D", "UNetResUpBlock2D"],
+    downscale_freq_shift: 1,
+    resnet_num_groups: 16,
+    resnet_act_fn: "silu",
+    resnet_eps: 1e-6,
+    num_head_channels: 64,
+  });
+  assertEquals(old.sample_size, [32, 32]);
+  assertEquals(old.layers_per_block, 3);
+  assertEquals(old.down_block_types, ["DownBlock2D", "AttnDownBlock2D"]);
+  assertEquals(old.norm_eps, 1e-6);
+  assertEquals(old.attention_head_dim, 64);
+  assertEquals(currentName("mid.attentions.0.query.weight"), "mid_block.attentions.0.to_q.weight");
+  assertEquals(
+    currentName("upsample_blocks.1.attentions.0.proj_attn.bias"),
+    "up_blocks.1.attentions.0.to_out.0.bias",
+  );
+  assertEquals(currentName("downsample_blocks.0.downsamplers.0.op.weight"), undefined);
+});
+
+const refusals: [string, Record<string, unknown>, string[]][] = [
+  ["another class", { _class_name: "UNet2DConditionModel" }, ["_class_name"]],
+  ["a block of another kind", { down_block_types: ["SkipDownBlock2D"] }, [
+    "down_block_types",
+    "SkipDownBlock2D",
+  ]],
+  ["Fourier embeddings", { time_embedding_type: "fourier" }, ["time_embedding_type", "fourier"]],
+  ["class embeddings by timestep", { class_embed_type: "timestep" }, ["class_embed_type"]],
+  ["another activation", { act_fn: "mish" }, ["act_fn", "mish"]],
+  ["a scale shift it does not have", { resnet_time_scale_shift: "spatial" }, [
+    "resnet_time_scale_shift",
+    "spatial",
+  ]],
+  ["a padding it does not have", { downsample_padding: 2 }, ["downsample_padding", "2"]],
+  ["a key it does not know", { dual_attention: true }, ["dual_attention", "true"]],
+  ["groups that do not divide the channels", { norm_num_groups: 3 }, ["norm_num_groups", "3"]],
+  ["sizes that cannot be halved", { sample_size: [9, 8] }, ["sample_size", "9×8"]],
+  ["a missing size", { sample_size: null }, ["sample_size"]],
+  ["lists that do not match", { block_out_channels: [8] }, ["down_block_types", "2"]],
+  ["a size that is no number", { layers_per_block: "2" }, ["layers_per_block", '"2"']],
+  ["heads wider than the channels", { attention_head_dim: 16 }, ["attention_head_dim", "16"]],
+];
+for (const [what, change, mentions] of refusals) {
+  Deno.test(`a config with ${what} is refused by name`, () => {
+    const error = assertThrows(() => parseUNetConfig({ ...tiny, ...change }), InputError);
+    for (const word of mentions) assert(error.message.includes(word), error.message);
+  });
+}
+
+Deno.test("a config that is no object is refused", () => {
+  for (const json of [null, [], "x", 3]) assertThrows(() => parseUNetConfig(json), InputError);
+});
+
+Deno.test("tensors must be all there, fit, and belong", () => {
+  const expected = new Map([["a.weight", [2, 2]], ["a.bias", [2]]]);
+  const weight = { shape: [2, 2], data: new Float32Array(4) };
+  const bias = { shape: [2], data: new Float32Array(2) };
+  const match = (entries: [string, { shape: number[]; data: Float32Array }][]) => () =>
+    matchTensors(expected, new Map(entries), "file");
+
+  assertEquals(match([["a.weight", weight], ["a.bias", bias]])().size, 2);
+  assertThrows(match([["a.weight", weight]]), InputError, '"a.bias"');
+  assertThrows(
+    match([["a.weight", weight], ["a.bias", { shape: [3], data: new Float32Array(3) }]]),
+    InputError,
+    "[3]",
+  );
+  assertThrows(
+    match([["a.weight", weight], ["a.bias", bias], ["b.bias", bias]]),
+    InputError,
+    '"b.bias"',
+  );
+});
+
+Deno.test("attention weights that lie as 1×1 convolutions are squeezed", () => {
+  const expected = new Map([["attentions.0.to_q.weight", [2, 2]]]);
+  const stored = new Map([
+    ["attentions.0.to_q.weight", { shape: [2, 2, 1, 1], data: Float32Array.of(1, 2, 3, 4) }],
+  ]);
+  assertEquals(
+    [...matchTensors(expected, stored, "file").values()],
+    [Float32Array.of(1, 2, 3, 4)],
+  );
+});
