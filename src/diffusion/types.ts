@@ -23,10 +23,13 @@ export interface SchedulerConfig {
   readonly thresholding: boolean;
   readonly dynamic_thresholding_ratio: number;
   readonly sample_max_value: number;
-  readonly timestep_spacing: TimestepSpacing;
+  /** null where the file does not say: each sampler then takes its own default, as in diffusers. */
+  readonly timestep_spacing: TimestepSpacing | null;
   readonly steps_offset: number;
   readonly rescale_betas_zero_snr: boolean;
   readonly set_alpha_to_one: boolean;
+  /** The log-SNR solvers do not start below this λ (diffusers' key of that name); −∞ if left out. */
+  readonly lambda_min_clipped?: number;
 }
 
 /** β_t, ᾱ_t and log-SNR of one noise schedule, in float64 tables of length T. */

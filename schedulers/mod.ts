@@ -1,0 +1,14 @@
+/** The built-in plug-ins by name. @module */
+import type { Scheduler } from "../src/diffusion/mod.ts";
+import cosine from "./cosine.ts";
+import ddim from "./ddim.ts";
+import ddpm from "./ddpm.ts";
+import linear from "./linear.ts";
+
+/** Every built-in scheduler plug-in, by the name `--scheduler` takes. */
+export const schedulers: Readonly<Record<string, Scheduler>> = {
+  linear,
+  cosine,
+  ddpm,
+  ddim,
+};

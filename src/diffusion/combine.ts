@@ -1,0 +1,27 @@
+/**
+ * Σ c_i·v_i, element by element: the one piece of vector arithmetic that diffusion needs. Sums in
+ * float64, rounds once. Terms with c = 0 are skipped. Throws `RangeError` if lengths differ.
+ *
+ * ```ts
+ * import { combine } from "./mod.ts";
+ * combine([2, Float32Array.of(1, 2)], [-1, Float32Array.of(1, 1)]); // 1, 3
+ * ```
+ */
+export function combine(...terms: [coefficient: number, vector: Float32Array][]): Float32Array {
+  const { length } = terms[0][1];
+  for (const [, vector] of terms) {
+    if (vector.length !== length) {
+      throw new RangeError(
+        `expected vectors of equal length, found ${length} and ${vector.length}`,
+      );
+    }
+  }
+  const used = terms.filter(([coefficient]) => coefficient !== 0);
+  const out = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
+    let sum = 0;
+    for (const [coefficient, vector] of used) sum += coefficient * vector[i];
+    out[i] = sum;
+  }
+  return out;
+}

@@ -1,0 +1,177 @@
+/** diffusers' `scheduler_config.json`, old and new. */
+import { SCHEDULE_NAMES } from "./betas.ts";
+import { InputError } from "../errors.ts";
+import type { PredictionType, SchedulerConfig, TimestepSpacing, VarianceType } from "./types.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Classes whose forward process is the one here. What else their files say (solver_order,
+ * use_karras_sigmas …) chooses a sampler, which is the user's to choose.
+ */
+const CLASSES = [
+  "DDPMScheduler",
+  "DDPMParallelScheduler",
+  "DDIMScheduler",
+  "DDIMParallelScheduler",
+  "DDIMInverseScheduler",
+  "PNDMScheduler",
+  "DPMSolverMultistepScheduler",
+  "DPMSolverSinglestepScheduler",
+  "DEISMultistepScheduler",
+  "UniPCMultistepScheduler",
+  "HeunDiscreteScheduler",
+  "EulerDiscreteScheduler",
+  "EulerAncestralDiscreteScheduler",
+  "LMSDiscreteScheduler",
+] as const;
+
+/** What diffusers does with fixed_small_log is fixed_small; fixed_large_log was meant to be fixed_large. */
+const VARIANCES: Readonly<Record<string, VarianceType>> = {
+  fixed_small: "fixed_small",
+  fixed_small_log: "fixed_small",
+  fixed_large: "fixed_large",
+  fixed_large_log: "fixed_large",
+  learned_range: "learned_range",
+};
+
+function wrong(key: string, expected: string, found: unknown): InputError {
+  const value = found === undefined ? "undefined" : JSON.stringify(found);
+  return new InputError(
+    `scheduler_config.json: "${key}": expected ${expected}, found ${value}`,
+  );
+}
+
+/** Reads keys of one file; a missing or null key takes the default. */
+class Keys {
+  constructor(private readonly json: Json) {}
+
+  #read<V>(key: string, fallback: V, expected: string, fits: (value: unknown) => boolean): V {
+    const value = this.json[key] ?? fallback;
+    if (!fits(value)) throw wrong(key, expected, value);
+    return value as V;
+  }
+
+  number(key: string, fallback: number, least = -Infinity): number {
+    return this.#read(
+      key,
+      fallback,
+      least > -Infinity ? `a number of at least ${least}` : "a number",
+      (value) => typeof value === "number" && value >= least && value < Infinity,
+    );
+  }
+
+  integer(key: string, fallback: number, least: number): number {
+    return this.#read(
+      key,
+      fallback,
+      `a whole number of at least ${least}`,
+      (value) => Number.isSafeInteger(value) && value as number >= least,
+    );
+  }
+
+  boolean(key: string, fallback: boolean): boolean {
+    return this.#read(key, fallback, "true or false", (value) => typeof value === "boolean");
+  }
+
+  oneOf<V extends string>(key: string, fallback: V, names: readonly V[]): V {
+    return this.#read(
+      key,
+      fallback,
+      `one of ${names.join(", ")}`,
+      (value) => names.includes(value as V),
+    );
+  }
+
+  numbers(key: string): number[] | null {
+    return this.#read<number[] | null>(
+      key,
+      null,
+      "null or a list of numbers between 0 and 1",
+      (value) =>
+        value === null ||
+        Array.isArray(value) && value.length > 0 &&
+          value.every((beta) => typeof beta === "number" && beta > 0 && beta < 1),
+    );
+  }
+}
+
+/** JSON as Python writes it: diffusers saves `lambda_min_clipped: -Infinity`. */
+function parsePythonJson(text: string): unknown {
+  try {
+    return JSON.parse(
+      text.replace(
+        /("(?:[^"\\]|\\.)*")|(-?)Infinity|NaN/g,
+        (match, string, minus) => string ?? (match === "NaN" ? "null" : `${minus}1e999`),
+      ),
+    );
+  } catch (error) {
+    throw new InputError(`scheduler_config.json: expected JSON, found ${(error as Error).message}`);
+  }
+}
+
+/**
+ * Reads diffusers' `scheduler_config.json`, as its text or as parsed JSON. Keys that old files lack
+ * take diffusers' defaults; `predict_epsilon: false` is today's `prediction_type: "sample"`; null is
+ * the same as missing. Keys that only configure one of diffusers' samplers are passed over.
+ *
+ * Throws `InputError` that names the key and its value for everything that is not understood and
+ * would change the picture.
+ */
+export function parseSchedulerConfig(json: unknown): SchedulerConfig {
+  const parsed = typeof json === "string" ? parsePythonJson(json) : json;
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    throw new InputError(
+      `scheduler_config.json: expected an object, found ${
+        Array.isArray(parsed) ? "a list" : parsed
+      }`,
+    );
+  }
+  const file = parsed as Json;
+  const keys = new Keys(file);
+  keys.oneOf("_class_name", "DDPMScheduler", CLASSES);
+  if (file.use_flow_sigmas) throw wrong("use_flow_sigmas", "false", file.use_flow_sigmas);
+
+  const trained_betas = keys.numbers("trained_betas");
+  const num_train_timesteps = keys.integer("num_train_timesteps", 1000, 1);
+  if (trained_betas && trained_betas.length !== num_train_timesteps) {
+    throw new InputError(
+      `scheduler_config.json: "trained_betas": expected ${num_train_timesteps} numbers ` +
+        `("num_train_timesteps"), found ${trained_betas.length}`,
+    );
+  }
+
+  const predicts: PredictionType = file.predict_epsilon === false ? "sample" : "epsilon";
+  const spacings: TimestepSpacing[] = ["leading", "linspace", "trailing"];
+  const variance = keys.oneOf("variance_type", "fixed_small", Object.keys(VARIANCES));
+  return {
+    num_train_timesteps,
+    beta_start: keys.number("beta_start", 0.0001, 0),
+    beta_end: keys.number("beta_end", 0.02, 0),
+    beta_schedule: keys.oneOf<string>("beta_schedule", "linear", SCHEDULE_NAMES),
+    trained_betas,
+    variance_type: VARIANCES[variance],
+    prediction_type: keys.oneOf("prediction_type", predicts, [
+      "epsilon",
+      "sample",
+      "v_prediction",
+    ]),
+    clip_sample: keys.boolean("clip_sample", true),
+    clip_sample_range: keys.number("clip_sample_range", 1, 0),
+    thresholding: keys.boolean("thresholding", false),
+    dynamic_thresholding_ratio: ratio(keys.number("dynamic_thresholding_ratio", 0.995, 0)),
+    sample_max_value: keys.number("sample_max_value", 1, 0),
+    timestep_spacing: file.timestep_spacing == null
+      ? null
+      : keys.oneOf("timestep_spacing", "leading", spacings),
+    steps_offset: keys.integer("steps_offset", 0, 0),
+    rescale_betas_zero_snr: keys.boolean("rescale_betas_zero_snr", false),
+    set_alpha_to_one: keys.boolean("set_alpha_to_one", true),
+    lambda_min_clipped: keys.number("lambda_min_clipped", -Infinity),
+  };
+}
+
+function ratio(value: number): number {
+  if (value <= 1) return value;
+  throw wrong("dynamic_thresholding_ratio", "a number from 0 to 1", value);
+}

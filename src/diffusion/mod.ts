@@ -1,0 +1,20 @@
+/**
+ * The maths of diffusion models: noise schedules, the forward process, its posterior, conversions
+ * between predictions, timestep spacing and torch-compatible noise. Pure functions without
+ * dependencies, in the papers' letters. A scheduler plug-in needs nothing else.
+ *
+ * @module
+ */
+export * from "./ancestral.ts";
+export * from "./betas.ts";
+export * from "./clip.ts";
+export * from "./combine.ts";
+export * from "./config.ts";
+export * from "./forward.ts";
+export * from "./posterior.ts";
+export * from "./prediction.ts";
+export * from "./random.ts";
+export * from "./remap.ts";
+export * from "./schedule.ts";
+export * from "./spacing.ts";
+export type * from "./types.ts";
