@@ -3,6 +3,7 @@ import type { Scheduler } from "../src/diffusion/mod.ts";
 import cosine from "./cosine.ts";
 import ddim from "./ddim.ts";
 import ddpm from "./ddpm.ts";
+import dpmpp from "./dpmpp.ts";
 import linear from "./linear.ts";
 
 /** Every built-in scheduler plug-in, by the name `--scheduler` takes. */
@@ -11,4 +12,5 @@ export const schedulers: Readonly<Record<string, Scheduler>> = {
   cosine,
   ddpm,
   ddim,
+  dpmpp,
 };

@@ -15,13 +15,14 @@ export interface Posterior {
 
 /**
  * The posterior of a step between two noise levels (Ho et al. 2020, eq. 7, with ᾱ_t/ᾱ_s for α_t so
- * that steps may be skipped).
+ * that steps may be skipped). β has torch's float32 rounding, so that a thousand steps end where
+ * diffusers' do.
  * @param alpha_bar ᾱ_t, where the step starts
  * @param alpha_bar_prev ᾱ_s, where it ends; 1 for the last step
  */
 export function q_posterior(alpha_bar: number, alpha_bar_prev: number): Posterior {
-  const alpha = alpha_bar / alpha_bar_prev;
-  const beta = 1 - alpha;
+  const alpha = Math.fround(alpha_bar / alpha_bar_prev);
+  const beta = Math.fround(1 - alpha);
   return {
     coef_x_0: Math.sqrt(alpha_bar_prev) * beta / (1 - alpha_bar),
     coef_x_t: Math.sqrt(alpha) * (1 - alpha_bar_prev) / (1 - alpha_bar),
@@ -42,8 +43,8 @@ export function q_posterior_mean(
 /**
  * log σ² of a reverse step. fixed_small is β̃ and fixed_large β (Ho et al. 2020, §3.2): one number.
  * learned_range lies between the two, log σ² = f·log β + (1−f)·log β̃ with f = (v+1)/2 for the
- * network's output v (Nichol & Dhariwal 2021, eq. 15): a number per element of v. β̃ is kept above
- * 1e-20, as its last one is 0.
+ * network's output v (Nichol & Dhariwal 2021, eq. 15): a number per element of v. Both are kept
+ * above 1e-20, as the last β̃ is 0.
  *
  * Throws `InputError` if the network gave no v.
  */
@@ -58,7 +59,7 @@ export function logVariance(
   { beta, beta_tilde }: Posterior,
   v?: Float32Array,
 ): number | Float64Array {
-  const small = Math.log(Math.max(beta_tilde, 1e-20)), large = Math.log(beta);
+  const small = Math.log(Math.max(beta_tilde, 1e-20)), large = Math.log(Math.max(beta, 1e-20));
   if (type === "fixed_small") return small;
   if (type === "fixed_large") return large;
   if (v === undefined) {

@@ -29,8 +29,9 @@ export function makeSchedule(betas: ArrayLike<number>): Schedule {
   const T = betas.length;
   if (T < 1) throw new InputError("betas: expected at least one β, found none");
   for (let t = 0; t < T; t++) {
-    const beta = Math.fround(betas[t]);
-    if (!(1 - beta < 1 && (beta < 1 || (beta === 1 && t === T - 1 && T > 1)))) {
+    const alpha = Math.fround(1 - Math.fround(betas[t]));
+    const mayEndAtZero = t === T - 1 && T > 1;
+    if (!(alpha < 1 && (alpha > 0 || alpha === 0 && mayEndAtZero))) {
       throw new InputError(
         `betas[${t}]: expected a number between 0 and 1 (exclusive), found ${betas[t]}`,
       );

@@ -1,6 +1,6 @@
 /** Which timesteps a run of n steps visits. */
 import { InputError } from "../errors.ts";
-import type { SchedulerConfig, TimestepSpacing } from "./types.ts";
+import type { Schedule, SchedulerConfig, TimestepSpacing } from "./types.ts";
 
 /** Rounds halves to the even neighbour, as NumPy and torch do. */
 export function roundHalfEven(value: number): number {
@@ -84,4 +84,32 @@ export function requireTimesteps(timesteps: ArrayLike<number>, T: number): numbe
     }
   }
   return list;
+}
+
+/**
+ * n timesteps for a solver that jumps from its last one straight to the finished picture, as diffusers
+ * places them for DPM-Solver++ and UniPC: n + 1 points as in `spacedTimesteps`, the lowest left out.
+ * Points start where λ rises above the config's `lambda_min_clipped`; without a spacing in the config
+ * they are linspace.
+ *
+ * Throws `InputError` if that many do not fit.
+ */
+export function solverTimesteps(n: number, schedule: Schedule, config: SchedulerConfig): number[] {
+  const { T } = schedule;
+  requireSteps(n, T);
+  const { timestep_spacing = null, steps_offset, lambda_min_clipped = -Infinity } = config;
+  const below = Array.from({ length: T }, (_, t) => schedule.lambda(t))
+    .filter((lambda) => lambda < lambda_min_clipped).length;
+  const last = T - below;
+  if (timestep_spacing === "trailing") {
+    return Array.from({ length: n }, (_, i) => roundHalfEven(last - i * (T / n)) - 1)
+      .filter((t) => t >= 0);
+  }
+  requireSteps(n, last - 1);
+  return Array.from({ length: n }, (_, i) => {
+    const left = n - i;
+    return timestep_spacing === "leading"
+      ? inRange(left * Math.floor(last / (n + 1)) + steps_offset, T, steps_offset)
+      : roundHalfEven(left * ((last - 1) / n));
+  });
 }

@@ -1,0 +1,46 @@
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { createGenerator, seedFromName } from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { assertNear, readGolden } from "./diffusion_golden.ts";
+
+Deno.test("randn equals torch's, both draws in a row, above and below 16 numbers", async () => {
+  const { cases } = await readGolden<
+    { cases: { seed: number; n: number; first: number[]; second: number[] }[] }
+  >("randn");
+  assert(cases.length >= 36);
+  for (const { seed, n, first, second } of cases) {
+    const generator = createGenerator(seed);
+    assertNear(generator.randn(n), first, 1e-6, `seed ${seed}, n ${n}, first draw`);
+    assertNear(generator.randn(n), second, 1e-6, `seed ${seed}, n ${n}, second draw`);
+  }
+});
+
+Deno.test("uint32 gives MT19937's published sequence", () => {
+  const generator = createGenerator(5489);
+  for (let i = 0; i < 9999; i++) generator.uint32();
+  assertEquals(generator.uint32(), 4123659995); // the C++ standard's 10000th value of mt19937
+});
+
+Deno.test("generators of one seed are independent of each other", () => {
+  const a = createGenerator(7), b = createGenerator(7);
+  a.randn(100);
+  a.randn(3);
+  assertEquals(b.randn(20), createGenerator(7).randn(20));
+});
+
+Deno.test("a seed that torch would cut to 32 bits is refused", () => {
+  for (const seed of [2 ** 32, -1, 1.5, NaN, Infinity]) {
+    assertThrows(() => createGenerator(seed), InputError, `found ${seed}`);
+  }
+});
+
+Deno.test("names become seeds that differ and stay the same", () => {
+  assertEquals(seedFromName("alice"), seedFromName("alice"));
+  assertNotEquals(seedFromName("alice"), seedFromName("alicf"));
+  const seeds = Array.from({ length: 20000 }, (_, i) => seedFromName(`image-${i}`));
+  assert(seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32));
+  assert(new Set(seeds).size > 19990);
+  const low = seeds.filter((seed) => seed < 2 ** 31).length;
+  assert(Math.abs(low - 10000) < 400, `${low} of 20000 in the lower half`);
+  createGenerator(seedFromName("ä🙂"));
+});

@@ -1,0 +1,161 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  cosineBetas,
+  linearBetas,
+  makeSchedule,
+  parseSchedulerConfig,
+  q_sample,
+  q_step,
+  rescaleZeroTerminalSnr,
+  SCHEDULE_NAMES,
+  scheduleFor,
+} from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { assertNear, randn, readGolden } from "./diffusion_golden.ts";
+
+interface Table {
+  index: number[];
+  betas: number[];
+  alphas_cumprod: number[];
+}
+interface Schedulers {
+  schedules: Record<string, Table>;
+  add_noise: { schedule: string; t: number; out: number[] }[];
+  x_0: number[];
+  noise: number[];
+}
+
+const defaults = parseSchedulerConfig({});
+
+Deno.test("β and ᾱ are torch's float32 values bit for bit", async () => {
+  const { schedules } = await readGolden<Schedulers>("schedulers");
+  for (const name of ["linear", "scaled_linear", "squaredcos_cap_v2"]) {
+    const { betas, alphas_cumprod } = scheduleFor(defaults, name);
+    const golden = schedules[name];
+    assertEquals(golden.index.map((t) => betas[t]), golden.betas, `${name} betas`);
+    assertEquals(golden.index.map((t) => alphas_cumprod[t]), golden.alphas_cumprod, `${name} ᾱ`);
+  }
+});
+
+Deno.test("the sigmoid schedule is torch's to the last float32 place", async () => {
+  const golden = (await readGolden<Schedulers>("schedulers")).schedules.sigmoid;
+  const { betas, alphas_cumprod } = scheduleFor(defaults, "sigmoid");
+  assertNear(golden.index.map((t) => betas[t]), golden.betas, 2e-9, "betas");
+  assertNear(golden.index.map((t) => alphas_cumprod[t]), golden.alphas_cumprod, 1e-7, "ᾱ");
+});
+
+Deno.test("zero terminal SNR: ᾱ ends at exactly 0 and follows diffusers", async () => {
+  const { zero_snr } = await readGolden<{ zero_snr: Table }>("more");
+  const schedule = scheduleFor({ ...defaults, rescale_betas_zero_snr: true });
+  const at = (table: Float64Array) => zero_snr.index.map((t) => table[t]);
+  assertNear(at(schedule.betas), zero_snr.betas, 1e-6, "betas");
+  assertNear(at(schedule.alphas_cumprod), zero_snr.alphas_cumprod, 1e-6, "ᾱ");
+  assertEquals(schedule.alpha_bar(999), 0);
+  assertEquals(schedule.lambda(999), -Infinity);
+  const between = schedule.alpha_bar(998.5);
+  assert(between > 0 && between < schedule.alpha_bar(998));
+  assertAlmostEquals(schedule.t_of(schedule.lambda(998.5)), 998.5, 1e-6);
+});
+
+Deno.test("q_sample equals diffusers' add_noise", async () => {
+  const { add_noise, x_0, noise } = await readGolden<Schedulers>("schedulers");
+  for (const { schedule, t, out } of add_noise) {
+    const x_t = q_sample(
+      Float32Array.from(x_0),
+      t,
+      scheduleFor(defaults, schedule),
+      Float32Array.from(noise),
+    );
+    assertNear(x_t, out, 1e-6, `${schedule} t ${t}`);
+  }
+});
+
+Deno.test("q_step taken t times agrees in distribution with q_sample", () => {
+  const n = 40000, T = 50;
+  for (const betas of [linearBetas(T, 1e-3, 0.2), cosineBetas(T)]) {
+    const schedule = makeSchedule(betas);
+    let x: Float32Array = new Float32Array(n).fill(0.8);
+    for (let t = 0; t < 30; t++) x = q_step(x, t, schedule, randn(t, n));
+    const closed = q_sample(new Float32Array(n).fill(0.8), 29, schedule, randn(1000, n));
+    const [a, b] = [moments(x), moments(closed)];
+    const { alpha_bar } = schedule;
+    assertAlmostEquals(a.mean, Math.sqrt(alpha_bar(29)) * 0.8, 0.02);
+    assertAlmostEquals(a.variance, 1 - alpha_bar(29), 0.03);
+    assertAlmostEquals(a.mean, b.mean, 0.03);
+    assertAlmostEquals(a.variance, b.variance, 0.04);
+    assertAlmostEquals(a.kurtosis, b.kurtosis, 0.15);
+  }
+});
+
+function moments(x: Float32Array) {
+  const mean = x.reduce((a, b) => a + b, 0) / x.length;
+  const central = (k: number) => x.reduce((a, b) => a + (b - mean) ** k, 0) / x.length;
+  return { mean, variance: central(2), kurtosis: central(4) / central(2) ** 2 };
+}
+
+Deno.test("q_step refuses a timestep outside the schedule or between two", () => {
+  const schedule = makeSchedule(linearBetas(10));
+  const x = new Float32Array(3);
+  for (const t of [-1, 10, 2.5]) assertThrows(() => q_step(x, t, schedule, x), RangeError, `${t}`);
+});
+
+Deno.test("t_of inverts λ on the grid and between its points", () => {
+  for (const name of SCHEDULE_NAMES) {
+    const schedule = scheduleFor(defaults, name);
+    for (const t of [0, 0.25, 1, 17.5, 500, 998.75, 999]) {
+      assertAlmostEquals(schedule.t_of(schedule.lambda(t)), t, 1e-6, `${name} t ${t}`);
+    }
+    assertEquals(schedule.t_of(Infinity), 0);
+    assertEquals(schedule.t_of(-Infinity), 999);
+  }
+});
+
+Deno.test("ᾱ is 1 before the first timestep, and fractional t lies in between", () => {
+  const schedule = makeSchedule(linearBetas(1000));
+  assertEquals(schedule.alpha_bar(-1), 1);
+  assertEquals(schedule.lambda(-0.5), Infinity);
+  const middle = schedule.alpha_bar(500.5);
+  assert(middle < schedule.alpha_bar(500) && middle > schedule.alpha_bar(501));
+  assertThrows(() => schedule.alpha_bar(1000), InputError, "from 0 to 999, found 1000");
+  assertThrows(() => schedule.lambda(NaN), InputError, "found NaN");
+});
+
+Deno.test("β outside (0, 1) is refused with its place and value", () => {
+  for (const bad of [0, -0.1, 1, 1.5, NaN, Infinity, 1e-12]) {
+    assertThrows(() => makeSchedule([0.1, bad, 0.2]), InputError, "betas[1]");
+  }
+  assertThrows(() => makeSchedule([0.1, -0.25]), InputError, "found -0.25");
+  assertThrows(() => makeSchedule([1]), InputError, "betas[0]");
+  assertEquals(makeSchedule([0.1, 1]).alpha_bar(1), 0); // zero terminal SNR
+});
+
+Deno.test("T below 1 is refused", () => {
+  assertThrows(() => makeSchedule([]), InputError, "at least one β");
+  for (const T of [0, -5, 2.5, NaN]) {
+    for (const name of SCHEDULE_NAMES) {
+      const config = { ...defaults, num_train_timesteps: T };
+      assertThrows(() => scheduleFor(config, name), InputError, "num_train_timesteps");
+    }
+  }
+});
+
+Deno.test("T = 1 is a schedule of one step", () => {
+  assertEquals(Array.from(linearBetas(1, 0.5)), [0.5]);
+  assertEquals(makeSchedule(linearBetas(1, 0.5)).alpha_bar(0), 0.5);
+});
+
+Deno.test("an unknown schedule name lists the known ones", () => {
+  assertThrows(() => scheduleFor(defaults, "laplace"), InputError, "squaredcos_cap_v2");
+});
+
+Deno.test("trained betas come before the named schedule; a name asked for comes before both", () => {
+  const config = { ...defaults, num_train_timesteps: 3, trained_betas: [0.25, 0.5, 0.5] };
+  assertEquals(Array.from(scheduleFor(config).alphas_cumprod), [0.75, 0.375, 0.1875]);
+  assertEquals(scheduleFor(config, "linear").betas[2], Math.fround(0.02));
+});
+
+Deno.test("the rescaled schedule keeps its first ᾱ", () => {
+  const betas = linearBetas(1000);
+  const rescaled = makeSchedule(rescaleZeroTerminalSnr(betas));
+  assertAlmostEquals(rescaled.alpha_bar(0), makeSchedule(betas).alpha_bar(0), 1e-6);
+});
