@@ -78,8 +78,8 @@ export function randn(seed: number, n: number): Float32Array {
 }
 
 /**
- * Throws unless `actual` is within `bound` of `expected` everywhere, or within two float32 places
- * where those are wider than the bound (unclipped x_0 in the hundreds). NaN never passes.
+ * Throws unless `actual` is within `bound` of `expected` everywhere, or within a millionth
+ * of it: unclipped x_0 runs into the hundreds, where float32 has no 1e-5. NaN never passes.
  */
 export function assertNear(
   actual: ArrayLike<number>,
@@ -92,7 +92,7 @@ export function assertNear(
   }
   for (let i = 0; i < actual.length; i++) {
     const difference = Math.abs(actual[i] - expected[i]);
-    if (!(difference <= Math.max(bound, 2 ** -23 * Math.abs(expected[i])))) {
+    if (!(difference <= Math.max(bound, 1e-6 * Math.abs(expected[i])))) {
       throw new Error(`${what}: [${i}] is ${actual[i]}, expected ${expected[i]} ± ${bound}`);
     }
   }
