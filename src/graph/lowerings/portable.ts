@@ -3,6 +3,11 @@ import { attributesOf, type Emitter, type Lowering, type LowerOp } from "../lowe
 import type { ConvGeometry } from "../ops/linear.ts";
 import { known, type Shape, type Value } from "../value.ts";
 import { conv2dInputGrad, conv2dWeightGrad } from "./conv_grad.ts";
+import { dropoutMask } from "./dropout.ts";
+import { groupNormInputGrad, groupNormWeightGrad } from "./norm_grad.ts";
+
+/** ONNX' number for float32. */
+const FLOAT = 1;
 
 const same = (type: string): LowerOp => (e, _value, inputs) => e.op(type, inputs);
 
@@ -41,6 +46,7 @@ const ops: Record<string, LowerOp> = {
   div: same("Div"),
   min: same("Min"),
   max: same("Max"),
+  lessOrEqual: (e, _, inputs) => e.op("Cast", [e.op("LessOrEqual", inputs)], { to: FLOAT }),
   neg: same("Neg"),
   exp: same("Exp"),
   log: same("Log"),
@@ -89,7 +95,7 @@ const ops: Record<string, LowerOp> = {
     const oneHot = e.op("OneHot", [indices, e.int64([rows]), onOff], { axis: 0 });
     return e.op("MatMul", [oneHot, dy]);
   },
-  toFloat: (e, _, [x]) => e.op("Cast", [x], { to: 1 }),
+  toFloat: (e, _, [x]) => e.op("Cast", [x], { to: FLOAT }),
 
   matmul: (e, value, [a, b]) => {
     const { transposeA, transposeB } = attributesOf<Record<string, boolean>>(value.node);
@@ -127,7 +133,11 @@ const ops: Record<string, LowerOp> = {
     const scaled = e.op("Mul", [back, perChannel(e, value, weight)]);
     return e.op("Add", [scaled, perChannel(e, value, bias)]);
   },
+  groupNormInputGrad,
+  groupNormWeightGrad,
   softmax: (e, _, [x]) => e.op("Softmax", [x], { axis: -1 }),
+  logSoftmax: (e, _, [x]) => e.op("LogSoftmax", [x], { axis: -1 }),
+  dropoutMask,
   upsampleNearest: (e, value, [x]) =>
     resize(e, x, attributesOf<{ factor: number }>(value.node).factor),
   avgPool: (e, value, [x]) => {

@@ -11,6 +11,8 @@ export const mul = binary("mul");
 export const div = binary("div");
 export const min = binary("min");
 export const max = binary("max");
+/** 1 where a ≤ b, 0 elsewhere. */
+export const lessOrEqual = binary("lessOrEqual");
 
 export const neg = unary("neg");
 export const exp = unary("exp");

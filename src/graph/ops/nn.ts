@@ -3,6 +3,12 @@ import { formatShape, known, type Value } from "../value.ts";
 import { scale } from "./elementwise.ts";
 import { matmul } from "./linear.ts";
 
+export interface GroupNormOptions {
+  readonly groups: number;
+  /** Added to the variance. */
+  readonly eps: number;
+}
+
 /**
  * Group normalisation (Wu & He 2018) of x [N, C, …]: each picture's groups of C/groups channels to
  * mean 0 and variance 1, then times weight [C] plus bias [C].
@@ -11,7 +17,7 @@ export function groupNorm(
   x: Value,
   weight: Value,
   bias: Value,
-  { groups, eps }: { groups: number; eps: number },
+  { groups, eps }: GroupNormOptions,
 ): Value {
   if (known(x.shape[1], x.shape) % groups !== 0) {
     throw new Error(`${x.shape[1]} channels cannot be split into ${groups} equal groups`);
@@ -19,9 +25,33 @@ export function groupNorm(
   return x.graph.add("groupNorm", [x, weight, bias], x.shape, { groups, eps });
 }
 
+/** dx of `groupNorm` at x, for dy. */
+export function groupNormInputGrad(
+  x: Value,
+  weight: Value,
+  dy: Value,
+  { groups, eps }: GroupNormOptions,
+): Value {
+  return x.graph.add("groupNormInputGrad", [x, weight, dy], x.shape, { groups, eps });
+}
+
+/** dweight [C] of `groupNorm` at x, for dy: the sum of dy times the normalised x. */
+export function groupNormWeightGrad(
+  x: Value,
+  dy: Value,
+  { groups, eps }: GroupNormOptions,
+): Value {
+  return x.graph.add("groupNormWeightGrad", [x, dy], [x.shape[1]], { groups, eps });
+}
+
 /** Softmax over the last axis. */
 export function softmax(x: Value): Value {
   return x.graph.add("softmax", [x], x.shape);
+}
+
+/** The logarithm of {@link softmax}, without its underflow. */
+export function logSoftmax(x: Value): Value {
+  return x.graph.add("logSoftmax", [x], x.shape);
 }
 
 /** softmax(q·kᵀ·scale)·v over [N, heads, L, d] (Vaswani et al. 2017, eq. 1). */
