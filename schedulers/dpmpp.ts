@@ -1,27 +1,26 @@
 /** DPM-Solver++ 2M (Lu et al. 2022b, algorithm 2): second order in λ, one evaluation a step. */
-import { combine, type Scheduler, solverTimesteps } from "../src/diffusion/mod.ts";
+import {
+  clipOption,
+  combine,
+  type Scheduler,
+  solverClip,
+  solverTimesteps,
+} from "../src/diffusion/mod.ts";
 
 const dpmpp: Scheduler = {
   name: "dpmpp",
   api: 1,
   description: "DPM-Solver++ 2M: good pictures in 10-20 steps",
-  options: {
-    clip: {
-      type: "boolean",
-      description: "keep each estimate in the pixels' range; false is diffusers' behaviour, " +
-        "which leaves speckle in pixel models",
-      default: true,
-    },
-  },
+  options: { clip: clipOption },
   timesteps: solverTimesteps,
-  async *sampler({ timesteps, schedule, config, options, ...run }) {
-    const clips = options.clip || config.thresholding;
+  async *sampler(run) {
+    const { timesteps, schedule } = run;
+    const clip = solverClip(run);
     let x = run.x;
     let D_before: Float32Array | undefined, h_before = NaN;
     for (const [i, t] of timesteps.entries()) {
       const s = timesteps[i + 1] ?? -1;
-      const { x_0 } = await run.denoise(x, t);
-      const D_0 = clips ? run.clip(x_0) : x_0;
+      const D_0 = clip((await run.denoise(x, t)).x_0);
       const h = schedule.lambda(s) - schedule.lambda(t);
       const r = h_before / h;
       // The last step, h = ∞, is of first order, as is the first.

@@ -4,7 +4,10 @@ import cosine from "./cosine.ts";
 import ddim from "./ddim.ts";
 import ddpm from "./ddpm.ts";
 import dpmpp from "./dpmpp.ts";
+import heun from "./heun.ts";
+import ipndm from "./ipndm.ts";
 import linear from "./linear.ts";
+import unipc from "./unipc.ts";
 
 /** Every built-in scheduler plug-in, by the name `--scheduler` takes. */
 export const schedulers: Readonly<Record<string, Scheduler>> = {
@@ -13,4 +16,7 @@ export const schedulers: Readonly<Record<string, Scheduler>> = {
   ddpm,
   ddim,
   dpmpp,
+  ipndm,
+  unipc,
+  heun,
 };

@@ -1,5 +1,5 @@
 /** Keeping the estimate of the picture inside the pixels' range. */
-import type { SchedulerConfig } from "./types.ts";
+import type { OptionSchema, Run, SchedulerConfig } from "./types.ts";
 
 /**
  * What `Run.clip` does for a model, on a copy: dynamic thresholding if its config asks for it
@@ -30,4 +30,22 @@ function dynamicThreshold(
   const quantile = low + (rank - Math.floor(rank)) * (high - low);
   const s = Math.min(Math.max(quantile, 1), config.sample_max_value);
   return clamp(x_0, s).map((x) => x / s);
+}
+
+/**
+ * The option `clip` of the ODE solvers. diffusers' ignore `clip_sample`, which leaves speckle in pixel
+ * models; here they clip unless told not to.
+ */
+export const clipOption: OptionSchema = {
+  type: "boolean",
+  description: "keep each estimate in the pixels' range; false is diffusers' behaviour",
+  default: true,
+};
+
+/**
+ * What a solver with a `clip` option does with the network's x_0: `run.clip`, or nothing with
+ * `clip: false` (dynamic thresholding stays on, as in diffusers).
+ */
+export function solverClip(run: Run): (x_0: Float32Array) => Float32Array {
+  return run.options.clip || run.config.thresholding ? (x_0) => run.clip(x_0) : (x_0) => x_0;
 }
