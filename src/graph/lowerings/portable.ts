@@ -6,8 +6,9 @@ import { conv2dInputGrad, conv2dWeightGrad } from "./conv_grad.ts";
 import { dropoutMask } from "./dropout.ts";
 import { groupNormInputGrad, groupNormWeightGrad } from "./norm_grad.ts";
 
-/** ONNX' number for float32. */
+/** ONNX' numbers for element types. */
 const FLOAT = 1;
+const INT64 = 7;
 
 const same = (type: string): LowerOp => (e, _value, inputs) => e.op(type, inputs);
 
@@ -92,7 +93,8 @@ const ops: Record<string, LowerOp> = {
   gatherGrad: (e, value, [dy, indices]) => {
     const { rows } = attributesOf<{ rows: number }>(value.node);
     const onOff = e.constant(new Float32Array([0, 1]));
-    const oneHot = e.op("OneHot", [indices, e.int64([rows]), onOff], { axis: 0 });
+    const wide = e.op("Cast", [indices], { to: INT64 });
+    const oneHot = e.op("OneHot", [wide, e.int64([rows]), onOff], { axis: 0 });
     return e.op("MatMul", [oneHot, dy]);
   },
   toFloat: (e, _, [x]) => e.op("Cast", [x], { to: FLOAT }),

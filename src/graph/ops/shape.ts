@@ -96,10 +96,16 @@ export function gather(table: Value, indices: Value): Value {
   return table.graph.add("gather", [table, indices], [...indices.shape, ...table.shape.slice(1)]);
 }
 
-/** The table's gradient: dy's rows added up where `indices` says, over `rows` rows. */
+/** The gradient of a table [rows, C]: the rows of dy [N, C] added up where `indices` [N] says. */
 export function gatherGrad(dy: Value, indices: Value, rows: number): Value {
-  const shape = [rows, ...dy.shape.slice(indices.shape.length)];
-  return dy.graph.add("gatherGrad", [dy, indices], shape, { rows });
+  if (indices.shape.length !== 1 || dy.shape.length !== 2) {
+    throw new Error(
+      `expected indices [N] and dy [N, C], found ${formatShape(indices.shape)} and ${
+        formatShape(dy.shape)
+      }`,
+    );
+  }
+  return dy.graph.add("gatherGrad", [dy, indices], [rows, dy.shape[1]], { rows });
 }
 
 /** An integer tensor as float32. */
