@@ -9,7 +9,7 @@
  * schedulerContract(mine);
  * ```
  */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "./assert.ts";
 import {
   ancestral,
   configTimesteps,
@@ -300,10 +300,10 @@ export function schedulerContract(scheduler: Scheduler, expected: Expectations =
   test("also under another schedule", async () => {
     for (const swap of ["linear", "cosine", "scaled_linear"]) {
       const config = parseSchedulerConfig({ timestep_spacing: "trailing" });
-      const { schedule } = remap(scheduleFor(config, swap), scheduleFor(config));
-      const timesteps = remap(schedule, scheduleFor(config)).timesteps(
-        makeRun(scheduler, { config, schedule, steps: 250, ...under }).run.timesteps,
-      );
+      const fit = remap(scheduleFor(config, swap), scheduleFor(config));
+      const { schedule } = fit;
+      const { run: all } = makeRun(scheduler, { config, schedule, steps: 250, ...under });
+      const timesteps = fit.timesteps(all.timesteps);
       const { run } = makeRun(scheduler, { config, schedule, timesteps, size: 4096, ...under });
       assertDataMoments((await drain(scheduler, run)).x, 0.02, swap);
     }

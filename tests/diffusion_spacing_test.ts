@@ -1,0 +1,74 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  configTimesteps,
+  parseSchedulerConfig,
+  requireTimesteps,
+  roundHalfEven,
+  scheduleFor,
+  solverTimesteps,
+  spacedTimesteps,
+} from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+
+Deno.test("halves round to the even neighbour", () => {
+  assertEquals([0.5, 1.5, 2.5, 3.5, -0.5, 2.4999, 2.6].map(roundHalfEven), [0, 2, 2, 4, 0, 2, 3]);
+  assertEquals(spacedTimesteps(16, 1000, "trailing")[1], 937); // 1000 − 62.5 = 937.5 → 938
+});
+
+Deno.test("any number of steps up to T gives that many timesteps, strictly descending", () => {
+  for (const spacing of ["leading", "linspace", "trailing"] as const) {
+    for (const T of [1, 2, 7, 100]) {
+      for (let n = 1; n <= T; n++) {
+        assertEquals(requireTimesteps(spacedTimesteps(n, T, spacing), T).length, n);
+      }
+    }
+  }
+});
+
+Deno.test("trailing has no timestep before the first, where diffusers has a -1", () => {
+  for (let n = 1; n <= 1000; n++) {
+    const last = spacedTimesteps(n, 1000, "trailing").at(-1)!;
+    if (last < 0) throw new Error(`n = ${n} ends at ${last}`);
+  }
+});
+
+Deno.test("more steps than T, none, or a part of one are refused", () => {
+  for (const n of [0, -1, 1.5, NaN, 1001]) {
+    for (const spacing of ["leading", "linspace", "trailing"] as const) {
+      assertThrows(() => spacedTimesteps(n, 1000, spacing), InputError, `found ${n}`);
+    }
+    const config = parseSchedulerConfig({});
+    assertThrows(() => solverTimesteps(n, scheduleFor(config), config), InputError, `found ${n}`);
+  }
+});
+
+Deno.test("an offset shifts leading, and is refused where it leads past T", () => {
+  assertEquals(spacedTimesteps(4, 100, "leading", 1), [76, 51, 26, 1]);
+  assertThrows(() => spacedTimesteps(100, 100, "leading", 1), InputError, "steps_offset");
+});
+
+Deno.test("a config without a spacing means leading for DDPM and linspace for the solvers", () => {
+  const config = parseSchedulerConfig({});
+  assertEquals(configTimesteps(4, 1000, config), [750, 500, 250, 0]);
+  assertEquals(solverTimesteps(4, scheduleFor(config), config), [999, 749, 500, 250]);
+});
+
+Deno.test("the solvers start above lambda_min_clipped", () => {
+  const config = parseSchedulerConfig({
+    beta_schedule: "squaredcos_cap_v2",
+    lambda_min_clipped: -5.1,
+  });
+  const schedule = scheduleFor(config);
+  const first = solverTimesteps(20, schedule, config)[0];
+  assertEquals(first, 995);
+  assertEquals(schedule.lambda(first + 1) < -5.1, true);
+});
+
+Deno.test("a list of timesteps is checked and its culprit named", () => {
+  assertEquals(requireTimesteps([999, 500.5, 0], 1000), [999, 500.5, 0]);
+  assertThrows(() => requireTimesteps([], 1000), InputError, "at least one");
+  assertThrows(() => requireTimesteps([1000], 1000), InputError, "timesteps[0]");
+  assertThrows(() => requireTimesteps([5, -1], 1000), InputError, "timesteps[1]");
+  assertThrows(() => requireTimesteps([5, NaN], 1000), InputError, "found NaN");
+  assertThrows(() => requireTimesteps([5, 5], 1000), InputError, "less than the one before (5)");
+});
