@@ -63,7 +63,7 @@ export async function readFolder(files: Files): Promise<WeightsFolder> {
     return {
       where: files.where,
       config,
-      scheduler: parseSchedulerConfig(schedulerJson, files.where + schedulerPath),
+      scheduler: parseSchedulerConfig(schedulerJson),
       card: parseCard(modelIndex, config.num_class_embeds, `${files.where}model_index.json`),
       tensors: parseSafetensors(weights!.bytes, where).tensors,
       hash,

@@ -1,0 +1,178 @@
+/**
+ * safetensors, read as a stranger's file and written as the reference implementation does: eight
+ * bytes of header length, a JSON header, the tensors' bytes.
+ * Source: the format description at huggingface/safetensors.
+ */
+import { InputError } from "../errors.ts";
+import { bfloatToFloat, floatToHalf, halfToFloat } from "./half.ts";
+
+/** The reference implementation's limit. */
+export const MAX_HEADER_BYTES = 100_000_000;
+export const MAX_TENSORS = 100_000;
+const MAX_RANK = 8;
+
+export interface SafeTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface SafetensorsFile {
+  readonly tensors: Map<string, SafeTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const itemSizes: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
+
+interface Entry {
+  name: string;
+  dtype: string;
+  shape: number[];
+  start: number;
+  end: number;
+}
+
+/**
+ * All tensors as float32, in the order they lie in the file. float32 data is not copied where its
+ * place allows it.
+ * @throws InputError that names the file and the tensor: a header that is no JSON or over its limit,
+ * an unknown type, a shape that does not match its bytes, bytes out of range, overlapping or unused.
+ */
+export function parseSafetensors(bytes: Uint8Array, where = "safetensors"): SafetensorsFile {
+  const fail = (problem: string): never => {
+    throw new InputError(`${where}: ${problem}`);
+  };
+  if (bytes.length < 8) fail(`expected a safetensors file, found ${bytes.length} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const headerLength = view.getBigUint64(0, true);
+  if (headerLength > BigInt(Math.min(MAX_HEADER_BYTES, bytes.length - 8))) {
+    fail(`expected a safetensors header, found a length of ${headerLength} in ${bytes.length} bytes`);
+  }
+  const data = bytes.subarray(8 + Number(headerLength));
+  const header = parseHeader(bytes.subarray(8, 8 + Number(headerLength)), fail);
+
+  const { __metadata__: metadata = {}, ...rest } = header;
+  if (!isRecord(metadata) || !Object.values(metadata).every((v) => typeof v === "string")) {
+    fail("__metadata__ must map names to strings");
+  }
+  const names = Object.keys(rest);
+  if (names.length > MAX_TENSORS) fail(`${names.length} tensors, at most ${MAX_TENSORS} are read`);
+  const entries = names.map((name) => checkEntry(name, rest[name], data.length, fail))
+    .sort((a, b) => a.start - b.start || a.end - b.end);
+  checkLayout(entries, data.length, fail);
+
+  const tensors = new Map(
+    entries.map(({ name, dtype, shape, start, end }) => [
+      name,
+      { shape, data: toFloat32(data.subarray(start, end), dtype) },
+    ]),
+  );
+  return { tensors, metadata: metadata as Record<string, string> };
+}
+
+type Fail = (problem: string) => never;
+
+function isRecord(x: unknown): x is Record<string, unknown> {
+  return typeof x === "object" && x !== null && !Array.isArray(x);
+}
+
+function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
+  let header: unknown;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const seen = new Set<string>();
+    // JSON.parse keeps the last of two equal keys; a second tensor of a name must not go unseen.
+    header = JSON.parse(text, function (key, value) {
+      if (isRecord(value) && "data_offsets" in value) {
+        const id = `${key}\0${JSON.stringify(value.data_offsets)}`;
+        seen.add(id);
+      }
+      return value;
+    });
+    const keys = text.match(/"data_offsets"\s*:/g)?.length ?? 0;
+    if (isRecord(header) && keys > seen.size) {
+      fail("a tensor's name or keys appear twice in the header");
+    }
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    fail("the header is not valid JSON");
+  }
+  if (!isRecord(header)) return fail("the header is not a JSON object");
+  return header;
+}
+
+function checkEntry(name: string, entry: unknown, length: number, fail: Fail): Entry {
+  if (!isRecord(entry)) return fail(`tensor "${name}" has no description`);
+  const { dtype, shape, data_offsets: offsets } = entry;
+  const itemSize = typeof dtype === "string" && Object.hasOwn(itemSizes, dtype)
+    ? itemSizes[dtype]
+    : fail(`tensor "${name}" has type ${JSON.stringify(dtype)}; F32, F16 and BF16 are read`);
+  const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+  if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(natural)) {
+    return fail(`tensor "${name}" has shape ${JSON.stringify(shape)}`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(natural)) {
+    return fail(`tensor "${name}" has data_offsets ${JSON.stringify(offsets)}`);
+  }
+  const [start, end] = offsets as [number, number];
+  if (start > end || end > length) {
+    return fail(`tensor "${name}" lies at ${start}…${end}, outside the file's ${length} bytes`);
+  }
+  const size = (shape as number[]).reduce((a, b) => a * b, itemSize);
+  if (size !== end - start) {
+    return fail(
+      `tensor "${name}" of shape [${shape}] needs ${size} bytes, its place has ${end - start}`,
+    );
+  }
+  return { name, dtype: dtype as string, shape, start, end };
+}
+
+function checkLayout(entries: readonly Entry[], length: number, fail: Fail): void {
+  let at = 0;
+  for (const { name, start, end } of entries) {
+    if (start < at) fail(`tensor "${name}" overlaps the one before it`);
+    if (start > at) fail(`${start - at} bytes before tensor "${name}" belong to none`);
+    at = end;
+  }
+  if (at !== length) fail(`the last ${length - at} bytes belong to no tensor`);
+}
+
+function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
+  const size = itemSizes[dtype];
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const place = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size] as const;
+  if (dtype === "F32") return new Float32Array(...place);
+  const bits = new Uint16Array(...place);
+  return dtype === "F16" ? halfToFloat(bits) : bfloatToFloat(bits);
+}
+
+export interface WriteOptions {
+  readonly dtype?: "F32" | "F16";
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** A safetensors file with the tensors in the given order. */
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, SafeTensor>,
+  { dtype = "F32", metadata }: WriteOptions = {},
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
+  let at = 0;
+  for (const [name, { shape, data }] of tensors) {
+    const end = at + data.length * itemSizes[dtype];
+    header[name] = { dtype, shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const padded = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + padded + at);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(json, 8);
+  bytes.fill(0x20, 8 + json.length, 8 + padded);
+  let to = 8 + padded;
+  for (const { data } of tensors.values()) {
+    const stored = dtype === "F16" ? floatToHalf(data) : data;
+    bytes.set(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), to);
+    to += stored.byteLength;
+  }
+  return bytes;
+}

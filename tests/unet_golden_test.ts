@@ -1,0 +1,53 @@
+/** The network against PyTorch's, for every golden folder, lowering and engine. */
+import { assert } from "@std/assert";
+import type { Backend } from "../src/backend/backend.ts";
+import { fused, portable, winograd } from "../src/graph/mod.ts";
+import { filesAt } from "../src/model/files.ts";
+import { readFolder } from "../src/model/folder.ts";
+import { openModel } from "../src/model/model.ts";
+import { backendsUnderTest } from "./backends.ts";
+import { readGolden } from "./golden.ts";
+
+const folders: Record<string, string> = {
+  ddpm_legacy: "ddpm_legacy",
+  ddpm_legacy_root: "ddpm_legacy",
+  ddpm_legacy_fp16: "ddpm_legacy_fp16",
+  train_unconditional: "train_unconditional",
+  class_conditional: "class_conditional",
+  learned_range: "learned_range",
+};
+
+async function worstDifference(folder: string, io: string, backend: Backend): Promise<number> {
+  const golden = await readGolden(`${io}/io.safetensors`);
+  const weights = await readFolder(filesAt(new URL(`./golden/${folder}/`, import.meta.url)));
+  await using model = await openModel(weights, backend);
+  const labels = golden.integers("class_labels");
+  const out = await model.predict(
+    golden.floats("sample"),
+    Float32Array.from(golden.integers("timestep")!),
+    labels && Int32Array.from(labels),
+  );
+  const expected = golden.floats("out");
+  return expected.reduce((worst, x, i) => Math.max(worst, Math.abs(x - out[i])), 0);
+}
+
+for (const { backend, tolerance } of await backendsUnderTest()) {
+  for (const [folder, io] of Object.entries(folders)) {
+    Deno.test(`${backend.name}: ${folder} gives PyTorch's output within ${tolerance}`, async () => {
+      const difference = await worstDifference(folder, io, backend);
+      assert(difference <= tolerance, `the largest difference is ${difference}`);
+    });
+  }
+}
+
+for (const lowering of [portable, fused, winograd]) {
+  Deno.test(`the ${lowering.name} lowering gives PyTorch's output`, async () => {
+    const [{ backend }] = await backendsUnderTest();
+    const difference = await worstDifference("train_unconditional", "train_unconditional", {
+      name: backend.name,
+      lowering,
+      createSession: (bytes, options) => backend.createSession(bytes, options),
+    });
+    assert(difference <= 2e-5, `the largest difference is ${difference}`);
+  });
+}
