@@ -1,10 +1,16 @@
 /** One step of diffusion training on an engine: pictures and noise in, better parameters out. */
-import type { Backend, SessionOptions } from "../backend/backend.ts";
+import type { Backend, SessionOptions, Tensors } from "../backend/backend.ts";
 import type { PredictionType, Schedule } from "../diffusion/types.ts";
-import type { UNetConfig } from "../unet/mod.ts";
+import { Graph } from "../graph/mod.ts";
+import { paramShapes } from "../model/model.ts";
+import { type UNetConfig, unetGraph } from "../unet/mod.ts";
 import type { AdamOptions } from "./adam.ts";
-import type { ParamLayout } from "./layout.ts";
+import { denoisingObjective } from "./denoising.ts";
+import { dropoutKeys } from "./keys.ts";
+import { layoutOf, type ParamLayout } from "./layout.ts";
+import { lossWeight } from "./loss.ts";
 import type { TrainState } from "./state.ts";
+import { Trainer } from "./trainer.ts";
 
 export interface TrainStepOptions {
   readonly config: UNetConfig;
@@ -55,21 +61,106 @@ export interface StepResult {
   readonly gradNorm: number;
 }
 
-export declare class TrainStep implements AsyncDisposable {
-  /** Where each parameter lies in the state's vectors. */
-  readonly layout: ParamLayout;
-  /** The state after the last step. Set it before the first one, or to go on from a checkpoint. */
-  state: TrainState;
-  static create(
+/** Holds a U-Net's training state and carries out updates on an engine. */
+export class TrainStep implements AsyncDisposable {
+  private constructor(readonly options: TrainStepOptions, readonly trainer: Trainer) {}
+
+  static async create(
     backend: Backend,
     options: TrainStepOptions,
     state: TrainState,
-  ): Promise<TrainStep>;
-  /** Carries out one update. On an error the state stays as it was. */
-  run(batch: TrainBatch, settings: StepSettings): Promise<StepResult>;
-  close(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
+  ): Promise<TrainStep> {
+    const { accumulate, adam, maxGradNorm, session } = options;
+    const objective = (graph: Graph) => denoisingObjective(graph, denoisingOptions(options));
+    const trainer = await Trainer.create(
+      backend,
+      { objective, accumulate, adam, maxGradNorm, session },
+      state,
+    );
+    return new TrainStep(options, trainer);
+  }
+
+  /** Where each parameter lies in the state's vectors. */
+  get layout(): ParamLayout {
+    return this.trainer.layout;
+  }
+
+  /** The state after the last step. Set it to go on from another one. */
+  get state(): TrainState {
+    return this.trainer.state;
+  }
+
+  set state(state: TrainState) {
+    this.trainer.state = state;
+  }
+
+  /**
+   * Carries out one update.
+   * @throws InputError where the gradient is not finite; the state then stays as it was
+   */
+  async run(batch: TrainBatch, settings: StepSettings): Promise<StepResult> {
+    const feeds = this.#feeds(batch, settings);
+    const { loss, gradNorm, outputs } = await this.trainer.run(feeds, settings);
+    const size = this.options.batch;
+    const losses = new Float32Array(size * feeds.length);
+    outputs.forEach((output, i) => losses.set(output.losses.data as Float32Array, i * size));
+    return { loss, losses, gradNorm };
+  }
+
+  /** The batch cut into `accumulate` parts, which are views of it. */
+  #feeds({ x_0, eps, t, labels }: TrainBatch, { seed, step }: StepSettings): Tensors[] {
+    const { config, schedule, prediction, minSnrGamma, batch, accumulate = 1 } = this.options;
+    const picture = [config.in_channels, ...config.sample_size];
+    const size = picture.reduce((n, d) => n * d);
+    const images = batch * accumulate;
+    const expectLength = (name: string, found: number | undefined, expected: number) => {
+      if (found === expected) return;
+      throw new Error(`${name}: ${images} images need ${expected} numbers, found ${found}`);
+    };
+    expectLength("x_0", x_0.length, images * size);
+    expectLength("eps", eps.length, images * size);
+    expectLength("t", t.length, images);
+    if (config.num_class_embeds !== null) expectLength("labels", labels?.length, images);
+
+    const alpha_bar = Array.from(t, (t) => schedule.alpha_bar(t));
+    const perImage: Record<string, Float32Array | Int32Array> = {
+      timestep: t,
+      sqrt_alpha_bar: Float32Array.from(alpha_bar, Math.sqrt),
+      sqrt_one_minus_alpha_bar: Float32Array.from(alpha_bar, (a) => Math.sqrt(1 - a)),
+      weight: Float32Array.from(alpha_bar, (a) => lossWeight(prediction, a, minSnrGamma)),
+    };
+    if (config.num_class_embeds !== null) perImage.class_labels = labels!;
+    if (denoisingOptions(this.options).dropout > 0) {
+      perImage.dropout_keys = dropoutKeys(seed, step, images);
+    }
+    return Array.from({ length: accumulate }, (_, i) => {
+      const [from, to] = [i * batch, (i + 1) * batch];
+      const pictures = (data: Float32Array) => ({
+        data: data.subarray(from * size, to * size),
+        dims: [batch, ...picture],
+      });
+      const numbers = Object.entries(perImage).map(([name, data]) =>
+        [name, { data: data.subarray(from, to), dims: [batch] }] as const
+      );
+      return { x_0: pictures(x_0), eps: pictures(eps), ...Object.fromEntries(numbers) };
+    });
+  }
+
+  close(): Promise<void> {
+    return this.trainer.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function denoisingOptions(options: TrainStepOptions) {
+  const { config, prediction, batch, dropout = config.dropout } = options;
+  return { config, prediction, batch, dropout };
 }
 
 /** The layout of a U-Net's parameters, to make a first state with. */
-export declare function unetLayout(config: UNetConfig): ParamLayout;
+export function unetLayout(config: UNetConfig): ParamLayout {
+  return layoutOf(paramShapes(unetGraph(new Graph(), config)));
+}
