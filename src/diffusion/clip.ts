@@ -13,7 +13,7 @@ export function makeClip(config: SchedulerConfig): (x_0: Float32Array) => Float3
 
 /** x_0 kept within ±range, NaN staying NaN. */
 function clamp(x_0: Float32Array, range: number): Float32Array {
-  return x_0.map((x) => Math.max(-range, Math.min(range, x)));
+  return x_0.map((x) => x > range ? range : x < -range ? -range : x);
 }
 
 /**

@@ -16,12 +16,10 @@ export function combine(...terms: [coefficient: number, vector: Float32Array][])
       );
     }
   }
-  const used = terms.filter(([coefficient]) => coefficient !== 0);
-  const out = new Float32Array(length);
-  for (let i = 0; i < length; i++) {
-    let sum = 0;
-    for (const [coefficient, vector] of used) sum += coefficient * vector[i];
-    out[i] = sum;
+  const sum = new Float64Array(length);
+  for (const [coefficient, vector] of terms) {
+    if (coefficient === 0) continue;
+    for (let i = 0; i < length; i++) sum[i] += coefficient * vector[i];
   }
-  return out;
+  return new Float32Array(sum);
 }

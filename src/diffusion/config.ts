@@ -102,7 +102,7 @@ function parsePythonJson(text: string): unknown {
     return JSON.parse(
       text.replace(
         /("(?:[^"\\]|\\.)*")|(-?)Infinity|NaN/g,
-        (match, string, minus) => string ?? (match === "NaN" ? "null" : `${minus}1e999`),
+        (match, string, minus) => string ?? (match === "NaN" ? '"NaN"' : `${minus}1e999`),
       ),
     );
   } catch (error) {

@@ -5,7 +5,9 @@ import type { VarianceType } from "./types.ts";
 
 /** q(x_s | x_t, x_0) = N(coef_x_0·x_0 + coef_x_t·x_t, beta_tilde·I) for a step from t to s < t. */
 export interface Posterior {
+  /** The weight of x_0 in the mean. */
   coef_x_0: number;
+  /** The weight of x_t in the mean. */
   coef_x_t: number;
   /** β of the step, 1 − ᾱ_t/ᾱ_s. */
   beta: number;
@@ -48,12 +50,6 @@ export function q_posterior_mean(
  *
  * Throws `InputError` if the network gave no v.
  */
-export function logVariance(type: "fixed_small" | "fixed_large", q: Posterior): number;
-export function logVariance(
-  type: VarianceType,
-  q: Posterior,
-  v: Float32Array | undefined,
-): number | Float64Array;
 export function logVariance(
   type: VarianceType,
   { beta, beta_tilde }: Posterior,
