@@ -1,0 +1,39 @@
+import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
+import { initialTheta } from "../src/training/init.ts";
+import { unpackParams } from "../src/training/layout.ts";
+import { unetLayout } from "../src/training/step.ts";
+import { parseUNetConfig } from "../src/unet/mod.ts";
+import { readGoldenJson } from "./golden.ts";
+
+const layout = unetLayout(
+  parseUNetConfig(await readGoldenJson("class_conditional/unet/config.json")),
+);
+const tensors = unpackParams(layout, initialTheta(layout, 1));
+const of = (name: string) => tensors.get(name)!.data;
+const mean = (x: Float32Array) => x.reduce((a, b) => a + b, 0) / x.length;
+
+Deno.test("biases start at 0, norms at 1, the ends of residual branches at 0", () => {
+  for (const [name, { shape, data }] of tensors) {
+    if (name.endsWith(".bias")) assert(data.every((x) => x === 0), name);
+    else if (shape.length === 1) assert(data.every((x) => x === 1), name);
+    else if (/(conv2|to_out\.0|conv_out)\.weight$/.test(name)) {
+      assert(data.every((x) => x === 0), name);
+    } else {
+      assert(data.some((x) => x !== 0), name);
+    }
+  }
+});
+
+Deno.test("weights have the variance 2/(fan_in + fan_out) and class embeddings 1", () => {
+  const [out, into, kh, kw] = tensors.get("down_blocks.0.resnets.0.conv1.weight")!.shape;
+  const expected = 2 / ((into + out) * kh * kw);
+  const weight = of("down_blocks.0.resnets.0.conv1.weight");
+  const variance = mean(weight.map((x) => x * x));
+  assertAlmostEquals(variance / expected, 1, 0.1);
+  assertAlmostEquals(mean(of("class_embedding.weight").map((x) => x * x)), 1, 0.2);
+});
+
+Deno.test("a seed gives the same parameters again, another seed others", () => {
+  assertEquals(initialTheta(layout, 5), initialTheta(layout, 5));
+  assertNotEquals(initialTheta(layout, 5), initialTheta(layout, 6));
+});
