@@ -51,10 +51,11 @@ export function gaussianOracle(x_t: Float32Array, alpha_bar: number): Denoised {
   };
 }
 
-/** Where the probability-flow ODE takes x_T under the oracle. */
-export function gaussianFlow(x_T: Float32Array, alpha_bar: number): Float32Array {
-  const spread = Math.sqrt(alpha_bar * deviation ** 2 + 1 - alpha_bar);
-  return x_T.map((x) => mean + deviation * (x - Math.sqrt(alpha_bar) * mean) / spread);
+/** Where the probability-flow ODE takes x from one noise level to another under the oracle. */
+export function gaussianFlow(x: Float32Array, alpha_bar: number, to: number): Float32Array {
+  const spread = (a: number) => Math.sqrt(a * deviation ** 2 + 1 - a);
+  const stretch = spread(to) / spread(alpha_bar);
+  return x.map((v) => Math.sqrt(to) * mean + stretch * (v - Math.sqrt(alpha_bar) * mean));
 }
 
 /** The defaults of a plug-in's options, with some of them replaced. */
