@@ -55,7 +55,7 @@ function withoutEqual(timesteps: readonly number[], schedule: Schedule): number[
   const alpha_bars = timesteps.map((t) => schedule.alpha_bar(t));
   return timesteps.filter((_, i) =>
     alpha_bars[i] === schedule.alphas_cumprod[0]
-      ? i === timesteps.length - 1 || alpha_bars[i + 1] !== alpha_bars[i]
+      ? alpha_bars[i + 1] !== alpha_bars[i]
       : i === 0 || alpha_bars[i - 1] !== alpha_bars[i]
   );
 }
