@@ -299,8 +299,26 @@ for (const backend of backends) {
   });
 }
 
-Deno.test("every operation has a gradient rule or is declared to have none", () => {
-  for (const op of Object.keys(portable.ops)) {
+/** The names under which the functions in ops/ add operations. */
+async function operationsOfSource(): Promise<Set<string>> {
+  const found = new Set<string>();
+  const folder = new URL("../src/graph/ops/", import.meta.url);
+  for await (const { name } of Deno.readDir(folder)) {
+    const text = await Deno.readTextFile(new URL(name, folder));
+    const made = /(?:\.add|\bbinary|\bunary|\breduction)\(\s*"(\w+)"/g;
+    for (const [, op] of text.matchAll(made)) found.add(op);
+  }
+  return found;
+}
+
+Deno.test("every operation can be written for any engine", async () => {
+  const made = await operationsOfSource();
+  assert(made.size >= 40, `found only ${made.size} operations in the source`);
+  assertEquals(Object.keys(portable.ops).sort(), [...made].sort());
+});
+
+Deno.test("every operation has a gradient rule or is declared to have none", async () => {
+  for (const op of await operationsOfSource()) {
     assert(
       Object.hasOwn(gradientRules, op) !== nonDifferentiable.has(op),
       `"${op}" must be in exactly one of gradientRules and nonDifferentiable`,
