@@ -35,29 +35,30 @@ const VARIANCES: Readonly<Record<string, VarianceType>> = {
   learned_range: "learned_range",
 };
 
-function wrong(key: string, expected: string, found: unknown): InputError {
+function wrong(where: string, key: string, expected: string, found: unknown): InputError {
   const value = found === undefined ? "undefined" : JSON.stringify(found);
   return new InputError(
-    `scheduler_config.json: "${key}": expected ${expected}, found ${value}`,
+    `${where}: "${key}": expected ${expected}, found ${value}`,
   );
 }
 
 /** Reads keys of one file; a missing or null key takes the default. */
 class Keys {
-  constructor(private readonly json: Json) {}
+  constructor(private readonly json: Json, private readonly where: string) {}
 
   #read<V>(key: string, fallback: V, expected: string, fits: (value: unknown) => boolean): V {
     const value = this.json[key] ?? fallback;
-    if (!fits(value)) throw wrong(key, expected, value);
+    if (!fits(value)) throw wrong(this.where, key, expected, value);
     return value as V;
   }
 
-  number(key: string, fallback: number, least = -Infinity): number {
+  number(key: string, fallback: number, least = -Infinity, most = Infinity): number {
+    const bounds = most < Infinity ? ` from ${least} to ${most}` : ` of at least ${least}`;
     return this.#read(
       key,
       fallback,
-      least > -Infinity ? `a number of at least ${least}` : "a number",
-      (value) => typeof value === "number" && value >= least && value < Infinity,
+      `a number${least > -Infinity ? bounds : ""}`,
+      (value) => typeof value === "number" && value >= least && value <= most && value < Infinity,
     );
   }
 
@@ -97,7 +98,7 @@ class Keys {
 }
 
 /** JSON as Python writes it: diffusers saves `lambda_min_clipped: -Infinity`. */
-function parsePythonJson(text: string): unknown {
+function parsePythonJson(text: string, where: string): unknown {
   try {
     return JSON.parse(
       text.replace(
@@ -106,7 +107,7 @@ function parsePythonJson(text: string): unknown {
       ),
     );
   } catch (error) {
-    throw new InputError(`scheduler_config.json: expected JSON, found ${(error as Error).message}`);
+    throw new InputError(`${where}: expected JSON, found ${(error as Error).message}`);
   }
 }
 
@@ -117,26 +118,28 @@ function parsePythonJson(text: string): unknown {
  *
  * Throws `InputError` that names the key and its value for everything that is not understood and
  * would change the picture.
+ * @param where what to call the file in messages
  */
-export function parseSchedulerConfig(json: unknown): SchedulerConfig {
-  const parsed = typeof json === "string" ? parsePythonJson(json) : json;
+export function parseSchedulerConfig(
+  json: unknown,
+  where = "scheduler_config.json",
+): SchedulerConfig {
+  const parsed = typeof json === "string" ? parsePythonJson(json, where) : json;
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     throw new InputError(
-      `scheduler_config.json: expected an object, found ${
-        Array.isArray(parsed) ? "a list" : parsed
-      }`,
+      `${where}: expected an object, found ${Array.isArray(parsed) ? "a list" : parsed}`,
     );
   }
   const file = parsed as Json;
-  const keys = new Keys(file);
+  const keys = new Keys(file, where);
   keys.oneOf("_class_name", "DDPMScheduler", CLASSES);
-  if (file.use_flow_sigmas) throw wrong("use_flow_sigmas", "false", file.use_flow_sigmas);
+  if (file.use_flow_sigmas) throw wrong(where, "use_flow_sigmas", "false", file.use_flow_sigmas);
 
   const trained_betas = keys.numbers("trained_betas");
   const num_train_timesteps = keys.integer("num_train_timesteps", 1000, 1);
   if (trained_betas && trained_betas.length !== num_train_timesteps) {
     throw new InputError(
-      `scheduler_config.json: "trained_betas": expected ${num_train_timesteps} numbers ` +
+      `${where}: "trained_betas": expected ${num_train_timesteps} numbers ` +
         `("num_train_timesteps"), found ${trained_betas.length}`,
     );
   }
@@ -159,7 +162,7 @@ export function parseSchedulerConfig(json: unknown): SchedulerConfig {
     clip_sample: keys.boolean("clip_sample", true),
     clip_sample_range: keys.number("clip_sample_range", 1, 0),
     thresholding: keys.boolean("thresholding", false),
-    dynamic_thresholding_ratio: ratio(keys.number("dynamic_thresholding_ratio", 0.995, 0)),
+    dynamic_thresholding_ratio: keys.number("dynamic_thresholding_ratio", 0.995, 0, 1),
     sample_max_value: keys.number("sample_max_value", 1, 0),
     timestep_spacing: file.timestep_spacing == null
       ? null
@@ -169,9 +172,4 @@ export function parseSchedulerConfig(json: unknown): SchedulerConfig {
     set_alpha_to_one: keys.boolean("set_alpha_to_one", true),
     lambda_min_clipped: keys.number("lambda_min_clipped", -Infinity),
   };
-}
-
-function ratio(value: number): number {
-  if (value <= 1) return value;
-  throw wrong("dynamic_thresholding_ratio", "a number from 0 to 1", value);
 }
