@@ -1,0 +1,138 @@
+/** Many images' calls of the network, gathered into few evaluations. */
+import type { Network } from "./network.ts";
+
+/** What one evaluation did, for metrics. */
+export interface Evaluation {
+  readonly batch: number;
+  readonly milliseconds: number;
+  /** Calls that were waiting when it ended. */
+  readonly pending: number;
+  readonly failed: boolean;
+}
+
+export interface BatcherOptions {
+  /** The most calls in one evaluation; default 16. */
+  readonly maxBatch?: number;
+  readonly onEvaluation?: (evaluation: Evaluation) => void;
+}
+
+/** One image's question to the network. */
+export interface Call {
+  /** x_t, [C, H, W] flattened. Not changed, and not read after the answer. */
+  readonly x: Float32Array;
+  readonly t: number;
+  /** The class; given exactly when the network has labels. */
+  readonly label?: number;
+  /** Takes the call out again as long as its evaluation has not begun. */
+  readonly signal?: AbortSignal;
+}
+
+interface Waiting {
+  readonly call: Call;
+  readonly resolve: (output: Float32Array) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly forget: () => void;
+}
+
+/** The default of `maxBatch`: beyond it a CPU gains little and newcomers wait longer. */
+export const DEFAULT_MAX_BATCH = 16;
+
+/**
+ * Answers calls from any number of samplers, each at its own timestep. An evaluation begins when no
+ * sampler can run any further: when all that the last answers set in motion has run. A call that
+ * comes while the network is busy joins the next evaluation. Evaluations never overlap, and one that
+ * fails fails only the calls in it.
+ */
+export class Batcher {
+  readonly #waiting: Waiting[] = [];
+  readonly #options: BatcherOptions;
+  #running = false;
+
+  constructor(readonly network: Network, options: BatcherOptions = {}) {
+    this.#options = options;
+  }
+
+  get maxBatch(): number {
+    return this.#options.maxBatch ?? DEFAULT_MAX_BATCH;
+  }
+
+  /** Calls that wait for an evaluation. */
+  get pending(): number {
+    return this.#waiting.length;
+  }
+
+  /** The network's output for one image: [outChannels, H, W] flattened. */
+  evaluate(call: Call): Promise<Float32Array> {
+    const { signal } = call;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        const at = this.#waiting.indexOf(waiting);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal!.reason);
+      };
+      const forget = () => signal?.removeEventListener("abort", onAbort);
+      const waiting: Waiting = { call, resolve, reject, forget };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(waiting);
+      if (!this.#running) this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      for (;;) {
+        await nextTask();
+        const batch = this.#waiting.splice(0, this.maxBatch);
+        if (batch.length === 0) return;
+        await this.#evaluate(batch);
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #evaluate(batch: readonly Waiting[]): Promise<void> {
+    const start = performance.now();
+    let failed = false;
+    for (const { forget } of batch) forget();
+    try {
+      const output = await this.#predict(batch.map(({ call }) => call));
+      const size = output.length / batch.length;
+      batch.forEach(({ resolve }, i) => resolve(output.subarray(i * size, (i + 1) * size)));
+    } catch (error) {
+      failed = true;
+      for (const { reject } of batch) reject(error);
+    }
+    this.#options.onEvaluation?.({
+      batch: batch.length,
+      milliseconds: performance.now() - start,
+      pending: this.pending,
+      failed,
+    });
+  }
+
+  #predict(calls: readonly Call[]): Promise<Float32Array> {
+    const size = calls[0].x.length;
+    const x = new Float32Array(calls.length * size);
+    calls.forEach((call, i) => x.set(call.x, i * size));
+    const labels = this.network.labels && Int32Array.from(calls, ({ label }) => label ?? -1);
+    return this.network.predict(x, Float32Array.from(calls, ({ t }) => t), labels);
+  }
+}
+
+/**
+ * Resolves when every microtask has run. A message is the cheapest task there is (tens of
+ * microseconds; timers round up to a millisecond); a port left open would keep the process alive.
+ */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}

@@ -1,0 +1,139 @@
+/** Many seeds at once: the generator of frames that everything else is made from. */
+import type { Scheduler } from "../diffusion/types.ts";
+import { InputError } from "../errors.ts";
+import { Batcher, type BatcherOptions, DEFAULT_MAX_BATCH } from "./batcher.ts";
+import { Channel } from "./channel.ts";
+import { checkConditioning, defaultLabel } from "./guidance.ts";
+import { type ImageJob, sampleImage } from "./image.ts";
+import type { Network } from "./network.ts";
+import { type PlanRequest, planRun } from "./plan.ts";
+
+export interface SampleOptions extends Omit<PlanRequest, "scheduler" | "steps">, BatcherOptions {
+  /** One image each, 0 … 2³² − 1. */
+  readonly seeds: Iterable<number>;
+  readonly scheduler: Scheduler;
+  readonly steps: number;
+  /** A class for each seed, in the seeds' order, or one for all; default seed mod classes. */
+  readonly labels?: number | readonly number[];
+  /** Guidance scale; default what the weights recommend, else 1 (off). */
+  readonly guidance?: number;
+  /** The class that means "none", where the weights do not say. */
+  readonly nullLabel?: number;
+  /** Starting points in place of the seeds' own, in the seeds' order. */
+  readonly x_T?: readonly Float32Array[];
+  readonly signal?: AbortSignal;
+}
+
+/** A moment of one image's reverse process. */
+export interface SampleFrame {
+  readonly seed: number;
+  /** The image's place among the seeds. */
+  readonly index: number;
+  readonly label?: number;
+  /** 1 … steps. */
+  readonly step: number;
+  readonly steps: number;
+  /** The timestep whose noise was just taken out. */
+  readonly t: number;
+  /** x after the step, [C, H, W] in −1 … 1 once it is done. */
+  readonly x: Float32Array;
+  /** The estimate of the finished picture at this step. */
+  readonly x_0: Float32Array;
+  /** Whether x is the finished picture; true once for each seed. */
+  readonly done: boolean;
+}
+
+/**
+ * Samples every seed, as many at a time as fill a batch. A seed's pictures do not depend on which
+ * others run beside it. Stopping early, or aborting, takes all images out before their next step.
+ * @throws InputError before any work when something that was asked for cannot be.
+ */
+export async function* sample(
+  network: Network,
+  options: SampleOptions,
+): AsyncGenerator<SampleFrame, void> {
+  const { maxBatch = DEFAULT_MAX_BATCH, onEvaluation, signal } = options;
+  if (!Number.isInteger(maxBatch) || maxBatch < 1) {
+    throw new InputError(`maxBatch: expected a whole number from 1, found ${maxBatch}`);
+  }
+  signal?.throwIfAborted();
+  const stop = new AbortController();
+  const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const batcher = new Batcher(network, { maxBatch, onEvaluation });
+  const jobs = imageJobs(network, options);
+  const callsEach = (options.guidance ?? network.recommended?.guidance ?? 1) === 1 ? 1 : 2;
+  const lanes = Math.max(1, Math.floor(maxBatch / callsEach));
+  const channel = new Channel<SampleFrame>(2 * lanes);
+
+  const lane = async () => {
+    for (const { job, index } of jobs) {
+      for await (const frame of imageFrames(batcher, job, index, stopped)) {
+        if (!await channel.push(frame)) return;
+      }
+    }
+  };
+  const all = Promise.all(Array.from({ length: lanes }, lane)).then(
+    () => channel.end(),
+    (reason) => {
+      channel.end({ reason });
+      stop.abort(reason);
+    },
+  );
+  try {
+    yield* channel;
+  } finally {
+    stop.abort(new DOMException("sampling was stopped", "AbortError"));
+    await all;
+  }
+}
+
+/** Checks everything once, then makes a job a seed; shared by all lanes. */
+function imageJobs(network: Network, options: SampleOptions) {
+  const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
+  const plan = planRun(network.scheduler, options);
+  const labelOf = (seed: number, index: number) =>
+    typeof labels === "number" ? labels : labels?.[index] ?? defaultLabel(network, seed);
+  for (const label of typeof labels === "number" ? [labels] : labels ?? []) {
+    checkConditioning(network, { label, guidance, nullLabel });
+  }
+  checkConditioning(network, { label: labelOf(0, 0), guidance, nullLabel });
+
+  return (function* (): Generator<{ job: ImageJob; index: number }> {
+    let index = 0;
+    for (const seed of options.seeds) {
+      const label = labelOf(seed, index);
+      yield { job: { seed, plan, label, guidance, nullLabel, x_T: x_T?.[index] }, index };
+      index++;
+    }
+  })();
+}
+
+async function* imageFrames(
+  batcher: Batcher,
+  job: ImageJob,
+  index: number,
+  signal: AbortSignal,
+): AsyncGenerator<SampleFrame, void> {
+  const { seed, label, plan: { timesteps } } = job;
+  const steps = timesteps.length;
+  const frames = sampleImage(batcher, job, signal);
+  for (let step = 1; step <= steps; step++) {
+    const frame = await frames.next();
+    if (frame.done) throw new InputError(frameCountMessage(job, steps, step - 1));
+    const { t, x, x_0 } = frame.value;
+    const common = { seed, index, label, step, steps, t, x_0 };
+    if (step < steps) {
+      yield { ...common, x, done: false };
+      continue;
+    }
+    const result = await frames.next();
+    if (!result.done) throw new InputError(frameCountMessage(job, steps, step + 1));
+    yield { ...common, x: result.value, done: true };
+  }
+}
+
+function frameCountMessage({ plan }: ImageJob, expected: number, found: number): string {
+  return `scheduler "${plan.scheduler.name}": expected a frame for each of ${expected} timesteps, found ${
+    found > expected ? "more" : found
+  }`;
+}
