@@ -1,4 +1,4 @@
-/** iPNDM (Zhang & Chen 2023, "DEIS", §4): Adams-Bashforth over the last four slopes, one evaluation a step. */
+/** iPNDM (Zhang & Chen 2023): Adams-Bashforth over the last four slopes, one evaluation a step. */
 import {
   clipOption,
   combine,
@@ -37,23 +37,22 @@ const ipndm: Scheduler = {
     let x = run.x;
     let slopes: Float32Array[] = [];
     for (const [i, t] of timesteps.entries()) {
-      const alpha_bar = schedule.alpha_bar(t),
-        alpha_bar_s = schedule.alpha_bar(timesteps[i + 1] ?? -1);
+      const s = timesteps[i + 1] ?? -1;
+      const alpha_bar = schedule.alpha_bar(t), alpha_bar_s = schedule.alpha_bar(s);
       const x_0 = clip((await run.denoise(x, t)).x_0);
       // In x/√ᾱ over σ = √(1/ᾱ − 1) the slope of the ODE is eps.
       slopes = [epsOf(x_0, x, alpha_bar), ...slopes].slice(0, Number(run.options.order));
-      const weights = ADAMS_BASHFORTH[slopes.length - 1];
-      const eps = combine(
-        ...slopes.map((slope, k) => [weights[k], slope] as [number, Float32Array]),
-      );
-      if (slopes.length === 1) {
-        x = combine([Math.sqrt(alpha_bar_s), x_0], [Math.sqrt(1 - alpha_bar_s), eps]);
+      if (s < 0) {
+        // The long way to σ = 0 is of first order: looking back doubled the error on the digits.
+        x = x_0;
+      } else if (slopes.length === 1) {
+        x = combine([Math.sqrt(alpha_bar_s), x_0], [Math.sqrt(1 - alpha_bar_s), slopes[0]]);
       } else {
+        const weights = ADAMS_BASHFORTH[slopes.length - 1];
+        const eps = combine(...slopes.map((slope, k) => [weights[k], slope] as const));
         const ratio = Math.sqrt(alpha_bar_s / alpha_bar);
-        x = combine([ratio, x], [
-          Math.sqrt(1 - alpha_bar_s) - ratio * Math.sqrt(1 - alpha_bar),
-          eps,
-        ]);
+        const step = Math.sqrt(1 - alpha_bar_s) - ratio * Math.sqrt(1 - alpha_bar);
+        x = combine([ratio, x], [step, eps]);
       }
       yield { t, x, x_0 };
     }

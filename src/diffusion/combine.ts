@@ -7,7 +7,9 @@
  * combine([2, Float32Array.of(1, 2)], [-1, Float32Array.of(1, 1)]); // 1, 3
  * ```
  */
-export function combine(...terms: [coefficient: number, vector: Float32Array][]): Float32Array {
+export function combine(
+  ...terms: (readonly [coefficient: number, vector: Float32Array])[]
+): Float32Array {
   const { length } = terms[0][1];
   for (const [, vector] of terms) {
     if (vector.length !== length) {
