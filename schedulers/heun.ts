@@ -1,11 +1,19 @@
 /** Heun's method on the probability-flow ODE (Karras et al. 2022, algorithm 1): 2n − 1 evaluations. */
-import { clipOption, combine, epsOf, type Scheduler, solverClip } from "../src/diffusion/mod.ts";
+import {
+  clipOption,
+  combine,
+  epsOf,
+  type Scheduler,
+  solverClip,
+  solverTimesteps,
+} from "../src/diffusion/mod.ts";
 
 const heun: Scheduler = {
   name: "heun",
   api: 1,
   description: "Heun: second order, two evaluations a step but the last",
   options: { clip: clipOption },
+  timesteps: solverTimesteps,
   async *sampler(run) {
     const { timesteps, schedule } = run;
     const clip = solverClip(run);

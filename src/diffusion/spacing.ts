@@ -9,11 +9,11 @@ export function roundHalfEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** Throws `InputError` unless n is a whole number from 1 to T. */
-export function requireSteps(n: number, T: number) {
-  if (!Number.isInteger(n) || n < 1 || n > T) {
+/** Throws `InputError` unless n is a whole number from 1 to `most`, by default the model's T. */
+export function requireSteps(n: number, T: number, most = T) {
+  if (!Number.isInteger(n) || n < 1 || n > most) {
     throw new InputError(
-      `steps: expected a whole number from 1 to ${T} (the model's timesteps), found ${n}`,
+      `steps: expected a whole number from 1 to ${most} (the model has ${T} timesteps), found ${n}`,
     );
   }
 }
@@ -105,7 +105,7 @@ export function solverTimesteps(n: number, schedule: Schedule, config: Scheduler
     return Array.from({ length: n }, (_, i) => roundHalfEven(last - i * (T / n)) - 1)
       .filter((t) => t >= 0);
   }
-  requireSteps(n, last - 1);
+  requireSteps(n, T, last - 1);
   return Array.from({ length: n }, (_, i) => {
     const left = n - i;
     return timestep_spacing === "leading"
