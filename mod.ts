@@ -1,0 +1,53 @@
+/**
+ * Pixel diffusion models in Deno: load weights, sample them, look at every step.
+ *
+ * ```ts
+ * import { generate, load } from "./mod.ts";
+ * await using model = await load("digits", { backend: "wasm" });
+ * const pictures = await generate(model, { seeds: [1, 2], steps: 4 });
+ * await Deno.writeFile("digit.png", await pictures[0].png());
+ * ```
+ *
+ * Run as a program (`deno run -A mod.ts --help`) it is the command line.
+ *
+ * @module
+ */
+export { generate, sample, type SampleOptions, schedulerByName } from "./src/sample.ts";
+export { type BackendName, builtInWeights, load, type LoadOptions } from "./src/model/load.ts";
+export type { Model } from "./src/model/model.ts";
+export { openModel } from "./src/model/model.ts";
+export { type Files, filesAt, filesOf } from "./src/model/files.ts";
+export { readFolder, type WeightsFolder } from "./src/model/folder.ts";
+export type { Network, Recommendation } from "./src/sampling/network.ts";
+export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
+export type { SampleFrame } from "./src/sampling/sample.ts";
+export type { NamedNetwork, Picture } from "./src/sampling/pictures.ts";
+export type { Pixels } from "./src/image/pixels.ts";
+export type { Recipe } from "./src/image/recipe.ts";
+export type {
+  Backend,
+  Session,
+  SessionOptions,
+  Tensor,
+  TensorData,
+  Tensors,
+} from "./src/backend/backend.ts";
+export type {
+  Denoised,
+  Frame,
+  OptionSchema,
+  Run,
+  Schedule,
+  Scheduler,
+  SchedulerConfig,
+  SchedulerOptions,
+} from "./src/diffusion/types.ts";
+export { schedulers } from "./schedulers/mod.ts";
+export { InputError } from "./src/errors.ts";
+
+if (import.meta.main) {
+  const cli: typeof import("./src/cli/main.ts") = await import(
+    new URL("./src/cli/main.ts", import.meta.url).href
+  );
+  await cli.main(Deno.args);
+}

@@ -1,0 +1,84 @@
+/** Finished pictures with their recipes. */
+import { grid } from "../image/grid.ts";
+import { type Pixels, toPixels } from "../image/pixels.ts";
+import { type Recipe, RECIPE_KEYWORD, recipeToText } from "../image/recipe.ts";
+import type { Network } from "./network.ts";
+import { resolveOptions } from "./options.ts";
+import { sample, type SampleOptions } from "./sample.ts";
+
+/** A sampled picture. */
+export interface Picture extends Pixels {
+  readonly seed: number;
+  readonly label?: number;
+  readonly recipe: Recipe;
+  /** The picture as a PNG file that carries its recipe. */
+  png(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** A network whose weights are known by their hash. */
+export type NamedNetwork = Network & {
+  readonly hash: string;
+  readonly source?: string;
+  readonly backend?: string;
+};
+
+/** The recipe of one request; `seeds` and `labels` as they were in it. */
+export function recipeOf(
+  network: NamedNetwork,
+  options: SampleOptions,
+  seeds: readonly number[],
+  labels?: readonly number[],
+): Recipe {
+  const { scheduler, schedule, steps, timesteps, nullLabel } = options;
+  return {
+    weights: network.hash,
+    source: network.source,
+    scheduler: scheduler.name,
+    schedule,
+    steps,
+    timesteps,
+    options: resolveOptions(scheduler, options.options),
+    seeds,
+    labels,
+    guidance: options.guidance ?? network.recommended?.guidance ?? 1,
+    nullLabel,
+    backend: network.backend,
+  };
+}
+
+/** Pictures as they are finished, which need not be the seeds' order. */
+export async function* pictures(
+  network: NamedNetwork,
+  options: SampleOptions,
+): AsyncGenerator<Picture & { readonly index: number }, void> {
+  for await (const { done, x, seed, label, index } of sample(network, options)) {
+    if (!done) continue;
+    const picture = toPixels(x, network.shape);
+    const labels = label === undefined ? undefined : [label];
+    const recipe = recipeOf(network, options, [seed], labels);
+    yield { ...picture, seed, label, index, recipe, png: () => pngOf(picture, recipe) };
+  }
+}
+
+/** Every seed's picture, in the seeds' order. */
+export async function generate(network: NamedNetwork, options: SampleOptions): Promise<Picture[]> {
+  const made: Picture[] = [];
+  for await (const { index, ...picture } of pictures(network, options)) made[index] = picture;
+  return made;
+}
+
+/** All pictures of one request as one PNG, with the recipe that makes it again. */
+export function gridPng(made: readonly Picture[]): Promise<Uint8Array<ArrayBuffer>> {
+  const labels = made.map(({ label }) => label);
+  const recipe = {
+    ...made[0].recipe,
+    seeds: made.map(({ seed }) => seed),
+    labels: labels.includes(undefined) ? undefined : labels as number[],
+  };
+  return pngOf(grid(made), recipe);
+}
+
+async function pngOf(picture: Pixels, recipe: Recipe): Promise<Uint8Array<ArrayBuffer>> {
+  const { encodePng } = await import("../image/png.ts");
+  return encodePng(picture, { [RECIPE_KEYWORD]: recipeToText(recipe) });
+}
