@@ -1,0 +1,21 @@
+/** Who is asking, for the rate limit. */
+import type { Context } from "npm:hono@4.13.19";
+
+/**
+ * The client's network address: Cloudflare's header where the platform sets it, else the connection's.
+ * Headers that any client can write are not believed; behind a proxy give `createApp({ client })`.
+ */
+export function clientAddress(c: Context): string {
+  if ((globalThis.navigator as Navigator | undefined)?.userAgent === "Cloudflare-Workers") {
+    return network(c.req.header("cf-connecting-ip") ?? "unknown");
+  }
+  const { remoteAddr } = (c.env ?? {}) as { remoteAddr?: { hostname?: string } };
+  return network(remoteAddr?.hostname ?? "unknown");
+}
+
+/** One subscriber has 2⁶⁴ IPv6 addresses: they count as one. */
+function network(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head] = address.split("::");
+  return head.split(":").slice(0, 4).join(":") || address;
+}

@@ -1,0 +1,119 @@
+/** One set of weights at work: its network, watched and replaced when it breaks, and its batcher. */
+import { InputError } from "../errors.ts";
+import { Batcher } from "../sampling/batcher.ts";
+import type { Network } from "../sampling/network.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { Problem } from "./problem.ts";
+import type { ServedModel } from "./served_model.ts";
+
+export interface EngineOptions {
+  readonly maxBatch: number;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Opens the same weights again after their engine broke. */
+  readonly reopen?: () => Promise<ServedModel>;
+}
+
+export class Engine {
+  readonly batcher: Batcher;
+  #model: ServedModel;
+  #warm?: Promise<void>;
+  #broken = false;
+  #perSecond = 0;
+
+  constructor(readonly name: string, model: ServedModel, readonly options: EngineOptions) {
+    this.#model = model;
+    const { metrics, maxBatch } = options;
+    const labels = { weights: name };
+    this.batcher = new Batcher(this.#network(), {
+      maxBatch,
+      onEvaluation: ({ batch, milliseconds, failed }) => {
+        metrics.evaluations.inc(labels);
+        metrics.batch.observe(labels, batch);
+        metrics.stepSeconds.observe(labels, milliseconds / 1000);
+        if (failed) return;
+        const rate = batch / Math.max(milliseconds, 0.01) * 1000;
+        this.#perSecond = this.#perSecond ? 0.9 * this.#perSecond + 0.1 * rate : rate;
+      },
+    });
+  }
+
+  get model(): ServedModel {
+    return this.#model;
+  }
+
+  /** Images × evaluations a second, by the last evaluations; 0 before the first. */
+  get perSecond(): number {
+    return this.#perSecond;
+  }
+
+  /** Whether it has made its first evaluation and its last one did not break it. */
+  ready = false;
+
+  /** The first evaluation, which compiles and allocates, before a visitor waits for it. */
+  warmUp(): Promise<void> {
+    return this.#warm ??= this.#evaluateOnce().catch((error) => {
+      this.#warm = undefined;
+      throw error;
+    });
+  }
+
+  async #evaluateOnce(): Promise<void> {
+    const { shape: [C, H, W] } = this.#model;
+    const label = this.#model.labels ? 0 : undefined;
+    await this.batcher.evaluate({ x: new Float32Array(C * H * W), t: 0, label });
+    this.ready = true;
+  }
+
+  #network(): Network {
+    const { shape, outChannels, scheduler, labels, nullLabel, recommended } = this.#model;
+    const predict: Network["predict"] = (x, t, classes) => this.#predict(x, t, classes);
+    return { shape, outChannels, scheduler, labels, nullLabel, recommended, predict };
+  }
+
+  /**
+   * An engine that crashed stays unusable (a WASM trap ends onnxruntime for good), so the weights are
+   * opened again and the evaluation is asked once more; only if that fails do its images fail.
+   */
+  async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
+    const { log, metrics, reopen } = this.options;
+    try {
+      if (this.#broken) await this.#reopen();
+      return await this.#model.predict(x, t, labels);
+    } catch (error) {
+      if (error instanceof InputError) throw error;
+      log({ level: "error", message: "the network failed", weights: this.name, error: `${error}` });
+      if (!reopen || this.#broken) throw this.#failure(error);
+      try {
+        await this.#reopen();
+        metrics.reopened.inc({ weights: this.name });
+        return await this.#model.predict(x, t, labels);
+      } catch (again) {
+        throw this.#failure(again);
+      }
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    this.#broken = true;
+    this.ready = false;
+    this.#model.close?.().catch(() => {});
+    const model = await this.options.reopen!();
+    if (model.hash !== this.#model.hash) {
+      throw new Error(`reopened "${this.name}" as ${model.hash}; it was ${this.#model.hash}`);
+    }
+    this.#model = model;
+    this.#broken = false;
+    this.ready = true;
+  }
+
+  #failure(cause: unknown): Problem {
+    return new Problem(
+      500,
+      "network",
+      "the network failed while it denoised; the same request may be sent again",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,44 @@
+/** What one process is ready to do; every number can be set in `createApp({ limits })`. */
+export interface Limits {
+  /** Images in one request. */
+  readonly maxImages: number;
+  /** Steps of one image. */
+  readonly maxSteps: number;
+  /** Images × network evaluations of one request. */
+  readonly maxCost: number;
+  /** Images × pixels of the finished, enlarged pictures of one request. */
+  readonly maxPixels: number;
+  /** Images × network evaluations admitted and not yet done, over all requests. */
+  readonly maxQueue: number;
+  /** Images between their first and their last step at one time; the rest wait in line. */
+  readonly maxRunning: number;
+  /** Images in one network evaluation. */
+  readonly maxBatch: number;
+  /** Milliseconds from admission after which an image is given up. */
+  readonly deadlineMs: number;
+  /** Milliseconds that a request's body may take to arrive. */
+  readonly bodyTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  /** Bytes of finished PNGs kept in memory; 0 keeps none. */
+  readonly cacheBytes: number;
+  /** Network evaluations a minute that one client may ask for without a key or a signed address. */
+  readonly publicCostPerMinute: number;
+  /** Length of a name or a prompt, in UTF-16 units. */
+  readonly maxNameLength: number;
+}
+
+export const defaultLimits: Limits = {
+  maxImages: 10,
+  maxSteps: 1000,
+  maxCost: 4000,
+  maxPixels: 4 * 1024 * 1024,
+  maxQueue: 20_000,
+  maxRunning: 64,
+  maxBatch: 16,
+  deadlineMs: 60_000,
+  bodyTimeoutMs: 5_000,
+  maxBodyBytes: 16 * 1024,
+  cacheBytes: 32 * 1024 * 1024,
+  publicCostPerMinute: 12_000,
+  maxNameLength: 1000,
+};

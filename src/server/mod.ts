@@ -1,0 +1,10 @@
+/**
+ * The HTTP service as a Hono app on web standards: {@link createApp}.
+ *
+ * @module
+ */
+export { type AppOptions, createApp, type DenoiseApp } from "./app.ts";
+export { type AccessOptions, signAddress } from "./access.ts";
+export { defaultLimits, type Limits } from "./limits.ts";
+export type { Log, LogEntry } from "./log.ts";
+export type { ServedModel } from "./served_model.ts";

@@ -1,0 +1,107 @@
+/** Failures with an HTTP answer, written as problem+json (RFC 9457). */
+
+/** Why a request failed; the label of `denoise_failures_total` and the end of the problem's type. */
+export type Reason =
+  | "invalid"
+  | "malformed"
+  | "too_large"
+  | "media_type"
+  | "slow_body"
+  | "not_found"
+  | "unauthorized"
+  | "rate_limited"
+  | "overloaded"
+  | "draining"
+  | "deadline"
+  | "disconnected"
+  | "network"
+  | "internal";
+
+/** One field that does not fit the schema. */
+export interface FieldError {
+  readonly field: string;
+  readonly expected: string;
+  readonly found: unknown;
+}
+
+const titles: Record<Reason, string> = {
+  invalid: "A parameter does not fit",
+  malformed: "The body is not JSON",
+  too_large: "The body is too large",
+  media_type: "The body's media type is not supported",
+  slow_body: "The body took too long to arrive",
+  not_found: "There is nothing at this address",
+  unauthorized: "The request is not allowed",
+  rate_limited: "Too many evaluations asked for",
+  overloaded: "The server is full",
+  draining: "The server is shutting down",
+  deadline: "The picture was not finished in time",
+  disconnected: "The client left",
+  network: "The network failed",
+  internal: "The server failed",
+};
+
+export interface ProblemOptions {
+  readonly errors?: readonly FieldError[];
+  readonly retryAfter?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+/** Thrown anywhere while a request is handled; the app answers with it. */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  readonly errors?: readonly FieldError[];
+  readonly headers: Record<string, string>;
+
+  constructor(
+    readonly status: number,
+    readonly reason: Reason,
+    detail: string,
+    { errors, retryAfter, headers, cause }: ProblemOptions = {},
+  ) {
+    super(detail, { cause });
+    this.errors = errors;
+    this.headers = { ...headers };
+    if (retryAfter !== undefined) {
+      this.headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfter)));
+    }
+  }
+
+  /** The members of the problem document; `error` repeats it in the words of OpenAI's clients. */
+  document(requestId?: string): Record<string, unknown> {
+    return {
+      type: `urn:denoise:problem:${this.reason}`,
+      title: titles[this.reason],
+      status: this.status,
+      detail: this.message,
+      ...(requestId ? { instance: `urn:request:${requestId}` } : {}),
+      ...(this.errors ? { errors: this.errors } : {}),
+      error: {
+        message: this.message,
+        type: this.status < 500 ? "invalid_request_error" : "server_error",
+        param: this.errors?.[0]?.field ?? null,
+        code: this.reason,
+      },
+    };
+  }
+
+  response(requestId?: string): Response {
+    return new Response(JSON.stringify(this.document(requestId)), {
+      status: this.status,
+      headers: {
+        "content-type": "application/problem+json",
+        "cache-control": "no-store",
+        ...this.headers,
+      },
+    });
+  }
+}
+
+/** A 422 that names one field, what was expected of it and what was found. */
+export function invalid(field: string, expected: string, found: unknown): Problem {
+  const shown = found === undefined ? "nothing" : JSON.stringify(found);
+  return new Problem(422, "invalid", `${field}: expected ${expected}, found ${shown}`, {
+    errors: [{ field, expected, found: found ?? null }],
+  });
+}

@@ -1,0 +1,240 @@
+/** What a request may say: validation and /openapi.json both come from these schemas. */
+import { z } from "npm:zod@4.6.7";
+import { type OptionSchema, SCHEDULE_NAMES, type SchedulerOptions } from "../diffusion/mod.ts";
+import { InputError } from "../errors.ts";
+import { type FieldError, invalid, Problem } from "./problem.ts";
+import type { Catalog, RecipeRequest } from "./recipe.ts";
+import { labelNames } from "./served_model.ts";
+import { MAX_SEED } from "./seed.ts";
+
+type Shape = Record<string, z.ZodType>;
+
+/** Text from an address becomes the number or boolean that it spells, then meets the schema. */
+function fromText<S extends z.ZodType>(schema: S): z.ZodType {
+  return z.preprocess((text) => {
+    if (typeof text !== "string") return text;
+    if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text)) return Number(text);
+    return text === "true" ? true : text === "false" ? false : text;
+  }, schema);
+}
+
+/** A plug-in's option in zod's words. */
+function optionType({ type, description, minimum, maximum, enum: values }: OptionSchema) {
+  if (values) return z.literal([...values]).describe(description);
+  if (type === "boolean") return z.boolean().describe(description);
+  if (type === "string") return z.string().max(100).describe(description);
+  let number = type === "integer" ? z.int() : z.number();
+  if (minimum !== undefined) number = number.min(minimum);
+  if (maximum !== undefined) number = number.max(maximum);
+  return number.describe(description);
+}
+
+/** Every plug-in option by name; one name with two meanings takes either, `resolve` knows which. */
+function optionFields(catalog: Catalog, reserved: Shape): Record<string, z.ZodType> {
+  const types = new Map<string, Map<string, z.ZodType>>();
+  for (const { name: scheduler, options = {} } of Object.values(catalog.schedulers)) {
+    for (const [name, option] of Object.entries(options)) {
+      if (name in reserved) {
+        throw new InputError(
+          `scheduler "${scheduler}": its option "${name}" has the name of a request parameter`,
+        );
+      }
+      const distinct = types.get(name) ?? new Map();
+      types.set(name, distinct.set(JSON.stringify(option), optionType(option)));
+    }
+  }
+  return Object.fromEntries([...types].map(([name, distinct]) => {
+    const [first, ...rest] = distinct.values();
+    return [name, rest.length ? z.union([first, ...rest]) : first];
+  }));
+}
+
+function choiceFields({ models, schedulers, limits }: Catalog): Shape {
+  const labels = [...new Set([...models.values()].flatMap(labelNames))];
+  return {
+    scheduler: z.enum(Object.keys(schedulers)).describe("the sampler; default: the weights' own"),
+    schedule: z.enum(SCHEDULE_NAMES).describe(
+      "another noise schedule under the sampler; default: the sampler's, else the weights'",
+    ),
+    steps: z.int().min(1).max(limits.maxSteps).describe("denoising steps"),
+    guidance: z.number().min(0).max(20).describe("classifier-free guidance; 1 is none"),
+    label: z.string().min(1).max(100).describe(
+      labels.length ? `a class: ${labels.slice(0, 20).join(", ")}` : "a class, by name or index",
+    ),
+  };
+}
+
+const weights = z.string().min(1).max(200).describe(
+  "loaded weights by name, or name@hash to pin them; default: the first",
+);
+
+/** The schemas for one catalog. */
+export interface Schemas {
+  readonly picture: z.ZodType;
+  readonly generation: z.ZodType;
+  /** Names of plug-in options among the fields. */
+  readonly optionNames: ReadonlySet<string>;
+}
+
+export function createSchemas(catalog: Catalog): Schemas {
+  const choices = choiceFields(catalog);
+  const { limits } = catalog;
+  const addressed: Shape = {
+    weights,
+    ...choices,
+    scale: z.int().min(1).max(64).describe("enlarges every pixel to scale × scale"),
+  };
+  const signed: Shape = {
+    expires: z.int().describe("signed address: seconds since 1970 until which it is good"),
+    sig: z.string().max(100).describe("signed address: HMAC-SHA256 of path and query"),
+  };
+  const body: Shape = {
+    model: weights,
+    weights,
+    ...choices,
+    label: z.union([choices.label, z.int().min(0)]),
+    seed: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
+      .describe("the first image's seed, the next ones count up; a name is hashed"),
+    n: z.int().min(1).max(limits.maxImages).describe("images"),
+    size: z.string().max(20).describe('"auto", or an integer multiple of the weights\' size'),
+    response_format: z.enum(["b64_json", "url"]),
+    stream: z.boolean().describe("answers with server-sent events"),
+    partial_images: z.int().min(0).max(3).describe("previews in a stream, for each image"),
+    output_format: z.literal("png"),
+    quality: z.enum(["auto", "standard", "hd", "low", "medium", "high"]).describe("has no effect"),
+    background: z.enum(["auto", "opaque"]),
+    moderation: z.enum(["auto", "low"]).describe("has no effect"),
+    user: z.string().max(200).describe("has no effect"),
+  };
+  const options = optionFields(catalog, { ...addressed, ...signed, ...body, prompt: weights });
+  return {
+    picture: z.strictObject(
+      optional({ ...addressed, ...options, ...signed }, fromText, ["weights", "label", "sig"]),
+    ),
+    generation: z.strictObject({
+      prompt: z.string().min(1).max(limits.maxNameLength).describe(
+        "a class's name selects it; any other text is hashed to the seed",
+      ),
+      ...nullish({ ...body, ...options }),
+    }),
+    optionNames: new Set(Object.keys(options)),
+  };
+}
+
+function optional(
+  shape: Shape,
+  read: (schema: z.ZodType) => z.ZodType,
+  textual: readonly string[],
+): Shape {
+  return Object.fromEntries(
+    Object.entries(shape).map(([name, schema]) => {
+      const readable = textual.includes(name) ? schema : read(schema);
+      return [name, readable.optional().describe(schema.description ?? "")];
+    }),
+  );
+}
+
+/** Clients write null for what they leave out. */
+function nullish(shape: Shape): Shape {
+  return Object.fromEntries(
+    Object.entries(shape).map(([name, schema]) =>
+      [name, schema.nullish().describe(schema.description ?? "")] as const
+    ),
+  );
+}
+
+/** @throws Problem 422 naming every field that does not fit, what was expected and what was found */
+export function validate(schema: z.ZodType, input: unknown): Record<string, unknown> {
+  const result = schema.safeParse(input);
+  if (result.success) {
+    const fields = Object.entries(result.data as Record<string, unknown>);
+    return Object.fromEntries(fields.filter(([, v]) => v !== undefined && v !== null));
+  }
+  const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, input));
+  const [{ field, expected, found }] = errors;
+  throw new Problem(422, "invalid", invalid(field, expected, found).message, { errors });
+}
+
+function fieldErrors(issue: z.core.$ZodIssue, input: unknown): FieldError[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({
+      field: key,
+      expected: "no such parameter",
+      found: shortened((input as Record<string, unknown>)[key]),
+    }));
+  }
+  const found = issue.path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    input,
+  );
+  return [{
+    field: issue.path.map(String).join(".") || "body",
+    expected: expectation(issue),
+    found: shortened(found),
+  }];
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return issue.expected;
+    case "invalid_value":
+      return `one of ${issue.values.map((v) => JSON.stringify(v)).join(", ")}`;
+    case "too_small":
+      return `${
+        issue.origin === "string" ? "at least this many characters:" : "at least"
+      } ${issue.minimum}`;
+    case "too_big":
+      return `${
+        issue.origin === "string" ? "at most this many characters:" : "at most"
+      } ${issue.maximum}`;
+    case "invalid_union":
+      return issue.errors.map(([first]) => expectation(first)).join(", or ");
+    default:
+      return issue.message;
+  }
+}
+
+/** Bounds what an answer repeats of a request. */
+function shortened(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (typeof value === "object" && value !== null) {
+    return Array.isArray(value) ? "a list" : "an object";
+  }
+  return typeof value === "string" && value.length > 80 ? `${value.slice(0, 80)}…` : value;
+}
+
+/** The parameters of an address; a name that is repeated is a list, which no schema takes. */
+export function queryOf(url: URL): Record<string, unknown> {
+  const query: Record<string, unknown> = {};
+  for (const name of new Set(url.searchParams.keys())) {
+    const values = url.searchParams.getAll(name);
+    Object.defineProperty(query, name, {
+      value: values.length === 1 ? values[0] : values,
+      enumerable: true,
+      configurable: true,
+    });
+  }
+  return query;
+}
+
+/** The fields that make a recipe, out of validated ones. */
+export function recipeRequest(
+  fields: Record<string, unknown>,
+  optionNames: ReadonlySet<string>,
+): RecipeRequest {
+  const { weights, model, scheduler, schedule, steps, label, guidance, scale } = fields;
+  const options = Object.fromEntries(
+    Object.entries(fields).filter(([name]) => optionNames.has(name)),
+  ) as SchedulerOptions;
+  return {
+    weights: weights ?? model,
+    scheduler,
+    schedule,
+    steps,
+    label,
+    guidance,
+    scale,
+    options,
+  } as RecipeRequest;
+}

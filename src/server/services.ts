@@ -1,0 +1,76 @@
+/** What every route shares. */
+import type { Context } from "npm:hono@4.13.19";
+import type { Access, Standing } from "./access.ts";
+import type { Engine } from "./engine.ts";
+import type { Limits } from "./limits.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { invalid, Problem } from "./problem.ts";
+import type { RateLimit } from "./rate_limit.ts";
+import type { Catalog, Recipe } from "./recipe.ts";
+import type { Schemas } from "./schema.ts";
+import type { Studio } from "./studio.ts";
+
+export interface Services {
+  readonly catalog: Catalog;
+  readonly limits: Limits;
+  readonly schemas: Schemas;
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly studio: Studio;
+  readonly metrics: Metrics;
+  readonly access: Access;
+  readonly rateLimit: RateLimit;
+  readonly log: Log;
+  readonly client: (context: Context) => string;
+  readonly signingKey?: string;
+  readonly signPictures: boolean;
+  readonly publicUrl?: string;
+  /** Answers what a handler threw. */
+  readonly fail: (error: unknown, context: Context) => Response;
+}
+
+/** What a request's work is charged to. */
+export function chargeTo(
+  { rateLimit, client }: Services,
+  context: Context,
+  standing: Standing,
+): (cost: number) => void {
+  return standing === "trusted" ? () => {} : (cost) => rateLimit.take(client(context), cost);
+}
+
+/** @throws Problem 422 where n images by this recipe are more than one request may ask for */
+export async function checkCaps(
+  { limits, studio, engines }: Services,
+  recipe: Recipe,
+  n: number,
+): Promise<void> {
+  const [, height, width] = engines.get(recipe.weights)!.model.shape;
+  const pixels = n * height * width * recipe.scale ** 2;
+  if (pixels > limits.maxPixels) {
+    const field = n > 1 ? "n" : "scale";
+    throw invalid(field, `at most ${limits.maxPixels} pixels in one request`, pixels);
+  }
+  const cost = n * await studio.evaluations(recipe);
+  if (cost > limits.maxCost) {
+    throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, cost);
+  }
+}
+
+/**
+ * Runs work that ends when the client leaves. While a response is pending, the request's signal can
+ * only mean that; afterwards runtimes abort it on success too, so by then nobody listens.
+ */
+export async function whileConnected<T>(
+  request: Request,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const gone = () => controller.abort(new Problem(499, "disconnected", "the client left"));
+  if (request.signal.aborted) gone();
+  request.signal.addEventListener("abort", gone, { once: true });
+  try {
+    return await work(controller.signal);
+  } finally {
+    request.signal.removeEventListener("abort", gone);
+  }
+}

@@ -1,0 +1,170 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { decodePng } from "../src/image/png.ts";
+import { createApp } from "../src/server/mod.ts";
+import { FAKE_HASH, fakeModel } from "./server_fake.ts";
+
+async function png(response: Response) {
+  const body = await response.bytes();
+  assertEquals(response.status, 200, new TextDecoder().decode(body.subarray(0, 500)));
+  assertEquals(response.headers.get("content-type"), "image/png");
+  return decodePng(body);
+}
+
+Deno.test("an address gives the same picture every time, and another seed another", async () => {
+  const app = createApp({ models: { fake: fakeModel() }, limits: { cacheBytes: 0 } });
+  const first = await png(await app.request("/v1/images/7.png"));
+  assertEquals([first.width, first.height, first.channels], [8, 8, 1]);
+  assertEquals((await png(await app.request("/v1/images/7.png"))).pixels, first.pixels);
+  assertNotEquals((await png(await app.request("/v1/images/8.png"))).pixels, first.pixels);
+});
+
+Deno.test("every parameter of an address changes the picture or its size", async () => {
+  const labels = ["cat", "dog"];
+  const app = createApp({ models: { fake: fakeModel({ labels, nullLabel: 2 }) } });
+  const plain = await png(await app.request("/v1/images/7.png?label=cat"));
+  for (
+    const query of [
+      "label=dog",
+      "label=cat&steps=7",
+      "label=cat&scheduler=dpmpp",
+      "label=cat&schedule=cosine",
+      "label=cat&guidance=2",
+      "label=cat&eta=0.5",
+    ]
+  ) {
+    const other = await png(await app.request(`/v1/images/7.png?${query}`));
+    assertNotEquals(other.pixels, plain.pixels, query);
+  }
+  const large = await png(await app.request("/v1/images/7.png?label=cat&scale=3"));
+  assertEquals([large.width, large.height], [24, 24]);
+  assertEquals(large.pixels[0], plain.pixels[0]);
+  assertEquals(large.pixels[24 * 24 - 1], plain.pixels[63]);
+});
+
+Deno.test("a picture's recipe travels in its PNG", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const { text } = await png(await app.request("/v1/images/7.png?eta=0.25&steps=3"));
+  const recipe = JSON.parse(text.denoise);
+  assertEquals([recipe.weights, recipe.seeds, recipe.steps], [FAKE_HASH, [7], 3]);
+  assertEquals(recipe.options, { eta: 0.25 });
+});
+
+Deno.test("a name is hashed to a seed, whatever its case and the space around it", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const alice = await app.request("/v1/images/alice@example.com.png");
+  const same = await app.request("/v1/images/%20Alice%40Example.com%20.png");
+  const slash = await app.request("/v1/images/a%2Fb%3Fc.png");
+  const bob = await app.request("/v1/images/bob@example.com.png");
+  const pixels = (await png(alice)).pixels;
+  assertEquals((await png(same)).pixels, pixels);
+  assertNotEquals((await png(bob)).pixels, pixels);
+  assertNotEquals((await png(slash)).pixels, pixels);
+});
+
+Deno.test("the ETag is known before inference: If-None-Match costs no evaluation", async () => {
+  const model = fakeModel();
+  const app = createApp({ models: { fake: model } });
+  const head = await app.request("/v1/images/7.png", { method: "HEAD" });
+  assertEquals(head.status, 200);
+  assertEquals(await head.text(), "");
+  const etag = head.headers.get("etag")!;
+  for (const tag of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
+    const headers = { "if-none-match": tag };
+    assertEquals((await app.request("/v1/images/7.png", { headers })).status, 304, tag);
+  }
+  assertEquals(model.evaluations, 0);
+  const got = await app.request("/v1/images/7.png", { headers: { "if-none-match": '"other"' } });
+  assertEquals([got.status, got.headers.get("etag")], [200, etag]);
+  await got.body?.cancel();
+});
+
+Deno.test("the ETag changes with whatever changes the picture, and with nothing else", async () => {
+  const etag = async (model: ReturnType<typeof fakeModel>, query: string) => {
+    const app = createApp({ models: { fake: model } });
+    const response = await app.request(`/v1/images/${query}`, { method: "HEAD" });
+    assertEquals(response.status, 200, query);
+    return response.headers.get("etag");
+  };
+  const model = fakeModel();
+  const plain = await etag(model, "7.png");
+  assertEquals(await etag(model, "7.png?scheduler=ddim&steps=5&eta=0&scale=1"), plain);
+  assertEquals(await etag(model, `7.png?weights=fake@${FAKE_HASH}`), plain);
+  for (const query of ["8.png", "7.png?steps=6", "7.png?eta=1", "7.png?scale=2"]) {
+    assertNotEquals(await etag(model, query), plain, query);
+  }
+  assertNotEquals(await etag(fakeModel({ hash: "f".repeat(64) }), "7.png"), plain);
+  assertNotEquals(await etag({ ...fakeModel(), backend: "other" }, "7.png"), plain);
+});
+
+Deno.test("only an address that names the weights' hash is immutable", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const control = async (query: string) => {
+    const response = await app.request(`/v1/images/7.png${query}`, { method: "HEAD" });
+    return response.headers.get("cache-control");
+  };
+  assertEquals(await control(""), "public, no-cache");
+  assertEquals(await control("?weights=fake"), "public, no-cache");
+  const pinned = "public, max-age=31536000, immutable";
+  assertEquals(await control(`?weights=fake@${FAKE_HASH.slice(0, 16)}`), pinned);
+});
+
+Deno.test("Content-Location is the pinned address of the same picture", async () => {
+  const labels = ["cat", "dog"];
+  const app = createApp({ models: { fake: fakeModel({ labels, nullLabel: 2 }) } });
+  const loose = await app.request("/v1/images/alice.png?guidance=3&eta=0.5&scale=2");
+  const address = loose.headers.get("content-location")!;
+  const pinned = await app.request(`/v1/images/${address}`);
+  assertEquals(pinned.headers.get("etag"), loose.headers.get("etag"));
+  assertEquals(pinned.headers.get("cache-control"), "public, max-age=31536000, immutable");
+  assertEquals(await pinned.bytes(), await loose.bytes());
+});
+
+Deno.test("weights that were replaced are not found, never silently another picture", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (const weights of ["other", `fake@${"f".repeat(64)}`, "fake@0123", "../etc", "https://x"]) {
+    const response = await app.request(`/v1/images/7.png?weights=${encodeURIComponent(weights)}`);
+    assertEquals(response.status, 404, weights);
+    const problem = await response.json();
+    assertEquals(problem.errors[0].field, "weights");
+    assert(problem.errors[0].expected.includes("fake"));
+  }
+});
+
+Deno.test("several weights are served at once; the first is the default", async () => {
+  const small = fakeModel(), large = fakeModel({ shape: [3, 16, 16], hash: "b".repeat(64) });
+  const app = createApp({ models: { small, large } });
+  assertEquals((await png(await app.request("/v1/images/7.png"))).width, 8);
+  const picture = await png(await app.request("/v1/images/7.png?weights=large"));
+  assertEquals([picture.width, picture.channels], [16, 3]);
+});
+
+Deno.test("a finished picture is remembered, within the bytes allowed", async () => {
+  const model = fakeModel();
+  const app = createApp({ models: { fake: model } });
+  const first = await (await app.request("/v1/images/7.png")).bytes();
+  const evaluations = model.evaluations;
+  assertEquals(await (await app.request("/v1/images/7.png")).bytes(), first);
+  assertEquals(model.evaluations, evaluations);
+
+  const frugal = fakeModel();
+  const two = createApp({
+    models: { fake: frugal },
+    limits: { cacheBytes: Math.round(2.5 * first.length) },
+  });
+  for (const seed of [7, 8, 9]) await (await two.request(`/v1/images/${seed}.png`)).bytes();
+  assertEquals(frugal.evaluations, 15);
+  await (await two.request("/v1/images/9.png")).bytes();
+  assertEquals(frugal.evaluations, 15);
+  await (await two.request("/v1/images/7.png")).bytes();
+  assertEquals(frugal.evaluations, 20);
+});
+
+Deno.test("mounted in another Hono app, addresses and pictures stay the same", async () => {
+  const { Hono } = await import("npm:hono@4.13.19");
+  const app = createApp({ models: { fake: fakeModel() } });
+  const parent = new Hono().get("/hello", (c) => c.text("mine")).route("/pictures", app);
+  const alone = await (await app.request("/v1/images/7.png")).bytes();
+  assertEquals(await (await parent.request("/pictures/v1/images/7.png")).bytes(), alone);
+  assertEquals(await (await parent.request("/hello")).text(), "mine");
+  assertEquals((await parent.request("/pictures/v1/images/7.png?steps=x")).status, 422);
+});
