@@ -4,7 +4,7 @@ import { type Pixels, toPixels } from "../image/pixels.ts";
 import { type Recipe, RECIPE_KEYWORD, recipeToText } from "../image/recipe.ts";
 import type { Network } from "./network.ts";
 import { resolveOptions } from "./options.ts";
-import { sample, type SampleOptions } from "./sample.ts";
+import { sample, type SampleFrame, type SampleOptions } from "./sample.ts";
 
 /** A sampled picture. */
 export interface Picture extends Pixels {
@@ -46,17 +46,24 @@ export function recipeOf(
   };
 }
 
+/** The picture of a frame that is done. */
+export function pictureOfFrame(
+  network: NamedNetwork,
+  options: SampleOptions,
+  { x, seed, label }: Pick<SampleFrame, "x" | "seed" | "label">,
+): Picture {
+  const picture = toPixels(x, network.shape);
+  const recipe = recipeOf(network, options, [seed], label === undefined ? undefined : [label]);
+  return { ...picture, seed, label, recipe, png: () => pngOf(picture, recipe) };
+}
+
 /** Pictures as they are finished, which need not be the seeds' order. */
 export async function* pictures(
   network: NamedNetwork,
   options: SampleOptions,
 ): AsyncGenerator<Picture & { readonly index: number }, void> {
-  for await (const { done, x, seed, label, index } of sample(network, options)) {
-    if (!done) continue;
-    const picture = toPixels(x, network.shape);
-    const labels = label === undefined ? undefined : [label];
-    const recipe = recipeOf(network, options, [seed], labels);
-    yield { ...picture, seed, label, index, recipe, png: () => pngOf(picture, recipe) };
+  for await (const frame of sample(network, options)) {
+    if (frame.done) yield { ...pictureOfFrame(network, options, frame), index: frame.index };
   }
 }
 

@@ -1,0 +1,26 @@
+/** What a command file exports. */
+import type { Command } from "npm:commander@15.1.0";
+import type { Io } from "./io.ts";
+
+export type { Command };
+
+export interface CommandModule {
+  /** Adds arguments and options, and an action that gives the exit code (nothing is 0). */
+  define(command: Command, io: () => Io): void;
+}
+
+/** A command's name and its line in the help. Its file is read when it is asked for. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+}
+
+/** Every command, in the help's order; `commands/NAME.ts` defines it. */
+export const commands: readonly CommandEntry[] = [
+  { name: "sample", summary: "make pictures from noise" },
+  { name: "noise", summary: "show how noise takes a picture apart" },
+];
+
+export async function loadCommand(name: string): Promise<CommandModule> {
+  return await import(new URL(`./commands/${name}.ts`, import.meta.url).href);
+}

@@ -1,0 +1,84 @@
+/** The command line: finds the command, runs it, turns what went wrong into one line. */
+import { Command, CommanderError } from "npm:commander@15.1.0";
+import { InputError } from "../errors.ts";
+import { commands, loadCommand } from "./command.ts";
+import { type Io, terminalIo } from "./io.ts";
+import { VERSION } from "./version.ts";
+
+/** Exit codes: 0 done, 1 a failure that is not the user's, 2 wrong input, 130 stopped by Ctrl-C. */
+export const exitCodes = { failure: 1, wrongInput: 2, interrupted: 130 } as const;
+
+/** Runs the program in this process and sets its exit code. */
+export async function main(args: readonly string[]): Promise<void> {
+  const stop = new AbortController();
+  const onInterrupt = () => {
+    // A second Ctrl-C does not wait for the current step.
+    if (stop.signal.aborted) Deno.exit(exitCodes.interrupted);
+    stop.abort(new DOMException("stopped by Ctrl-C", "AbortError"));
+  };
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  try {
+    const io = terminalIo(args.includes("--quiet") || args.includes("-q"), stop.signal);
+    const code = await run(args, io);
+    if (code !== 0) Deno.exit(code);
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+  }
+}
+
+/** Runs a command line and gives its exit code. */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  try {
+    const program = await build(args, io);
+    await program.parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    return report(error, args.includes("--debug"), io);
+  }
+}
+
+async function build(args: readonly string[], io: Io): Promise<Command> {
+  const program = new Command("denoise")
+    .description("Pixel diffusion models: sample, train, serve. No Python.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.out(text.trimEnd()),
+      writeErr: (text) => io.err(text.trimEnd()),
+      outputError: () => {},
+    });
+  const asked = args.find((arg) => !arg.startsWith("-"));
+  for (const { name, summary } of commands) {
+    const command = program.command(name).description(summary).exitOverride()
+      .helpOption("-h, --help", "show this help")
+      .option("-q, --quiet", "say nothing but errors")
+      .option("--debug", "show where an error came from");
+    command.copyInheritedSettings(program);
+    if (name === asked) (await loadCommand(name)).define(command, () => io);
+    else command.action(() => {});
+  }
+  if (asked === undefined) {
+    program.action(() => program.help({ error: args.length > 0 }));
+  }
+  return program;
+}
+
+function report(error: unknown, debug: boolean, io: Io): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    io.err(`denoise: ${error.message.replace(/^error: /, "").replaceAll("\n", " ")} (see --help)`);
+    return exitCodes.wrongInput;
+  }
+  const { signal } = io;
+  if (signal.aborted) {
+    io.err("denoise: stopped");
+    return exitCodes.interrupted;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  io.err(`denoise: ${message}`);
+  if (debug && error instanceof Error) io.err(error.stack ?? "");
+  if (error instanceof InputError) return exitCodes.wrongInput;
+  if (!debug) io.err("This is not your input's fault; --debug shows where it came from.");
+  return exitCodes.failure;
+}

@@ -1,0 +1,75 @@
+/** numpy's .npy: a header that is a Python literal, then the numbers. */
+import { InputError } from "../errors.ts";
+
+export type NpyData = Uint8Array | Float32Array | Int32Array | BigInt64Array;
+
+export interface NpyArray {
+  readonly shape: readonly number[];
+  readonly data: NpyData;
+}
+
+const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
+
+const types: Record<string, { size: number; of: (buffer: ArrayBuffer) => NpyData }> = {
+  "|u1": { size: 1, of: (buffer) => new Uint8Array(buffer) },
+  "<f4": { size: 4, of: (buffer) => new Float32Array(buffer) },
+  "<i4": { size: 4, of: (buffer) => new Int32Array(buffer) },
+  "<i8": { size: 8, of: (buffer) => new BigInt64Array(buffer) },
+};
+
+/** numpy's name of an array's element type. */
+export function npyType(data: NpyData): string {
+  if (data instanceof Uint8Array) return "|u1";
+  if (data instanceof Float32Array) return "<f4";
+  return data instanceof Int32Array ? "<i4" : "<i8";
+}
+
+/** The bytes before the numbers, a multiple of 64 as numpy aligns them. */
+export function npyHeader(type: string, shape: readonly number[]): Uint8Array<ArrayBuffer> {
+  const dims = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const literal = `{'descr': '${type}', 'fortran_order': False, 'shape': (${dims}), }`;
+  const length = Math.ceil((10 + literal.length + 1) / 64) * 64 - 10;
+  const header = new Uint8Array(10 + length).fill(0x20);
+  header.set([...MAGIC, 1, 0, length & 255, length >> 8]);
+  header.set(new TextEncoder().encode(literal), 10);
+  header[header.length - 1] = 0x0a;
+  return header;
+}
+
+export function writeNpy({ shape, data }: NpyArray): Uint8Array<ArrayBuffer> {
+  const header = npyHeader(npyType(data), shape);
+  const bytes = new Uint8Array(header.length + data.byteLength);
+  bytes.set(header);
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), header.length);
+  return bytes;
+}
+
+/** @throws InputError for another format, type or order, or a size that does not match. */
+export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
+  if (bytes.length < 10 || !MAGIC.every((byte, i) => bytes[i] === byte)) {
+    throw new InputError(`${where}: expected a .npy array, found another format`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const wide = bytes[6] >= 2;
+  const start = wide ? 12 : 10;
+  if (bytes.length < start) throw new InputError(`${where}: the .npy header is cut off`);
+  const length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
+  const header = new TextDecoder("latin1").decode(bytes.subarray(start, start + length));
+  const type = /'descr':\s*'([^']*)'/.exec(header)?.[1] ?? "";
+  const dims = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
+  if (!Object.hasOwn(types, type)) {
+    throw new InputError(
+      `${where}: elements of type "${type}"; ${Object.keys(types).join(", ")} are read`,
+    );
+  }
+  if (dims === undefined || !/'fortran_order':\s*False/.test(header)) {
+    throw new InputError(`${where}: expected an array in C order with a shape`);
+  }
+  const shape = dims.split(",").map((d) => d.trim()).filter((d) => d !== "").map(Number);
+  const body = bytes.slice(start + length);
+  const { size, of } = types[type];
+  if (shape.reduce((a, b) => a * b, size) !== body.length) {
+    throw new InputError(`${where}: shape (${shape}) does not fit ${body.length} bytes`);
+  }
+  return { shape, data: of(body.buffer) };
+}
