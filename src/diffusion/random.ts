@@ -53,6 +53,13 @@ function boxMuller16(block: Float32Array) {
   }
 }
 
+/** Throws `InputError` for what `createGenerator` does not take as a seed. */
+export function requireSeed(seed: number): void {
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+    throw new InputError(`seed: expected a whole number from 0 to 4294967295, found ${seed}`);
+  }
+}
+
 /**
  * `torch.Generator().manual_seed(seed)`: `randn(n)` gives what `torch.randn(n, generator=…)` gives on
  * the CPU, draw after draw.
@@ -66,9 +73,7 @@ function boxMuller16(block: Float32Array) {
  * ```
  */
 export function createGenerator(seed: number): Generator {
-  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
-    throw new InputError(`seed: expected a whole number from 0 to 4294967295, found ${seed}`);
-  }
+  requireSeed(seed);
   const uint32 = mersenneTwister(seed);
   let cached: number | undefined;
 

@@ -1,4 +1,5 @@
 /** Many images' calls of the network, gathered into few evaluations. */
+import { InputError } from "../errors.ts";
 import type { Network } from "./network.ts";
 
 /** What one evaluation did, for metrics. */
@@ -45,15 +46,18 @@ export const DEFAULT_MAX_BATCH = 16;
  */
 export class Batcher {
   readonly #waiting: Waiting[] = [];
-  readonly #options: BatcherOptions;
+  readonly #onEvaluation?: BatcherOptions["onEvaluation"];
+  readonly maxBatch: number;
   #running = false;
 
+  /** @throws InputError for a `maxBatch` below 1 */
   constructor(readonly network: Network, options: BatcherOptions = {}) {
-    this.#options = options;
-  }
-
-  get maxBatch(): number {
-    return this.#options.maxBatch ?? DEFAULT_MAX_BATCH;
+    const { maxBatch = DEFAULT_MAX_BATCH, onEvaluation } = options;
+    if (!Number.isInteger(maxBatch) || maxBatch < 1) {
+      throw new InputError(`maxBatch: expected a whole number from 1, found ${maxBatch}`);
+    }
+    this.maxBatch = maxBatch;
+    this.#onEvaluation = onEvaluation;
   }
 
   /** Calls that wait for an evaluation. */
@@ -61,10 +65,20 @@ export class Batcher {
     return this.#waiting.length;
   }
 
-  /** The network's output for one image: [outChannels, H, W] flattened. */
+  /**
+   * The network's output for one image: [outChannels, H, W] flattened. Rejects with the signal's
+   * reason, or with what the network threw.
+   */
   evaluate(call: Call): Promise<Float32Array> {
     const { signal } = call;
     if (signal?.aborted) return Promise.reject(signal.reason);
+    const { shape } = this.network;
+    const size = shape.reduce((a, b) => a * b);
+    if (call.x.length !== size) {
+      return Promise.reject(
+        new InputError(`x_t: expected ${size} numbers ([${shape}]), found ${call.x.length}`),
+      );
+    }
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         const at = this.#waiting.indexOf(waiting);
@@ -105,7 +119,7 @@ export class Batcher {
       failed = true;
       for (const { reject } of batch) reject(error);
     }
-    this.#options.onEvaluation?.({
+    this.#onEvaluation?.({
       batch: batch.length,
       milliseconds: performance.now() - start,
       pending: this.pending,
@@ -113,12 +127,18 @@ export class Batcher {
     });
   }
 
-  #predict(calls: readonly Call[]): Promise<Float32Array> {
-    const size = calls[0].x.length;
+  async #predict(calls: readonly Call[]): Promise<Float32Array> {
+    const { shape: [C, H, W], outChannels } = this.network;
+    const size = C * H * W;
     const x = new Float32Array(calls.length * size);
     calls.forEach((call, i) => x.set(call.x, i * size));
     const labels = this.network.labels && Int32Array.from(calls, ({ label }) => label ?? -1);
-    return this.network.predict(x, Float32Array.from(calls, ({ t }) => t), labels);
+    const output = await this.network.predict(x, Float32Array.from(calls, ({ t }) => t), labels);
+    const expected = calls.length * outChannels * H * W;
+    if (output.length !== expected) {
+      throw new Error(`network: expected an output of ${expected} numbers, found ${output.length}`);
+    }
+    return output;
   }
 }
 

@@ -30,7 +30,8 @@ function checkOption(key: string, schema: OptionSchema, value: unknown): number 
     throw new InputError(`option ${key}: expected ${expected}, found ${JSON.stringify(value)}`);
   };
   const type = schema.type === "integer" ? "number" : schema.type;
-  if (typeof value !== type) fail(`a ${schema.type}`);
+  const found: string = typeof value;
+  if (found !== type) fail(`a ${schema.type}`);
   const checked = value as number | boolean | string;
   if (schema.enum && !schema.enum.includes(checked as number | string)) {
     fail(`one of ${schema.enum.join(", ")}`);

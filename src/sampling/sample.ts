@@ -1,7 +1,7 @@
 /** Many seeds at once: the generator of frames that everything else is made from. */
-import type { Scheduler } from "../diffusion/types.ts";
+import { requireSeed, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import { Batcher, type BatcherOptions, DEFAULT_MAX_BATCH } from "./batcher.ts";
+import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
 import { checkConditioning, defaultLabel } from "./guidance.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
@@ -52,17 +52,14 @@ export async function* sample(
   network: Network,
   options: SampleOptions,
 ): AsyncGenerator<SampleFrame, void> {
-  const { maxBatch = DEFAULT_MAX_BATCH, onEvaluation, signal } = options;
-  if (!Number.isInteger(maxBatch) || maxBatch < 1) {
-    throw new InputError(`maxBatch: expected a whole number from 1, found ${maxBatch}`);
-  }
+  const { signal } = options;
   signal?.throwIfAborted();
   const stop = new AbortController();
   const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  const batcher = new Batcher(network, { maxBatch, onEvaluation });
-  const jobs = imageJobs(network, options);
+  const batcher = new Batcher(network, options);
+  const jobs = imageJobs(network, options).values();
   const callsEach = (options.guidance ?? network.recommended?.guidance ?? 1) === 1 ? 1 : 2;
-  const lanes = Math.max(1, Math.floor(maxBatch / callsEach));
+  const lanes = Math.max(1, Math.floor(batcher.maxBatch / callsEach));
   const channel = new Channel<SampleFrame>(2 * lanes);
 
   const lane = async () => {
@@ -72,40 +69,40 @@ export async function* sample(
       }
     }
   };
-  const all = Promise.all(Array.from({ length: lanes }, lane)).then(
-    () => channel.end(),
-    (reason) => {
-      channel.end({ reason });
-      stop.abort(reason);
-    },
-  );
+  const fail = (reason: unknown) => {
+    channel.end({ reason });
+    stop.abort(reason);
+  };
+  const all = Promise.all(Array.from({ length: lanes }, () => lane().catch(fail)))
+    .then(() => channel.end());
   try {
     yield* channel;
   } finally {
+    // The evaluation under way cannot be stopped; afterwards the network may be closed.
     stop.abort(new DOMException("sampling was stopped", "AbortError"));
     await all;
   }
 }
 
-/** Checks everything once, then makes a job a seed; shared by all lanes. */
+/** A job a seed, everything checked. */
 function imageJobs(network: Network, options: SampleOptions) {
   const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
   const plan = planRun(network.scheduler, options);
-  const labelOf = (seed: number, index: number) =>
-    typeof labels === "number" ? labels : labels?.[index] ?? defaultLabel(network, seed);
-  for (const label of typeof labels === "number" ? [labels] : labels ?? []) {
-    checkConditioning(network, { label, guidance, nullLabel });
-  }
-  checkConditioning(network, { label: labelOf(0, 0), guidance, nullLabel });
-
-  return (function* (): Generator<{ job: ImageJob; index: number }> {
-    let index = 0;
-    for (const seed of options.seeds) {
-      const label = labelOf(seed, index);
-      yield { job: { seed, plan, label, guidance, nullLabel, x_T: x_T?.[index] }, index };
-      index++;
+  const seeds = [...options.seeds];
+  for (const [name, list] of Object.entries({ labels, x_T })) {
+    if (typeof list === "object" && list.length !== seeds.length) {
+      throw new InputError(
+        `${name}: expected one for each of ${seeds.length} seeds, found ${list.length}`,
+      );
     }
-  })();
+  }
+  return seeds.map((seed, index): { job: ImageJob; index: number } => {
+    requireSeed(seed);
+    const label = typeof labels === "object" ? labels[index] : labels;
+    const job = { seed, plan, label: label ?? defaultLabel(network, seed), guidance, nullLabel };
+    checkConditioning(network, job);
+    return { job: { ...job, x_T: x_T?.[index] }, index };
+  });
 }
 
 async function* imageFrames(
@@ -117,18 +114,22 @@ async function* imageFrames(
   const { seed, label, plan: { timesteps } } = job;
   const steps = timesteps.length;
   const frames = sampleImage(batcher, job, signal);
-  for (let step = 1; step <= steps; step++) {
-    const frame = await frames.next();
-    if (frame.done) throw new InputError(frameCountMessage(job, steps, step - 1));
-    const { t, x, x_0 } = frame.value;
-    const common = { seed, index, label, step, steps, t, x_0 };
-    if (step < steps) {
-      yield { ...common, x, done: false };
-      continue;
+  try {
+    for (let step = 1; step <= steps; step++) {
+      const frame = await frames.next();
+      if (frame.done) throw new InputError(frameCountMessage(job, steps, step - 1));
+      const { t, x, x_0 } = frame.value;
+      const common = { seed, index, label, step, steps, t, x_0 };
+      if (step < steps) {
+        yield { ...common, x, done: false };
+        continue;
+      }
+      const result = await frames.next();
+      if (!result.done) throw new InputError(frameCountMessage(job, steps, step + 1));
+      yield { ...common, x: result.value, done: true };
     }
-    const result = await frames.next();
-    if (!result.done) throw new InputError(frameCountMessage(job, steps, step + 1));
-    yield { ...common, x: result.value, done: true };
+  } finally {
+    await frames.return(undefined as never);
   }
 }
 

@@ -1,0 +1,71 @@
+import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { Batcher } from "../src/sampling/batcher.ts";
+import { asker, type Conditioning } from "../src/sampling/guidance.ts";
+import { sample } from "../src/sampling/sample.ts";
+import { schedulers } from "../schedulers/mod.ts";
+import { answer, fakeNetwork, type FakeOptions } from "./sampling_network.ts";
+
+const x = new Float32Array(16).map((_, i) => i / 8 - 1);
+const classes: FakeOptions = { labels: ["a", "b"], nullLabel: 2 };
+
+async function ask(facts: FakeOptions, conditioning: Conditioning) {
+  const network = fakeNetwork(facts);
+  const output = await asker(new Batcher(network), conditioning)(x, 400);
+  return { network, output };
+}
+
+Deno.test("guided output is raw_uncond + s·(raw_cond − raw_uncond), both in one evaluation", async () => {
+  for (const guidance of [0, 0.5, 2, 7.5]) {
+    const { network, output } = await ask(classes, { label: 1, guidance });
+    assertEquals(network.asked.map(({ labels }) => labels), [[1, 2]]);
+    output.forEach((value, i) => {
+      const cond = answer(x[i], 400, 1), uncond = answer(x[i], 400, 2);
+      assertAlmostEquals(value, uncond + guidance * (cond - uncond), 1e-6);
+    });
+  }
+});
+
+Deno.test("guidance 1 asks for the class alone", async () => {
+  const { network, output } = await ask(classes, { label: 1, guidance: 1 });
+  assertEquals(network.asked.map(({ labels }) => labels), [[1]]);
+  assertEquals(output, x.map((value) => answer(value, 400, 1)));
+});
+
+Deno.test("the variance half of a guided output is the conditional one, unguided", async () => {
+  const { output } = await ask({ ...classes, outChannels: 2 }, { label: 1, guidance: 3 });
+  assertEquals(output.subarray(16), x.map((value) => -answer(value, 400, 1)));
+});
+
+Deno.test("a null label that is given goes before the weights' own", async () => {
+  const { network } = await ask(classes, { label: 1, guidance: 2, nullLabel: 0 });
+  assertEquals(network.asked[0].labels, [1, 0]);
+});
+
+const refusals: [what: string, facts: FakeOptions, request: object, message: string][] = [
+  ["guidance without classes", {}, { guidance: 2 }, "these weights know no classes"],
+  ["a class without classes", {}, { labels: 1 }, "these weights know no classes"],
+  ["a class that is not there", classes, { labels: 5 }, "expected a class from 0 to 2, found 5"],
+  [
+    "guidance where no class means none",
+    { labels: ["a", "b"] },
+    { guidance: 2 },
+    'do not say which class means "none"',
+  ],
+  ["a null label that is not there", classes, { guidance: 2, nullLabel: 9 }, "expected 0 to 2"],
+  ["guidance that is no number", classes, { guidance: NaN }, "guidance: expected a number"],
+  ["fewer labels than seeds", classes, { labels: [0] }, "labels: expected one for each of 2 seeds"],
+];
+for (const [what, facts, request, message] of refusals) {
+  Deno.test(`${what} is refused before the network is asked`, async () => {
+    const network = fakeNetwork(facts);
+    const run = sample(network, {
+      seeds: [1, 2],
+      scheduler: schedulers.ddim,
+      steps: 2,
+      ...request,
+    });
+    await assertRejects(() => run.next(), InputError, message);
+    assertEquals(network.asked, []);
+  });
+}
