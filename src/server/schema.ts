@@ -174,10 +174,19 @@ function fieldErrors(issue: z.core.$ZodIssue, input: unknown): FieldError[] {
   }];
 }
 
+const typeNames: Record<string, string> = {
+  number: "a number",
+  int: "a whole number",
+  string: "text",
+  boolean: "true or false",
+  object: "an object",
+  array: "a list",
+};
+
 function expectation(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
-      return issue.expected;
+      return typeNames[issue.expected] ?? issue.expected;
     case "invalid_value":
       return `one of ${issue.values.map((v) => JSON.stringify(v)).join(", ")}`;
     case "too_small":
