@@ -1,109 +1,164 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
 import { Batcher, type Evaluation } from "../src/sampling/batcher.ts";
-import { fakeNetwork } from "./fake_network.ts";
+import { answer, fakeNetwork, gate, settled } from "./sampling_network.ts";
 
-const x = (value: number) => new Float32Array(4).fill(value);
+const x = (value: number) => new Float32Array(16).fill(value);
+const sizes = (network: ReturnType<typeof fakeNetwork>) => network.asked.map(({ t }) => t.length);
 
-Deno.test("calls that are made together share one evaluation, each with its own t", async () => {
+Deno.test("calls of one moment are one evaluation, each at its own t", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);
-  const answers = await Promise.all([1, 2, 3].map((t) => batcher.evaluate({ x: x(t), t })));
-  assertEquals(network.batches, [[1, 2, 3]]);
-  assertEquals(answers.map((a) => a[0]), [1, 2, 3].map((t) => network.output(t, t)));
+  const times = [999, 500.5, 0];
+  const outputs = await Promise.all(times.map((t, i) => batcher.evaluate({ x: x(i + 1), t })));
+  assertEquals(network.asked.map(({ t }) => t), [times]);
+  assertEquals(outputs, times.map((t, i) => x(answer(i + 1, t))));
 });
 
-Deno.test("samplers at different steps go on sharing evaluations", async () => {
+Deno.test("an evaluation waits for samplers that still have microtasks to run", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);
-  const walk = async (from: number) => {
-    for (let t = from; t >= 0; t--) await batcher.evaluate({ x: x(t), t });
+  const late = async () => {
+    for (let i = 0; i < 1000; i++) await null;
+    return batcher.evaluate({ x: x(1), t: 1 });
   };
-  await Promise.all([walk(3), walk(9), walk(5)]);
-  assertEquals(network.batches.map((b) => b.length), [3, 3, 3, 3, 2, 2, 1, 1, 1, 1]);
+  await Promise.all([batcher.evaluate({ x: x(1), t: 2 }), late()]);
+  assertEquals(sizes(network), [2]);
 });
 
-Deno.test("a call that comes while the network is busy joins the next evaluation", async () => {
+Deno.test("a sampler that stands still is not waited for", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);
-  const first = batcher.evaluate({ x: x(1), t: 1 });
-  await network.started();
-  const late = batcher.evaluate({ x: x(2), t: 2 });
-  const after = first.then(() => batcher.evaluate({ x: x(3), t: 3 }));
-  await Promise.all([late, after]);
-  assertEquals(network.batches.map((b) => b.toSorted()), [[1], [2, 3]]);
+  const paused = gate();
+  const sampler = async (pause: Promise<void>) => {
+    await batcher.evaluate({ x: x(1), t: 2 });
+    await pause;
+    await batcher.evaluate({ x: x(1), t: 1 });
+  };
+  const slow = sampler(paused.opened);
+  await sampler(Promise.resolve());
+  assertEquals(sizes(network), [2, 1]);
+  paused.open();
+  await slow;
+  assertEquals(sizes(network), [2, 1, 1]);
 });
 
-Deno.test("evaluations never overlap", async () => {
-  const network = fakeNetwork({ milliseconds: 2 });
+Deno.test("who comes during an evaluation joins the next one; none overlap", async () => {
+  const door = gate();
+  const network = fakeNetwork({
+    before: () => network.asked.length === 1 ? door.opened : undefined,
+  });
+  const batcher = new Batcher(network);
+  const first = batcher.evaluate({ x: x(1), t: 9 }).then(() => batcher.evaluate({ x: x(1), t: 8 }));
+  await settled();
+  const joined = [3, 4].map((t) => batcher.evaluate({ x: x(1), t }));
+  await settled();
+  assertEquals([sizes(network), batcher.pending], [[1], 2]);
+  door.open();
+  await Promise.all([first, ...joined]);
+  assertEquals(network.asked.map(({ t }) => t), [[9], [3, 4, 8]]);
+  assertEquals(network.mostAtOnce(), 1);
+});
+
+Deno.test("more calls than maxBatch are split in the order they came", async () => {
+  const network = fakeNetwork();
   const batcher = new Batcher(network, { maxBatch: 2 });
-  await Promise.all(Array.from({ length: 9 }, (_, t) => batcher.evaluate({ x: x(t), t })));
-  assertEquals(network.mostAtOnce, 1);
-  assertEquals(network.batches.map((b) => b.length), [2, 2, 2, 2, 1]);
+  await Promise.all([5, 4, 3, 2, 1].map((t) => batcher.evaluate({ x: x(1), t })));
+  assertEquals(network.asked.map(({ t }) => t), [[5, 4], [3, 2], [1]]);
+  assertEquals(network.mostAtOnce(), 1);
 });
 
-Deno.test("an aborted call leaves before its evaluation begins", async () => {
+Deno.test("an aborted call is out before the next evaluation; its neighbours stay", async () => {
+  const door = gate();
+  const network = fakeNetwork({
+    before: () => network.asked.length === 1 ? door.opened : undefined,
+  });
+  const batcher = new Batcher(network);
+  const running = batcher.evaluate({ x: x(1), t: 9 });
+  await settled();
+  const controller = new AbortController();
+  const leaving = batcher.evaluate({ x: x(1), t: 7, signal: controller.signal });
+  const staying = batcher.evaluate({ x: x(1), t: 5 });
+  controller.abort(new Error("left"));
+  await assertRejects(() => leaving, Error, "left");
+  assertEquals(batcher.pending, 1);
+  door.open();
+  await Promise.all([running, staying]);
+  assertEquals(network.asked.map(({ t }) => t), [[9], [5]]);
+});
+
+Deno.test("when every call was aborted nothing is evaluated, and the batcher goes on", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);
-  const stop = new AbortController();
-  const busy = batcher.evaluate({ x: x(1), t: 1 });
-  await network.started();
-  const gone = batcher.evaluate({ x: x(2), t: 2, signal: stop.signal });
-  const stays = batcher.evaluate({ x: x(3), t: 3 });
-  stop.abort(new Error("client left"));
-  await assertRejects(() => gone, Error, "client left");
-  await Promise.all([busy, stays]);
-  assertEquals(network.batches, [[1], [3]]);
-});
-
-Deno.test("a call with an aborted signal costs nothing", async () => {
-  const network = fakeNetwork();
-  const signal = AbortSignal.abort(new Error("too late"));
-  await assertRejects(
-    () => new Batcher(network).evaluate({ x: x(1), t: 1, signal }),
-    Error,
-    "too late",
-  );
-  assertEquals(network.batches, []);
+  const controller = new AbortController();
+  const leaving = batcher.evaluate({ x: x(1), t: 7, signal: controller.signal });
+  controller.abort(new Error("left"));
+  await assertRejects(() => leaving, Error, "left");
+  await assertRejects(() => batcher.evaluate({ x: x(1), t: 7, signal: controller.signal }));
+  await settled();
+  assertEquals(sizes(network), []);
+  await batcher.evaluate({ x: x(1), t: 6 });
+  assertEquals(sizes(network), [1]);
 });
 
 Deno.test("a failing evaluation fails the calls in it and no others", async () => {
-  const network = fakeNetwork({ failAt: (t) => t === 2 });
-  const batcher = new Batcher(network);
-  const failing = ["a", "b"].map(() => batcher.evaluate({ x: x(2), t: 2 }));
-  await network.started();
-  const fine = batcher.evaluate({ x: x(1), t: 1 });
-  for (const call of failing) await assertRejects(() => call, Error, "the engine failed");
-  assertEquals((await fine)[0], network.output(1, 1));
-  await batcher.evaluate({ x: x(1), t: 1 });
-});
-
-Deno.test("evaluations are reported with batch, time and what waits", async () => {
-  const seen: Evaluation[] = [];
-  const batcher = new Batcher(fakeNetwork({ failAt: (t) => t === 4 }), {
-    maxBatch: 2,
-    onEvaluation: (evaluation) => seen.push(evaluation),
+  const network = fakeNetwork({
+    before({ t }) {
+      if (t.includes(13)) throw new Error("out of memory");
+    },
   });
-  const calls = [0, 1, 2, 3, 4].map((t) => batcher.evaluate({ x: x(t), t }));
-  await Promise.allSettled(calls);
-  assertEquals(seen.map(({ batch, pending, failed }) => ({ batch, pending, failed })), [
-    { batch: 2, pending: 3, failed: false },
-    { batch: 2, pending: 1, failed: false },
-    { batch: 1, pending: 0, failed: true },
+  const events: Evaluation[] = [];
+  const batcher = new Batcher(network, { maxBatch: 2, onEvaluation: (e) => events.push(e) });
+  const calls = [1, 2, 13, 4, 5].map((t) => batcher.evaluate({ x: x(1), t }));
+  const results = await Promise.allSettled(calls);
+  assertEquals(results.map(({ status }) => status), [
+    "fulfilled",
+    "fulfilled",
+    "rejected",
+    "rejected",
+    "fulfilled",
   ]);
-  assert(seen.every(({ milliseconds }) => milliseconds >= 0));
+  assertEquals(events.map(({ batch, pending, failed }) => ({ batch, pending, failed })), [
+    { batch: 2, pending: 3, failed: false },
+    { batch: 2, pending: 1, failed: true },
+    { batch: 1, pending: 0, failed: false },
+  ]);
+  assert(events.every(({ milliseconds }) => milliseconds >= 0));
 });
 
-Deno.test("a sampler that pauses does not hold up the others", async () => {
+Deno.test("a sampler's picture of the wrong size does not spoil its neighbours' evaluation", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);
-  let resume = () => {};
-  const paused = (async () => {
-    await batcher.evaluate({ x: x(1), t: 1 });
-    await new Promise<void>((resolve) => resume = resolve);
-    await batcher.evaluate({ x: x(1), t: 1 });
-  })();
-  for (let t = 5; t > 1; t--) await batcher.evaluate({ x: x(t), t });
-  resume();
-  await paused;
-  assertEquals(network.batches, [[1, 5], [4], [3], [2], [1]]);
+  const good = batcher.evaluate({ x: x(1), t: 1 });
+  await assertRejects(
+    () => batcher.evaluate({ x: new Float32Array(5), t: 1 }),
+    InputError,
+    "expected 16 numbers ([1,4,4]), found 5",
+  );
+  assertEquals(await good, x(answer(1, 1)));
+});
+
+Deno.test("a network that answers too little is found out", async () => {
+  const network = { ...fakeNetwork(), predict: () => Promise.resolve(new Float32Array(3)) };
+  await assertRejects(
+    () => new Batcher(network).evaluate({ x: x(1), t: 1 }),
+    Error,
+    "expected an output of 16 numbers, found 3",
+  );
+});
+
+Deno.test("classes travel with their calls", async () => {
+  const network = fakeNetwork({ labels: ["a", "b", "c"] });
+  const batcher = new Batcher(network);
+  const outputs = await Promise.all(
+    [2, 0].map((label) => batcher.evaluate({ x: x(1), t: 4, label })),
+  );
+  assertEquals(network.asked[0].labels, [2, 0]);
+  assertEquals(outputs, [x(answer(1, 4, 2)), x(answer(1, 4, 0))]);
+});
+
+Deno.test("a maxBatch below one is refused", () => {
+  for (const maxBatch of [0, 1.5, NaN]) {
+    assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, "maxBatch");
+  }
 });
