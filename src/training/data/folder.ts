@@ -1,0 +1,54 @@
+/** A folder of PNG and JPEG files. */
+import { decodePicture } from "../../image/read.ts";
+import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { fitPicture } from "./fit.ts";
+import type { DataOptions } from "./open.ts";
+
+interface Entry {
+  readonly path: string;
+  /** The first subfolder on the way to the file. */
+  readonly label?: string;
+}
+
+/**
+ * Every PNG and JPEG below a folder, in order of name. Where all of them lie in subfolders, those are
+ * the classes. A file that cannot be read is left out and listed in `skipped`.
+ */
+export async function openPictureFolder(root: string, options: DataOptions): Promise<DataSet> {
+  const entries = await picturesBelow(root);
+  const { size: [height, width], channels, onProgress } = options;
+  const size = channels * height * width;
+  const bytes = new Uint8Array(entries.length * size);
+  const kept: Entry[] = [];
+  const skipped: { name: string; reason: string }[] = [];
+  for (const [i, entry] of entries.entries()) {
+    try {
+      const picture = decodePicture(await Deno.readFile(entry.path), entry.path);
+      fitPicture(picture, options, bytes.subarray(kept.length * size, (kept.length + 1) * size));
+      kept.push(entry);
+    } catch (error) {
+      skipped.push({ name: entry.path, reason: (error as Error).message });
+    }
+    onProgress?.(i + 1, entries.length);
+  }
+  const names = [...new Set(kept.map(({ label }) => label))].sort();
+  const labelled = kept.length > 0 && !names.includes(undefined)
+    ? {
+      labels: Int32Array.from(kept, ({ label }) => names.indexOf(label)),
+      labelNames: names as string[],
+    }
+    : {};
+  const used = bytes.subarray(0, kept.length * size);
+  return bytesDataSet(used, [channels, height, width], { ...labelled, skipped });
+}
+
+async function picturesBelow(folder: string, label?: string): Promise<Entry[]> {
+  const found: Entry[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = `${folder.replace(/\/+$/, "")}/${name}`;
+    if (name.startsWith(".")) continue;
+    if (isDirectory) found.push(...await picturesBelow(path, label ?? name));
+    else if (/\.(png|jpe?g)$/i.test(name)) found.push({ path, label });
+  }
+  return found.sort((a, b) => a.path < b.path ? -1 : 1);
+}

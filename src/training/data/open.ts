@@ -1,0 +1,65 @@
+/** Finding out what kind of data a path is, and reading it. */
+import { InputError } from "../../errors.ts";
+import type { DataSet } from "./data_set.ts";
+import { openPictureFolder } from "./folder.ts";
+import { idxImagesIn, openIdx } from "./idx_files.ts";
+import { openNpz } from "./npz.ts";
+import { npmFolder } from "./package.ts";
+
+export interface DataOptions {
+  /** [height, width] that every picture is brought to. */
+  readonly size: readonly [number, number];
+  /** 1 is grey, 3 is RGB. */
+  readonly channels: 1 | 3;
+  /** Which of a set's own parts: MNIST's files come as `train` and `t10k`. Default "train". */
+  readonly split?: Split;
+  /** Told now and then how far the reading is. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export type Split = "train" | "test";
+
+/**
+ * Reads a data set whole: a folder of PNG and JPEG files, whose subfolders are the classes; an IDX
+ * file or a folder of them; an .npz file; or `npm:NAME@VERSION/PATH`, a folder in a package.
+ * @throws InputError where there is nothing to learn from.
+ */
+export async function openData(source: string, options: DataOptions): Promise<DataSet> {
+  const path = source.startsWith("npm:") ? await npmFolder(source) : source;
+  const info = await Deno.stat(path).catch(() => undefined);
+  if (!info) throw new InputError(`data ${source}: there is no such file or folder`);
+  const data = info.isDirectory
+    ? await openFolder(path, source, options)
+    : await openFile(path, options);
+  if (data.length === 0) {
+    const [first] = data.skipped;
+    throw new InputError(
+      `data ${source}: expected pictures (PNG, JPEG, IDX or npz), found none that can be read` +
+        (first ? `; ${data.skipped.length} files are damaged, the first: ${first.reason}` : ""),
+    );
+  }
+  return data;
+}
+
+async function openFolder(path: string, source: string, options: DataOptions): Promise<DataSet> {
+  const idx = await idxImagesIn(path);
+  return idx.length > 0
+    ? await openIdx(idx, source, options)
+    : await openPictureFolder(path, options);
+}
+
+async function openFile(path: string, options: DataOptions): Promise<DataSet> {
+  if (/\.npz$/i.test(path)) return await openNpz(path, options);
+  if (/idx\d-ubyte(\.gz)?$/i.test(path)) return await openIdx([path], path, options);
+  throw new InputError(
+    `data ${path}: expected a folder of pictures, an .npz file or IDX files (…idx3-ubyte)`,
+  );
+}
+
+/** Whether a set has a part of its own that is kept from training. */
+export async function hasTestSplit(source: string): Promise<boolean> {
+  const path = source.startsWith("npm:") ? await npmFolder(source) : source;
+  const info = await Deno.stat(path).catch(() => undefined);
+  if (!info?.isDirectory) return false;
+  return (await idxImagesIn(path)).some((file) => /t10k|test/i.test(file));
+}
