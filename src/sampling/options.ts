@@ -25,7 +25,12 @@ export function resolveOptions(
   );
 }
 
-function checkOption(key: string, schema: OptionSchema, value: unknown): number | boolean | string {
+/** A value that fits its schema. @throws InputError naming the option. */
+export function checkOption(
+  key: string,
+  schema: OptionSchema,
+  value: unknown,
+): number | boolean | string {
   const fail = (expected: string): never => {
     throw new InputError(`option ${key}: expected ${expected}, found ${JSON.stringify(value)}`);
   };
@@ -40,9 +45,14 @@ function checkOption(key: string, schema: OptionSchema, value: unknown): number 
     const { minimum = -Infinity, maximum = Infinity } = schema;
     if (!Number.isFinite(checked)) fail("a finite number");
     if (schema.type === "integer" && !Number.isInteger(checked)) fail("a whole number");
-    if (checked < minimum || checked > maximum) fail(`a number from ${minimum} to ${maximum}`);
+    if (checked < minimum || checked > maximum) fail(`a number ${rangeText(minimum, maximum)}`);
   }
   return checked;
+}
+
+function rangeText(minimum: number, maximum: number): string {
+  if (minimum === -Infinity) return `of at most ${maximum}`;
+  return maximum === Infinity ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
 }
 
 /** An option as typed on a command line or in a query, turned into its schema's type. */

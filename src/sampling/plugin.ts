@@ -1,52 +1,87 @@
 /** A stranger's scheduler plug-in, checked before it runs. */
-import type { Scheduler } from "../diffusion/types.ts";
+import type { OptionSchema, Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
+import { checkOption } from "./options.ts";
 
 const functions = ["betas", "timesteps", "sampler"] as const;
+const keys = ["name", "api", "description", "options", ...functions];
 const optionTypes = ["number", "integer", "boolean", "string"];
+
+type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * The default export of a plug-in module, if it is a `Scheduler`.
- * @throws InputError that says what was expected and what was found.
+ * @param where what to call the module in messages
+ * @throws InputError that says what was expected and what was found
  */
 export function checkScheduler(module: unknown, where: string): Scheduler {
-  const fail = (expected: string, found: unknown): never => {
-    throw new InputError(`${where}: expected ${expected}, found ${describe(found)}`);
+  const expect = (fits: boolean, expected: string, found: unknown) => {
+    if (!fits) throw new InputError(`${where}: expected ${expected}, found ${describe(found)}`);
   };
-  const isRecord = (x: unknown): x is Record<string, unknown> =>
-    typeof x === "object" && x !== null && !Array.isArray(x);
-  if (!isRecord(module) || !("default" in module)) {
-    return fail("a module with a scheduler as its default export", module);
-  }
-  const scheduler = module.default;
-  if (!isRecord(scheduler)) {
-    return fail("a default export { name, api: 1, … }", scheduler);
-  }
-  if (scheduler.api !== 1) fail("api: 1", scheduler.api);
-  if (typeof scheduler.name !== "string" || !/^[\w.-]+$/.test(scheduler.name)) {
-    fail("a name of letters, digits, dots and dashes", scheduler.name);
-  }
+  const exports = fieldsOf(module) ?? {};
+  expect("default" in exports, "a default export { name, api: 1, … }", exportsText(exports));
+  const scheduler = fieldsOf(exports.default) ?? {};
+  expect(
+    fieldsOf(exports.default) !== undefined,
+    "the default export to be an object { name, api: 1, … }",
+    exports.default,
+  );
+  expect(scheduler.api === 1, "api: 1 (the contract's version)", scheduler.api);
+  expect(
+    typeof scheduler.name === "string" && /^[a-z][a-z0-9_+-]*$/.test(scheduler.name),
+    'name: lower-case letters, digits, "-", "_" and "+"',
+    scheduler.name,
+  );
+  const { description } = scheduler;
+  expect(
+    description === undefined || typeof description === "string",
+    "description: a line of text",
+    description,
+  );
   for (const key of functions) {
-    if (scheduler[key] !== undefined && typeof scheduler[key] !== "function") {
-      fail(`${key} to be a function`, scheduler[key]);
-    }
+    const value = scheduler[key];
+    expect(value === undefined || typeof value === "function", `${key}: a function`, value);
   }
-  if (functions.every((key) => scheduler[key] === undefined)) {
-    fail(`at least one of ${functions.join(", ")}`, Object.keys(scheduler));
+  for (const key of Object.keys(scheduler)) {
+    // A misspelt `sampler` would otherwise be DDPM without a word.
+    expect(keys.includes(key), `no keys but ${keys.join(", ")}`, key);
   }
   const { options = {} } = scheduler;
-  if (!isRecord(options)) return fail("options to be an object of schemas", options);
-  for (const [key, schema] of Object.entries(options)) {
-    const known = isRecord(schema) && optionTypes.includes(schema.type as string);
-    if (!known || typeof schema.description !== "string" || !("default" in schema)) {
-      fail(`option ${key} to be { type, description, default }`, schema);
-    }
+  expect(fieldsOf(options) !== undefined, "options: schemas by name", options);
+  for (const [name, schema] of Object.entries(options as Fields)) {
+    checkSchema(name, fieldsOf(schema) ?? {}, where);
   }
   return scheduler as unknown as Scheduler;
 }
 
+function checkSchema(name: string, schema: Fields, where: string): void {
+  if (!optionTypes.includes(schema.type as string) || typeof schema.description !== "string") {
+    throw new InputError(
+      `${where}: options.${name}: expected { type: ${
+        optionTypes.join(" | ")
+      }, description, default }, found ${describe(schema)}`,
+    );
+  }
+  try {
+    checkOption("default", schema as unknown as OptionSchema, schema.default);
+  } catch (error) {
+    throw new InputError(`${where}: options.${name}: ${(error as Error).message}`);
+  }
+}
+
+function fieldsOf(value: unknown): Fields | undefined {
+  const fits = typeof value === "object" && value !== null && !Array.isArray(value);
+  return fits ? value as Fields : undefined;
+}
+
+function exportsText(exports: Fields): string {
+  return Object.keys(exports).join(", ") || "no export";
+}
+
 function describe(found: unknown): string {
-  if (typeof found === "function") return "a function";
+  if (typeof found === "function") {
+    return /^class\b/.test(String(found)) ? "a class" : "a function";
+  }
   try {
     return JSON.stringify(found) ?? String(found);
   } catch {
