@@ -18,7 +18,9 @@ export interface CommandEntry {
 /** Every command, in the help's order; `commands/NAME.ts` defines it. */
 export const commands: readonly CommandEntry[] = [
   { name: "sample", summary: "make pictures from noise" },
+  { name: "merge", summary: "put the shards of a bulk run together" },
   { name: "noise", summary: "show how noise takes a picture apart" },
+  { name: "serve", summary: "make pictures over HTTP" },
 ];
 
 export async function loadCommand(name: string): Promise<CommandModule> {
