@@ -61,10 +61,13 @@ Deno.test("what cannot be loaded is told by its name, with the reason in one lin
   await using folder = await temporaryFolder();
   const broken = `${folder.path}/broken.ts`;
   await Deno.writeTextFile(broken, `throw new Error("not today\\nsecond line")`);
+  const syntax = `${folder.path}/syntax.ts`;
+  await Deno.writeTextFile(syntax, "export default {{{");
   const cases: [string, RegExp][] = [
     ["dimm", /^scheduler dimm: expected one of linear, cosine, ddpm, ddim, .*path.*$/],
     ["constructor", /^scheduler constructor: expected one of/],
     ["./no/such.ts", /^scheduler \.\/no\/such\.ts: could not be loaded \(Module not found.*\)$/],
+    [syntax, /^scheduler .*syntax\.ts: could not be loaded \([^\n]+\)$/],
     [broken, /^scheduler .*broken\.ts: could not be loaded \(not today\)$/],
   ];
   for (const [spec, message] of cases) {
@@ -94,7 +97,7 @@ const misfits: [module: unknown, message: string][] = [
   [{ default: { api: 1, name: "a", options: [] } }, "expected options: schemas by name, found []"],
   [
     { default: { api: 1, name: "a", options: { eta: 1 } } },
-    "options.eta: expected { type: number | integer | boolean | string, description, default }",
+    "options.eta: expected { type: number | integer | boolean | string, description, default }, found 1",
   ],
   [
     { default: { api: 1, name: "a", options: { eta: { type: "number", description: "" } } } },

@@ -49,17 +49,18 @@ export function checkScheduler(module: unknown, where: string): Scheduler {
   const { options = {} } = scheduler;
   expect(fieldsOf(options) !== undefined, "options: schemas by name", options);
   for (const [name, schema] of Object.entries(options as Fields)) {
-    checkSchema(name, fieldsOf(schema) ?? {}, where);
+    checkSchema(name, schema, where);
   }
   return scheduler as unknown as Scheduler;
 }
 
-function checkSchema(name: string, schema: Fields, where: string): void {
+function checkSchema(name: string, found: unknown, where: string): void {
+  const schema = fieldsOf(found) ?? {};
   if (!optionTypes.includes(schema.type as string) || typeof schema.description !== "string") {
     throw new InputError(
       `${where}: options.${name}: expected { type: ${
         optionTypes.join(" | ")
-      }, description, default }, found ${describe(schema)}`,
+      }, description, default }, found ${describe(found)}`,
     );
   }
   try {
