@@ -185,7 +185,9 @@ Deno.test("a network that throws mid-run fails the requests in that evaluation a
   const log: string[] = [];
   const model = fakeModel({
     before: (evaluation) => {
-      if (evaluation === 3 || broken) throw new Error("out of memory at /secret/path");
+      if (evaluation === 3 || evaluation === 4 || broken) {
+        throw new Error("out of memory at /secret/path");
+      }
     },
   });
   const app = createApp({ models: { fake: model }, log: (l) => log.push(JSON.stringify(l)) });
@@ -222,7 +224,26 @@ Deno.test("an engine that died is opened again and no request fails", async () =
   const app = createApp({ models: { fake: dying }, reopen: () => Promise.resolve(next) });
   const response = await app.request("/v1/images/1.png");
   assertEquals(await response.bytes(), alone);
-  assertEquals([response.status, closed, dying.batches.length, next.evaluations], [200, 1, 3, 3]);
+  assertEquals([response.status, closed, dying.batches.length, next.evaluations], [200, 1, 4, 3]);
+});
+
+Deno.test("an evaluation that failed once is asked once more, and no request fails", async () => {
+  const alive = createApp({ models: { fake: fakeModel() } });
+  const model = fakeModel({
+    before: (evaluation) => {
+      if (evaluation === 3) throw new Error("the worker died");
+    },
+  });
+  const app = createApp({ models: { fake: model } });
+  const seeds = [1, 2, 3];
+  const pictures = (from: typeof app) =>
+    Promise.all(
+      seeds.map(async (seed) => await (await from.request(`/v1/images/${seed}.png`)).bytes()),
+    );
+  assertEquals(await pictures(app), await pictures(alive));
+  assertEquals(model.batches, [3, 3, 3, 3, 3, 3]);
+  const text = await (await app.request("/metrics")).text();
+  assertEquals(metric(text, 'denoise_retried_total{weights="fake"}'), 1);
 });
 
 Deno.test("an engine that cannot be opened again is not ready, and is tried with each request", async () => {

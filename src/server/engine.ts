@@ -73,22 +73,27 @@ export class Engine {
   }
 
   /**
-   * An engine that crashed stays unusable (a WASM trap ends onnxruntime for good), so the weights are
-   * opened again and the evaluation is asked once more; only if that fails do its images fail.
+   * An evaluation that fails is asked once more, since an engine in a worker starts a new one by
+   * itself; then once more on weights opened again. Only if that fails do its images fail.
    */
   async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
     const { log, metrics, reopen } = this.options;
+    const ask = () => this.#model.predict(x, t, labels);
     try {
       if (this.#broken) await this.#reopen();
-      return await this.#model.predict(x, t, labels);
+      return await ask().catch((error) => {
+        if (error instanceof InputError) throw error;
+        const { name: weights } = this;
+        log({ level: "error", message: "an evaluation failed", weights, error: String(error) });
+        metrics.retried.inc({ weights });
+        return ask();
+      });
     } catch (error) {
       if (error instanceof InputError) throw error;
-      log({ level: "error", message: "the network failed", weights: this.name, error: `${error}` });
       if (!reopen || this.#broken) throw this.#failure(error);
       try {
         await this.#reopen();
-        metrics.reopened.inc({ weights: this.name });
-        return await this.#model.predict(x, t, labels);
+        return await ask();
       } catch (again) {
         throw this.#failure(again);
       }
@@ -104,6 +109,7 @@ export class Engine {
       throw new Error(`reopened "${this.name}" as ${model.hash}; it was ${this.#model.hash}`);
     }
     this.#model = model;
+    this.options.metrics.reopened.inc({ weights: this.name });
     this.#broken = false;
     this.ready = true;
   }

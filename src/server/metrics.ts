@@ -88,6 +88,10 @@ export class Metrics {
     "Pictures not made: not_modified, cache, or joined to the same picture in flight",
   );
   readonly evaluations = new Counter("denoise_evaluations_total", "Network evaluations");
+  readonly retried = new Counter(
+    "denoise_retried_total",
+    "Evaluations that failed and were asked again",
+  );
   readonly reopened = new Counter("denoise_reopened_total", "Networks opened again after a crash");
   readonly batch = new Histogram(
     "denoise_batch_size",

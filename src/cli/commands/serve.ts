@@ -1,0 +1,148 @@
+/** `serve`: pictures over HTTP. */
+import { schedulers as builtIn } from "../../../schedulers/mod.ts";
+import type { Scheduler } from "../../diffusion/mod.ts";
+import { InputError } from "../../errors.ts";
+import { builtInWeights } from "../../model/load.ts";
+import type { Model } from "../../model/model.ts";
+import { loadScheduler } from "../../plugin.ts";
+import { createApp, defaultLimits, type Limits, type LogEntry } from "../../server/mod.ts";
+import { serve } from "../../server/serve.ts";
+import type { Command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { loadModel } from "../sampling_options.ts";
+import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+
+interface Flags {
+  weights: string[];
+  scheduler: string[];
+  limit: string[];
+  backend: string;
+  threads?: string;
+  port: string;
+  host: string;
+  signed: boolean;
+  publicUrl?: string;
+  cors: string[];
+  proxy?: string;
+  page: boolean;
+}
+
+export function define(command: Command, io: () => Io): void {
+  const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
+  command
+    .option("-w, --weights <name=source>", "weights and the name they get; repeatable", collect, [])
+    .option("--backend <name>", "auto, webgpu, wasm, native", "auto")
+    .option("--threads <n>", "CPU threads (default: every core)")
+    .option("-p, --port <n>", "port; 0 takes any", "8000")
+    .option("--host <address>", "address to listen on; 0.0.0.0 is every one", "127.0.0.1")
+    .option("--scheduler <file>", "a plug-in to offer, by path or address; repeatable", collect, [])
+    .option("--limit <name=n>", "a limit, see below; repeatable", collect, [])
+    .option("--signed", "pictures only by signed address or key", false)
+    .option("--public-url <url>", "where visitors reach this server")
+    .option("--cors <origin>", "an origin browsers may call from (default: all)", collect, [])
+    .option("--proxy <header>", "trust this header of a proxy for the client's address")
+    .option("--no-page", "serve the API without the page")
+    .addHelpText(
+      "after",
+      `
+Secrets come from the environment: DENOISE_KEYS (bearer keys for POST, separated by commas),
+DENOISE_SIGNING_KEY (for signed addresses).
+
+Limits and their defaults:
+${limits.join("\n")}
+
+Examples:
+  serve
+  serve --weights digits --weights faces=./faces/ --port 8080 --limit maxQueue=5000`,
+    )
+    .action((flags: Flags) => run(flags, io()));
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+async function run(flags: Flags, io: Io): Promise<void> {
+  const port = parseWhole("--port", flags.port, 0, 65535);
+  const limits = parseLimits(flags.limit);
+  const keys = Deno.env.get("DENOISE_KEYS")?.split(",").map((key) => key.trim()).filter(Boolean);
+  const signingKey = Deno.env.get("DENOISE_SIGNING_KEY");
+  if (flags.signed && !signingKey && !keys?.length) {
+    throw new InputError("--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set");
+  }
+  const sources = weightSources(flags.weights);
+  const schedulers = await allSchedulers(flags.scheduler);
+  const open = (name: string) => {
+    const { backend, threads } = flags;
+    return loadModel({ weights: sources.get(name)!, backend, threads }, io);
+  };
+  const models: Record<string, Model> = {};
+  try {
+    for (const name of sources.keys()) models[name] = await open(name);
+    const log = io.quiet ? () => {} : (entry: LogEntry) => io.out(logLine(entry));
+    const app = createApp({
+      models,
+      limits,
+      schedulers,
+      keys,
+      signingKey,
+      pictures: flags.signed ? "signed" : "public",
+      // The model that broke is closed by the app; the new one is closed with the rest.
+      reopen: async (name) => models[name] = await open(name),
+      log,
+      corsOrigins: flags.cors.length ? flags.cors : "*",
+      publicUrl: flags.publicUrl,
+      page: flags.page,
+      ...(flags.proxy ? { client: (c) => c.req.header(flags.proxy!) ?? "unknown" } : {}),
+    });
+    app.warmUp().catch((error) => log({ level: "error", message: `warm-up: ${error}` }));
+    await serve(app, {
+      port,
+      hostname: flags.host,
+      signal: io.signal,
+      onListen: (address) => io.err(`denoise: listening on ${address} (Ctrl-C ends it)`),
+    });
+  } finally {
+    await Promise.all(Object.values(models).map((model) => model.close()));
+  }
+}
+
+function logLine(entry: LogEntry): string {
+  return JSON.stringify({ time: new Date().toISOString(), ...entry });
+}
+
+function parseLimits(texts: readonly string[]): Partial<Limits> {
+  const pairs = Object.entries(parsePairs("--limit", texts)).map(([name, text]) => {
+    if (!Object.hasOwn(defaultLimits, name)) {
+      const known = Object.keys(defaultLimits).join(", ");
+      throw new InputError(`--limit: expected one of ${known}, found "${name}"`);
+    }
+    return [name, parseNumber(`--limit ${name}`, text)];
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** "faces=./faces/" or "digits", by the name that requests use. */
+function weightSources(texts: readonly string[]): Map<string, string> {
+  const sources = (texts.length ? texts : ["digits"]).map((text): [string, string] => {
+    const [, name, source] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
+    if (name) return [name, source];
+    if (Object.hasOwn(builtInWeights, text)) return [text, text];
+    const last = text.replace(/[\\/]+$/, "").split(/[\\/]/).at(-1)!.replace(/\.\w+$/, "");
+    return [last.replace(/[^\w.-]/g, "-") || "weights", text];
+  });
+  const names = new Map(sources);
+  if (names.size < sources.length) {
+    throw new InputError("--weights: two have one name; give each its own with NAME=SOURCE");
+  }
+  return names;
+}
+
+async function allSchedulers(files: readonly string[]): Promise<Record<string, Scheduler>> {
+  const all: Record<string, Scheduler> = { ...builtIn };
+  for (const file of files) {
+    const scheduler = await loadScheduler(file);
+    all[scheduler.name] = scheduler;
+  }
+  return all;
+}
