@@ -1,7 +1,18 @@
-/** Zip archives: written, and read as strangers' files. */
-import JSZip from "npm:jszip@3.10.2";
+/** Zip archives in memory: written, and read as strangers' files. */
+import {
+  configure,
+  type Entry,
+  Uint8ArrayReader,
+  Uint8ArrayWriter,
+  ZipReader,
+  ZipWriter,
+} from "npm:@zip.js/zip.js@2.24.0";
 import { InputError } from "../errors.ts";
 
+// A bomb inflates a thousandfold: small pieces keep what one of them gives small.
+configure({ useWebWorkers: false, chunkSize: 65536 });
+
+/** What is taken of a stranger's archive. */
 export interface UnzipLimits {
   /** All entries together, inflated. Default 4 GiB. */
   readonly maxBytes?: number;
@@ -9,91 +20,108 @@ export interface UnzipLimits {
   readonly maxEntries?: number;
 }
 
-/** A fixed time stamp, so that equal contents give equal archives. */
-const EPOCH = new Date("1980-01-01T00:00:00Z");
-
-/** An archive of named files. `compress` is worth it for what is not compressed already. */
-export function writeZip(
+/** An archive of named files; equal files give equal archives. `compress` deflates them. */
+export async function writeZip(
   files: ReadonlyMap<string, Uint8Array>,
   { compress = false }: { compress?: boolean } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const zip = new JSZip();
-  for (const [name, bytes] of files) zip.file(name, bytes, { date: EPOCH, createFolders: false });
-  return zip.generateAsync({
-    type: "uint8array",
-    compression: compress ? "DEFLATE" : "STORE",
-  }) as Promise<Uint8Array<ArrayBuffer>>;
+  const zip = new ZipWriter(new Uint8ArrayWriter(), {
+    level: compress ? 6 : 0,
+    extendedTimestamp: false,
+    // A zip's time is local; so is this one, which makes it the same everywhere.
+    lastModDate: new Date(1980, 0, 1),
+    versionMadeBy: 20,
+    msDosCompatible: true,
+  });
+  for (const [name, bytes] of files) {
+    await zip.add(name, new Uint8ArrayReader(bytes as Uint8Array<ArrayBuffer>));
+  }
+  return await zip.close() as Uint8Array<ArrayBuffer>;
 }
 
 /**
  * The files of an archive by name. Bytes are counted while they are inflated, whatever the archive
- * says of their number.
- * @throws InputError for a damaged archive, a name that leaves its folder, or more than the limits.
+ * says of their number, and their checksums are compared.
+ * @throws InputError for a damaged archive, a name that is absolute, leaves its folder or is there
+ * twice, an encrypted entry, or more than the limits.
  */
 export async function readZip(
   bytes: Uint8Array,
   where: string,
   { maxBytes = 4 * 2 ** 30, maxEntries = 10_000 }: UnzipLimits = {},
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
-  let zip: JSZip;
+  const zip = new ZipReader(new Uint8ArrayReader(bytes as Uint8Array<ArrayBuffer>), {
+    checkSignature: true,
+    checkOverlappingEntry: true,
+  });
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  let entries = 0;
+  let left = maxBytes;
   try {
-    zip = await JSZip.loadAsync(bytes);
+    for await (const entry of zip.getEntriesGenerator()) {
+      if (++entries > maxEntries) {
+        throw new InputError(`${where}: more than the ${maxEntries} entries that are read`);
+      }
+      checkName(entry.filename, where);
+      if (entry.directory) continue;
+      if (files.has(entry.filename)) {
+        throw new InputError(`${where}: two entries have the name "${entry.filename}"`);
+      }
+      if (entry.encrypted) {
+        throw new InputError(`${where}/${entry.filename}: is encrypted, which is not read`);
+      }
+      const data = await inflate(entry, left, `${where}/${entry.filename}`);
+      left -= data.length;
+      files.set(entry.filename, data);
+    }
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(
       `${where}: not a zip archive that can be read (${(error as Error).message})`,
     );
   }
-  const entries = Object.values(zip.files).filter((entry) => !entry.dir);
-  if (entries.length > maxEntries) {
-    throw new InputError(`${where}: ${entries.length} entries, at most ${maxEntries} are read`);
-  }
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  let left = maxBytes;
-  for (const entry of entries) {
-    const name = entry.unsafeOriginalName ?? entry.name;
-    if (/^([/\\]|[a-z]:)|(^|[/\\])\.\.([/\\]|$)|\0/i.test(name)) {
-      throw new InputError(`${where}: the entry name ${JSON.stringify(name)} leaves the archive`);
-    }
-    const data = await inflate(entry, left, `${where}/${name}`);
-    left -= data.length;
-    files.set(name, data);
-  }
   return files;
 }
 
-function inflate(
-  entry: JSZip.JSZipObject,
+/** @throws InputError for a name that would be written outside the archive's own folder. */
+function checkName(name: string, where: string): void {
+  if (/^([/\\]|[a-z]:)|(^|[/\\])\.\.([/\\]|$)|\0/i.test(name)) {
+    throw new InputError(`${where}: the entry name ${JSON.stringify(name)} leaves the archive`);
+  }
+}
+
+async function inflate(
+  entry: Extract<Entry, { directory: false }>,
   most: number,
   where: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    // JSZip's own stream; its types leave it out.
-    const stream = (entry as unknown as {
-      internalStream(type: "uint8array"): JSZip.JSZipStreamHelper<Uint8Array>;
-    }).internalStream("uint8array");
-    stream.on("data", (chunk) => {
-      size += chunk.length;
-      if (size > most) {
-        stream.pause();
-        reject(new InputError(`${where}: inflates to more than the ${most} bytes that are taken`));
-        return;
-      }
-      chunks.push(chunk);
-    });
-    stream.on("error", (error) => {
-      reject(new InputError(`${where}: damaged (${error.message})`));
-    });
-    stream.on("end", () => {
-      const bytes = new Uint8Array(size);
-      let at = 0;
-      for (const chunk of chunks) {
-        bytes.set(chunk, at);
-        at += chunk.length;
-      }
-      resolve(bytes);
-    });
-    stream.resume();
-  });
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  let tooMuch = entry.uncompressedSize > most;
+  try {
+    if (!tooMuch) {
+      await entry.getData(
+        new WritableStream<Uint8Array>({
+          write(chunk) {
+            size += chunk.length;
+            tooMuch = size > most;
+            if (tooMuch) throw new Error("the limit is reached");
+            chunks.push(chunk);
+          },
+        }),
+      );
+    }
+  } catch (error) {
+    if (!tooMuch) throw new InputError(`${where}: damaged (${(error as Error).message})`);
+  }
+  if (tooMuch) {
+    throw new InputError(`${where}: inflates to more than the ${most} bytes that are taken`);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }

@@ -1,0 +1,123 @@
+/** A PNG file as its chunks (PNG specification, third edition, §5). */
+import { InputError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
+
+const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
+
+export interface Chunk {
+  /** Four letters. */
+  readonly type: string;
+  readonly data: Uint8Array;
+}
+
+export interface Header {
+  readonly width: number;
+  readonly height: number;
+  readonly depth: number;
+  readonly colourType: number;
+  readonly interlaced: boolean;
+}
+
+/**
+ * The chunks of a PNG up to its IEND; views into `bytes`.
+ * @throws InputError where it is no PNG, does not begin with one IHDR, is cut off or fails a checksum.
+ */
+export function readChunks(bytes: Uint8Array, where: string): Chunk[] {
+  if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) {
+    throw new InputError(`${where}: expected a PNG, found another format`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const chunks: Chunk[] = [];
+  for (let at = SIGNATURE.length; at + 12 <= bytes.length;) {
+    const length = view.getUint32(at);
+    const end = at + 8 + length;
+    if (end + 4 > bytes.length) break;
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if ((type === "IHDR") !== (chunks.length === 0) || (type === "IHDR" && length !== 13)) {
+      throw new InputError(`${where}: expected one IHDR of 13 bytes at the beginning of the PNG`);
+    }
+    if (crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end)) {
+      throw new InputError(`${where}: the PNG is damaged (checksum of its ${type} chunk)`);
+    }
+    chunks.push({ type, data: bytes.subarray(at + 8, end) });
+    if (type === "IEND") return chunks;
+    at = end + 4;
+  }
+  throw new InputError(`${where}: the PNG is cut off`);
+}
+
+/** A PNG file of the given chunks. */
+export function writeChunks(chunks: readonly Chunk[]): Uint8Array<ArrayBuffer> {
+  const size = chunks.reduce((sum, { data }) => sum + 12 + data.length, SIGNATURE.length);
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  bytes.set(SIGNATURE);
+  let at = SIGNATURE.length;
+  for (const { type, data } of chunks) {
+    view.setUint32(at, data.length);
+    for (let i = 0; i < 4; i++) bytes[at + 4 + i] = type.charCodeAt(i);
+    bytes.set(data, at + 8);
+    view.setUint32(at + 8 + data.length, crc32(bytes.subarray(at + 4, at + 8 + data.length)));
+    at += 12 + data.length;
+  }
+  return bytes;
+}
+
+/** What IHDR says. @throws InputError for a combination of colour type and depth that PNG has not. */
+export function readHeader({ data }: Chunk, where: string): Header {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const [depth, colourType, compression, filter, interlace] = data.subarray(8);
+  const depths: Record<number, number[]> = {
+    0: [1, 2, 4, 8, 16],
+    2: [8, 16],
+    3: [1, 2, 4, 8],
+    4: [8, 16],
+    6: [8, 16],
+  };
+  if (!depths[colourType]?.includes(depth) || compression || filter || interlace > 1) {
+    throw new InputError(
+      `${where}: a PNG of colour type ${colourType}, depth ${depth}, compression ${compression}, filter ${filter}, interlace ${interlace} does not exist`,
+    );
+  }
+  return {
+    width: view.getUint32(0),
+    height: view.getUint32(4),
+    depth,
+    colourType,
+    interlaced: interlace === 1,
+  };
+}
+
+/**
+ * The texts of a PNG by keyword: tEXt, and iTXt where it is not compressed.
+ * @throws InputError as {@link readChunks} does.
+ */
+export function readPngText(bytes: Uint8Array, where = "PNG"): Record<string, string> {
+  return textOf(readChunks(bytes, where));
+}
+
+/** The texts among chunks; compressed ones are left out. */
+export function textOf(chunks: readonly Chunk[]): Record<string, string> {
+  const texts: [string, string][] = [];
+  for (const { type, data } of chunks) {
+    const end = data.indexOf(0);
+    if (end < 1) continue;
+    const keyword = latin1(data.subarray(0, end));
+    if (type === "tEXt") texts.push([keyword, latin1(data.subarray(end + 1))]);
+    if (type === "iTXt" && data[end + 1] === 0) {
+      const language = data.indexOf(0, end + 3);
+      const translated = language < 0 ? -1 : data.indexOf(0, language + 1);
+      if (translated < 0) continue;
+      texts.push([keyword, new TextDecoder().decode(data.subarray(translated + 1))]);
+    }
+  }
+  return Object.fromEntries(texts);
+}
+
+function latin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 4096) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 4096));
+  }
+  return text;
+}
