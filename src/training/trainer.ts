@@ -80,7 +80,7 @@ export class Trainer implements AsyncDisposable {
     const load = ({ graph, theta, layout }: TrainGraph) => {
       const order = layout.params.map(({ name }) => name);
       const model = emit(graph, {
-        lowering: backend.lowering,
+        lowering: backend.trainingLowering ?? backend.lowering,
         flatParams: { input: theta, order },
         name: "train_step",
       });

@@ -1,0 +1,159 @@
+/** A whole run in a folder: from a recipe to exported weights, or on from where it stopped. */
+import type { Backend, SessionOptions } from "../backend/backend.ts";
+import { InputError } from "../errors.ts";
+import { sha256Hex } from "../model/hash.ts";
+import { locate } from "../model/load.ts";
+import { readFolder } from "../model/folder.ts";
+import { writeDurably, writeTextDurably } from "./atomic.ts";
+import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
+import type { DataSet } from "./data/data_set.ts";
+import { openData } from "./data/open.ts";
+import { splitData } from "./data/split.ts";
+import { exportFolder } from "./export.ts";
+import { Log } from "./log.ts";
+import { type Progress, trainLoop } from "./loop.ts";
+import { modelCard } from "./model_card.ts";
+import { lossPlot } from "./plot.ts";
+import { previewPng } from "./preview.ts";
+import { parseRecipe, type Recipe, sizeOf } from "./recipe.ts";
+import { type Start, startFresh, startFrom } from "./start.ts";
+
+export interface RunOptions {
+  readonly recipe: Recipe;
+  /** recipe.json, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
+  readonly folder: string;
+  readonly backend: Backend;
+  readonly session?: SessionOptions;
+  /** Weights to go on from: a built-in name, a folder or an address. */
+  readonly init?: string;
+  /** Goes on after the newest checkpoint in the folder. */
+  readonly resume?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onNotice?: (notice: string) => void;
+}
+
+export interface RunResult {
+  readonly step: number;
+  readonly finished: boolean;
+  /** SHA-256 of the parameters, their running mean and the optimiser's state. */
+  readonly hash: string;
+  /** The exported diffusers folder; undefined where the run was stopped before its end. */
+  readonly weights?: string;
+}
+
+/**
+ * Trains by the recipe. At the end, or when the signal comes, there is a checkpoint; at the end there
+ * also is a diffusers folder.
+ * @throws InputError for a recipe, data or folder that cannot be used, before any training
+ */
+export async function train(options: RunOptions): Promise<RunResult> {
+  const { recipe, folder, backend, session, onNotice = () => {} } = options;
+  const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
+  await claimFolder(folder, checkpoints, options.resume ?? false);
+
+  const data = await dataOf(recipe, onNotice);
+  const start = options.init === undefined
+    ? startFresh(recipe, data)
+    : startFrom(await readFolder(locate(options.init)), recipe, data);
+  const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
+  const done = from?.step ?? 0;
+  await writeTextDurably(`${folder}/recipe.json`, runJson(recipe, options.init));
+  const log = await Log.open(`${folder}/log.jsonl`, done);
+  const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
+  if (done > 0) onNotice(`going on after update ${done}`);
+
+  const result = await trainLoop({
+    ...options,
+    start,
+    done,
+    state: from?.state ?? start.state,
+    checkpoints,
+    log,
+    onSample: async (ema, step) => {
+      const preview = { backend, session, steps: recipe.sample_steps, name: `update ${step}` };
+      await Deno.mkdir(`${folder}/samples`, { recursive: true });
+      const path = `${folder}/samples/step-${String(step).padStart(8, "0")}.png`;
+      await writeDurably(path, await previewPng(start, ema, preview));
+      await plot();
+      onNotice(`${path}: samples after ${step} updates`);
+    },
+  });
+  await plot();
+  const hash = await sha256Hex(encodeCheckpoint(result));
+  if (!result.finished) return { ...result, hash };
+  const weights = `${folder}/weights`;
+  await exportRun(weights, { ...options, start, theta: result.state.ema, step: result.step, log });
+  return { ...result, hash, weights };
+}
+
+/** The data a recipe trains on. */
+export async function dataOf(
+  recipe: Recipe,
+  onNotice: (notice: string) => void = () => {},
+): Promise<DataSet> {
+  const all = await openData(recipe.data, { size: sizeOf(recipe), channels: recipe.channels });
+  const { kept } = splitData(all, recipe.holdout);
+  for (const { reason } of all.skipped.slice(0, 20)) onNotice(`left out: ${reason}`);
+  const classes = kept.labelNames ? `, ${kept.labelNames.length} classes` : "";
+  const damaged = all.skipped.length ? `, ${all.skipped.length} damaged files left out` : "";
+  onNotice(`${recipe.data}: ${kept.length} pictures [${kept.shape}]${classes}${damaged}`);
+  return kept;
+}
+
+/** The recipe of a run in a folder, and what it was started from. */
+export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: string }> {
+  const path = `${folder}/recipe.json`;
+  const { init, ...recipe } = JSON.parse(
+    await Deno.readTextFile(path).catch(() => {
+      throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
+    }),
+  );
+  return { recipe: parseRecipe(recipe), init };
+}
+
+function runJson(recipe: Recipe, init: string | undefined): string {
+  return `${JSON.stringify(init === undefined ? recipe : { ...recipe, init }, null, 2)}\n`;
+}
+
+async function claimFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {
+  const steps = await checkpoints.steps();
+  if (!resume && steps.length > 0) {
+    throw new InputError(
+      `${folder}: a run of ${
+        steps.at(-1)
+      } updates lies here; go on with --resume ${folder}, or choose another --out`,
+    );
+  }
+  if (resume && !await Deno.stat(folder).catch(() => undefined)) {
+    throw new InputError(`--resume ${folder}: there is no such folder`);
+  }
+  await Deno.mkdir(folder, { recursive: true });
+}
+
+interface ExportOptions extends Pick<RunOptions, "recipe" | "init" | "onNotice"> {
+  readonly start: Start;
+  readonly theta: Float32Array;
+  readonly step: number;
+  readonly log: Log;
+}
+
+/** Writes the diffusers folder with its model card, recipe, log and plot. */
+async function exportRun(
+  folder: string,
+  { recipe, init, start, theta, step, log: { lines } }: ExportOptions,
+): Promise<void> {
+  const { layout, card, data } = start;
+  const facts = { recipe, card, data, parameters: layout.size, step, lines, init };
+  await exportFolder(folder, {
+    ...start,
+    theta,
+    fp16: recipe.fp16,
+    beside: {
+      "README.md": modelCard(facts),
+      "recipe.json": runJson(recipe, init),
+      "log.jsonl": lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+      "loss.svg": lossPlot(lines),
+    },
+  });
+}
