@@ -20,6 +20,8 @@ export const commands: readonly CommandEntry[] = [
   { name: "sample", summary: "make pictures from noise" },
   { name: "merge", summary: "put the shards of a bulk run together" },
   { name: "noise", summary: "show how noise takes a picture apart" },
+  { name: "train", summary: "learn from pictures" },
+  { name: "eval", summary: "measure how good weights are" },
   { name: "serve", summary: "make pictures over HTTP" },
 ];
 
