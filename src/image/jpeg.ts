@@ -5,9 +5,15 @@ import type { Pixels } from "./pixels.ts";
 
 const MAX_MEGAPIXELS = 64;
 const MAX_DECODER_MEGABYTES = 1024;
+/** A scan of a few bytes can ask for work on every pixel; progressive files have about ten. */
+const MAX_SCANS = 64;
 
-/** A JPEG as RGB. @throws InputError for a damaged or oversized file. */
+/** A JPEG (baseline or progressive) as RGB. @throws InputError for a damaged or oversized file. */
 export function decodeJpeg(bytes: Uint8Array, where = "JPEG"): Pixels {
+  const scans = countScans(bytes);
+  if (scans > MAX_SCANS) {
+    throw new InputError(`${where}: a JPEG of ${scans} scans; at most ${MAX_SCANS} are read`);
+  }
   try {
     const { data, width, height } = jpeg.decode(bytes, {
       useTArray: true,
@@ -20,4 +26,13 @@ export function decodeJpeg(bytes: Uint8Array, where = "JPEG"): Pixels {
   } catch (error) {
     throw new InputError(`${where}: not a JPEG that can be read (${(error as Error).message})`);
   }
+}
+
+/** How often the start-of-scan marker is there; in coded data it cannot be. */
+function countScans(bytes: Uint8Array): number {
+  let scans = 0;
+  for (let at = bytes.indexOf(0xff); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
+    if (bytes[at + 1] === 0xda) scans++;
+  }
+  return scans;
 }

@@ -1,8 +1,10 @@
 /** numpy's .npy: a header that is a Python literal, then the numbers. */
 import { InputError } from "../errors.ts";
 
-export type NpyData = Uint8Array | Float32Array | Int32Array | BigInt64Array;
+/** The numbers of an array: uint8, float32, float64, int32 or int64. */
+export type NpyData = Uint8Array | Float32Array | Float64Array | Int32Array | BigInt64Array;
 
+/** An array in C order: the last dimension runs fastest. */
 export interface NpyArray {
   readonly shape: readonly number[];
   readonly data: NpyData;
@@ -13,6 +15,7 @@ const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 const types: Record<string, { size: number; of: (buffer: ArrayBuffer) => NpyData }> = {
   "|u1": { size: 1, of: (buffer) => new Uint8Array(buffer) },
   "<f4": { size: 4, of: (buffer) => new Float32Array(buffer) },
+  "<f8": { size: 8, of: (buffer) => new Float64Array(buffer) },
   "<i4": { size: 4, of: (buffer) => new Int32Array(buffer) },
   "<i8": { size: 8, of: (buffer) => new BigInt64Array(buffer) },
 };
@@ -21,6 +24,7 @@ const types: Record<string, { size: number; of: (buffer: ArrayBuffer) => NpyData
 export function npyType(data: NpyData): string {
   if (data instanceof Uint8Array) return "|u1";
   if (data instanceof Float32Array) return "<f4";
+  if (data instanceof Float64Array) return "<f8";
   return data instanceof Int32Array ? "<i4" : "<i8";
 }
 
@@ -36,6 +40,7 @@ export function npyHeader(type: string, shape: readonly number[]): Uint8Array<Ar
   return header;
 }
 
+/** An array as a .npy file (format 1.0). */
 export function writeNpy({ shape, data }: NpyArray): Uint8Array<ArrayBuffer> {
   const header = npyHeader(npyType(data), shape);
   const bytes = new Uint8Array(header.length + data.byteLength);
@@ -44,7 +49,10 @@ export function writeNpy({ shape, data }: NpyArray): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** @throws InputError for another format, type or order, or a size that does not match. */
+/**
+ * The array of a .npy file, its numbers copied.
+ * @throws InputError for another format, type or order, or a size that does not match.
+ */
 export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
   if (bytes.length < 10 || !MAGIC.every((byte, i) => bytes[i] === byte)) {
     throw new InputError(`${where}: expected a .npy array, found another format`);
@@ -52,8 +60,12 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const wide = bytes[6] >= 2;
   const start = wide ? 12 : 10;
-  if (bytes.length < start) throw new InputError(`${where}: the .npy header is cut off`);
-  const length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
+  const length = bytes.length < start
+    ? Infinity
+    : wide
+    ? view.getUint32(8, true)
+    : view.getUint16(8, true);
+  if (start + length > bytes.length) throw new InputError(`${where}: the .npy header is cut off`);
   const header = new TextDecoder("latin1").decode(bytes.subarray(start, start + length));
   const type = /'descr':\s*'([^']*)'/.exec(header)?.[1] ?? "";
   const dims = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
@@ -66,6 +78,9 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
     throw new InputError(`${where}: expected an array in C order with a shape`);
   }
   const shape = dims.split(",").map((d) => d.trim()).filter((d) => d !== "").map(Number);
+  if (!shape.every(Number.isSafeInteger)) {
+    throw new InputError(`${where}: expected whole numbers in the shape, found (${dims})`);
+  }
   const body = bytes.slice(start + length);
   const { size, of } = types[type];
   if (shape.reduce((a, b) => a * b, size) !== body.length) {

@@ -30,34 +30,52 @@ export function recipeToText(recipe: Recipe): string {
   );
 }
 
-/** @throws InputError where the text is not a recipe of this version. */
-export function recipeFromText(text: string, where: string): Recipe {
-  const fail = (what: string): never => {
-    throw new InputError(`${where}: ${what}`);
-  };
+const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+const wholes = (x: unknown) => Array.isArray(x) && x.every(whole);
+const text = (x: unknown) => typeof x === "string";
+const optional = (fits: (x: unknown) => boolean) => (x: unknown) => x === undefined || fits(x);
+
+/** What each key must be. */
+const checks: { readonly [K in keyof Required<Recipe>]: (x: unknown) => boolean } = {
+  weights: text,
+  source: optional(text),
+  scheduler: text,
+  schedule: optional(text),
+  steps: whole,
+  timesteps: optional((x) => Array.isArray(x) && x.every(Number.isFinite)),
+  options: (x) =>
+    typeof x === "object" && x !== null && !Array.isArray(x) &&
+    Object.values(x).every((v) => ["number", "boolean", "string"].includes(typeof v)),
+  seeds: wholes,
+  labels: optional(wholes),
+  guidance: Number.isFinite,
+  nullLabel: optional(whole),
+  backend: optional(text),
+};
+
+/**
+ * Reads what {@link recipeToText} wrote; keys it does not know are left out.
+ * @param where what to call the picture in messages
+ * @throws InputError where the text is not a recipe of this version.
+ */
+export function recipeFromText(json: string, where: string): Recipe {
   let value: Record<string, unknown>;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(json);
   } catch {
-    return fail("the recipe in the picture is damaged");
+    throw new InputError(`${where}: the recipe in the picture is damaged`);
   }
-  if (value?.api !== 1) fail(`the recipe has version ${value?.api}, version 1 is understood`);
-  const whole = (x: unknown) => Number.isInteger(x) && (x as number) >= 0;
-  const list = (x: unknown) => Array.isArray(x) && x.every(whole);
-  const checks: Record<string, boolean> = {
-    weights: typeof value.weights === "string",
-    scheduler: typeof value.scheduler === "string",
-    schedule: value.schedule === undefined || typeof value.schedule === "string",
-    steps: whole(value.steps),
-    timesteps: value.timesteps === undefined || Array.isArray(value.timesteps),
-    options: typeof value.options === "object" && value.options !== null,
-    seeds: list(value.seeds),
-    labels: value.labels === undefined || list(value.labels),
-    guidance: typeof value.guidance === "number",
-  };
+  if (value?.api !== 1) {
+    throw new InputError(
+      `${where}: the recipe has version ${value?.api}, version 1 is understood`,
+    );
+  }
+  const recipe: Record<string, unknown> = {};
   for (const [key, fits] of Object.entries(checks)) {
-    if (!fits) fail(`the recipe's ${key} is ${JSON.stringify(value[key])}`);
+    if (!fits(value[key])) {
+      throw new InputError(`${where}: the recipe's ${key} is ${JSON.stringify(value[key])}`);
+    }
+    if (value[key] !== undefined) recipe[key] = value[key];
   }
-  const { api: _, ...recipe } = value;
   return recipe as unknown as Recipe;
 }

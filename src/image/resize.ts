@@ -39,8 +39,8 @@ function resample(picture: Pixels, region: Region, width: number, height: number
     across.forEach(({ first, parts }, x) => {
       for (let c = 0; c < channels; c++) {
         let sum = 0;
-        for (const [i, part] of parts.entries()) {
-          sum += part * picture.pixels[(y * picture.width + first + i) * channels + c];
+        for (let i = 0; i < parts.length; i++) {
+          sum += parts[i] * picture.pixels[(y * picture.width + first + i) * channels + c];
         }
         rows[(y * width + x) * channels + c] = sum;
       }
@@ -50,8 +50,8 @@ function resample(picture: Pixels, region: Region, width: number, height: number
   down.forEach(({ first, parts }, y) => {
     for (let at = 0; at < width * channels; at++) {
       let sum = 0;
-      for (const [i, part] of parts.entries()) {
-        sum += part * rows[(first + i) * width * channels + at];
+      for (let i = 0; i < parts.length; i++) {
+        sum += parts[i] * rows[(first + i) * width * channels + at];
       }
       pixels[y * width * channels + at] = Math.round(sum);
     }

@@ -5,18 +5,23 @@
  */
 import { InputError } from "../errors.ts";
 import { bfloatToFloat, floatToHalf, halfToFloat } from "./half.ts";
+import { repeatedKey } from "./json_keys.ts";
 
-/** The reference implementation's limit. */
+/** The longest header that is read: the reference implementation's limit. */
 export const MAX_HEADER_BYTES = 100_000_000;
+/** The most tensors that are read from one file. */
 export const MAX_TENSORS = 100_000;
 const MAX_RANK = 8;
 
+/** A tensor as float32, whatever it is stored as. */
 export interface SafeTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
 
+/** What a file holds. */
 export interface SafetensorsFile {
+  /** By name, in the order they lie in the file. */
   readonly tensors: Map<string, SafeTensor>;
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -45,7 +50,9 @@ export function parseSafetensors(bytes: Uint8Array, where = "safetensors"): Safe
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerLength = view.getBigUint64(0, true);
   if (headerLength > BigInt(Math.min(MAX_HEADER_BYTES, bytes.length - 8))) {
-    fail(`expected a safetensors header, found a length of ${headerLength} in ${bytes.length} bytes`);
+    fail(
+      `expected a safetensors header, found a length of ${headerLength} in ${bytes.length} bytes`,
+    );
   }
   const data = bytes.subarray(8 + Number(headerLength));
   const header = parseHeader(bytes.subarray(8, 8 + Number(headerLength)), fail);
@@ -76,26 +83,16 @@ function isRecord(x: unknown): x is Record<string, unknown> {
 }
 
 function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
+  let text: string;
   let header: unknown;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const seen = new Set<string>();
-    // JSON.parse keeps the last of two equal keys; a second tensor of a name must not go unseen.
-    header = JSON.parse(text, function (key, value) {
-      if (isRecord(value) && "data_offsets" in value) {
-        const id = `${key}\0${JSON.stringify(value.data_offsets)}`;
-        seen.add(id);
-      }
-      return value;
-    });
-    const keys = text.match(/"data_offsets"\s*:/g)?.length ?? 0;
-    if (isRecord(header) && keys > seen.size) {
-      fail("a tensor's name or keys appear twice in the header");
-    }
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    fail("the header is not valid JSON");
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    header = JSON.parse(text);
+  } catch {
+    return fail("the header is not valid JSON");
   }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) fail(`the header has "${twice}" twice`);
   if (!isRecord(header)) return fail("the header is not a JSON object");
   return header;
 }
@@ -145,24 +142,31 @@ function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
   return dtype === "F16" ? halfToFloat(bits) : bfloatToFloat(bits);
 }
 
+/** How tensors are stored. */
 export interface WriteOptions {
+  /** Default F32. */
   readonly dtype?: "F32" | "F16";
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** A safetensors file with the tensors in the given order. */
+/**
+ * A safetensors file with the tensors in the given order; F16 rounds to nearest, ties to even. The
+ * header is padded with spaces so that the data begins at a multiple of 8, as the reference does it.
+ * @throws Error for a tensor whose shape does not fit its data, or of a name that the format keeps.
+ */
 export function writeSafetensors(
   tensors: ReadonlyMap<string, SafeTensor>,
   { dtype = "F32", metadata }: WriteOptions = {},
 ): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
+  const header: [string, unknown][] = metadata ? [["__metadata__", metadata]] : [];
   let at = 0;
   for (const [name, { shape, data }] of tensors) {
+    checkWritten(name, shape, data);
     const end = at + data.length * itemSizes[dtype];
-    header[name] = { dtype, shape, data_offsets: [at, end] };
+    header.push([name, { dtype, shape, data_offsets: [at, end] }]);
     at = end;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const padded = Math.ceil(json.length / 8) * 8;
   const bytes = new Uint8Array(8 + padded + at);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
@@ -175,4 +179,12 @@ export function writeSafetensors(
     to += stored.byteLength;
   }
   return bytes;
+}
+
+function checkWritten(name: string, shape: readonly number[], data: Float32Array): void {
+  if (name === "__metadata__" || shape.reduce((a, b) => a * b, 1) !== data.length) {
+    throw new Error(
+      `tensor "${name}" of shape [${shape}] cannot be written: ${data.length} values`,
+    );
+  }
 }
