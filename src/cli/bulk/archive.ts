@@ -13,7 +13,7 @@ import {
   type ZipPart,
 } from "../../image/npz_stream.ts";
 import type { Job, RunIdentity, Shard } from "./request.ts";
-import { writing } from "./sink.ts";
+import { writeAll, writing } from "./sink.ts";
 
 export const PIXELS = "arr_0.npy";
 const LABELS = "arr_1.npy";
@@ -41,8 +41,11 @@ export async function writeArchive(path: string, content: ArchiveContent): Promi
   const beside = `${path}.part`;
   await writing(path, async () => {
     try {
-      const file = await Deno.open(beside, { write: true, create: true, truncate: true });
-      await streamZip(partsOf(content), file.writable);
+      using file = await Deno.open(beside, { write: true, create: true, truncate: true });
+      // Not file.writable: in Deno 2.9.6 it takes bytes that a full disc refuses, without an error.
+      const write = (bytes: Uint8Array) => writeAll(file, bytes);
+      await streamZip(partsOf(content), new WritableStream({ write }));
+      await file.syncData();
       await Deno.rename(beside, path);
     } catch (error) {
       await Deno.remove(beside).catch(() => {});
