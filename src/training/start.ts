@@ -23,8 +23,9 @@ export interface Start {
   readonly data: DataSet;
 }
 
-/** The digits' and everybody's first guess, until something better is known of a network. */
+/** What `sample` does with weights that were trained here, until something better is known of them. */
 const RECOMMENDED = { scheduler: "ddim", steps: 50 };
+const GUIDANCE = 2;
 
 /** A network from nothing. */
 export function startFresh(recipe: Recipe, data: DataSet): Start {
@@ -37,11 +38,16 @@ export function startFresh(recipe: Recipe, data: DataSet): Start {
     scheduler: schedulerOf(recipe),
     layout,
     state: initialState(initialTheta(layout, recipe.seed)),
-    card: labelled
-      ? { labels: data.labelNames, null_label: classes, recommended: RECOMMENDED }
-      : { recommended: RECOMMENDED },
+    card: labelled ? labelledCard(recipe, data.labelNames!) : { recommended: RECOMMENDED },
     data: labelled ? data : withoutLabels(data),
   };
+}
+
+/** The last row of the embedding means "no class", but only where labels were left out in training. */
+function labelledCard({ label_dropout }: Recipe, labels: readonly string[]): WeightsCard {
+  return label_dropout > 0
+    ? { labels, null_label: labels.length, recommended: { ...RECOMMENDED, guidance: GUIDANCE } }
+    : { labels, recommended: RECOMMENDED };
 }
 
 /**

@@ -48,7 +48,9 @@ export interface RunResult {
  * @throws InputError for a recipe, data or folder that cannot be used, before any training
  */
 export async function train(options: RunOptions): Promise<RunResult> {
-  const { recipe, folder, backend, session, onNotice = () => {} } = options;
+  const { folder, backend, session, onNotice = () => {} } = options;
+  // From here on the learning rate no longer depends on `steps`, which a resumed run may change.
+  const recipe = { ...options.recipe, horizon: options.recipe.horizon ?? options.recipe.steps };
   const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
   await claimFolder(folder, checkpoints, options.resume ?? false);
 
@@ -65,6 +67,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
 
   const result = await trainLoop({
     ...options,
+    recipe,
     start,
     done,
     state: from?.state ?? start.state,
@@ -83,7 +86,14 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const hash = await sha256Hex(encodeCheckpoint(result));
   if (!result.finished) return { ...result, hash };
   const weights = `${folder}/weights`;
-  await exportRun(weights, { ...options, start, theta: result.state.ema, step: result.step, log });
+  await exportRun(weights, {
+    ...options,
+    recipe,
+    start,
+    theta: result.state.ema,
+    step: result.step,
+    log,
+  });
   return { ...result, hash, weights };
 }
 
