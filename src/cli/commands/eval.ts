@@ -1,0 +1,102 @@
+/** `eval`: how good weights are, on pictures they have not seen. */
+import { backendByName } from "../../backend/select.ts";
+import { openModel } from "../../model/model.ts";
+import { readFolder } from "../../model/folder.ts";
+import { locate } from "../../model/load.ts";
+import { hasTestSplit, openData, type Split } from "../../training/data/open.ts";
+import { splitData } from "../../training/data/split.ts";
+import { InputError } from "../../errors.ts";
+import { atMost, evaluate } from "../../training/eval/evaluate.ts";
+import { evaluationTable } from "../../training/eval/table.ts";
+import { writeTextDurably } from "../../training/atomic.ts";
+import type { Command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { parseNumber, parseWhole } from "../values.ts";
+
+interface Flags {
+  data: string;
+  holdout: string;
+  lossPictures: string;
+  bitsPictures: string;
+  samples: string;
+  guidance: string;
+  steps?: string;
+  scheduler?: string;
+  backend: string;
+  threads?: string;
+  json?: string;
+}
+
+export function define(command: Command, io: () => Io): void {
+  command
+    .argument("<weights>", "a built-in name, a diffusers folder or an address")
+    .requiredOption("--data <source>", "pictures as for train")
+    .option(
+      "--holdout <share>",
+      "measure on this share of the pictures, which training kept out with the same flag (sets with a test part need none)",
+      "0.1",
+    )
+    .option("--loss-pictures <n>", "pictures for each band of the ε-loss; 0 leaves it out", "256")
+    .option(
+      "--bits-pictures <n>",
+      "pictures for bits/dim, T evaluations each; 0 leaves it out",
+      "16",
+    )
+    .option("--samples <n>", "samples to classify and compare; 0 leaves them out", "1000")
+    .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
+    .option("--steps <n>", "of those samples (default: what the weights recommend)")
+    .option("-s, --scheduler <name>", "of those samples (default: what the weights recommend)")
+    .option("--backend <name>", "native, wasm, webgpu", "native")
+    .option("--threads <n>", "CPU threads (default: every core)")
+    .option("--json <file>", "write the figures as JSON too; - is standard output")
+    .action((weights: string, flags: Flags) => run(weights, flags, io()));
+}
+
+async function run(weights: string, flags: Flags, io: Io): Promise<void> {
+  const count = (name: keyof Flags, option: string) =>
+    parseWhole(option, flags[name]!, 0, 10_000_000);
+  const backend = await backendByName(flags.backend);
+  const threads = flags.threads === undefined
+    ? undefined
+    : parseWhole("--threads", flags.threads, 1, 1024);
+  const session = { threads };
+  const folder = await readFolder(locate(weights));
+  await using model = await openModel(folder, backend, session);
+  const { train, heldOut } = await parts(flags, model.shape);
+
+  const result = await evaluate(model, {
+    train,
+    heldOut: atMost(heldOut, 10_000),
+    backend,
+    session,
+    lossPictures: count("lossPictures", "--loss-pictures"),
+    bitsPictures: count("bitsPictures", "--bits-pictures"),
+    samples: count("samples", "--samples"),
+    guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
+    steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
+    scheduler: flags.scheduler,
+    signal: io.signal,
+    onProgress: (what, done, total) => io.status(`${what}: ${done} of ${total}`),
+  });
+  io.status("");
+  const json = `${JSON.stringify(result, null, 2)}\n`;
+  if (flags.json === "-") return io.out(json.trimEnd());
+  io.out(evaluationTable(result));
+  if (flags.json !== undefined) await writeTextDurably(flags.json, json);
+}
+
+/** What the classifier learns from, and what is measured on. */
+async function parts({ data, holdout }: Flags, shape: readonly [number, number, number]) {
+  const [channels, height, width] = shape;
+  if (channels !== 1 && channels !== 3) {
+    throw new InputError(`eval: pictures of ${channels} channels are not read; 1 and 3 are`);
+  }
+  const open = (split: Split) => openData(data, { size: [height, width], channels, split });
+  if (await hasTestSplit(data)) return { train: await open("train"), heldOut: await open("test") };
+  const share = parseNumber("--holdout", holdout);
+  if (!(share > 0 && share <= 0.5)) {
+    throw new InputError(`--holdout: expected a share above 0, up to 0.5, found ${holdout}`);
+  }
+  const { kept, heldOut } = splitData(await open("train"), share);
+  return { train: kept, heldOut };
+}
