@@ -12,7 +12,9 @@ export interface Pixels {
 
 /**
  * [C, H, W] in −1 … 1 to bytes, as diffusers does: x/2 + ½ clamped to 0 … 1, times 255, rounded half
- * to even.
+ * to even, each step in float32 (`VaeImageProcessor.denormalize`, `numpy_to_pil`). NaN becomes 0.
+ * @param x the picture's numbers
+ * @param shape [C, H, W]
  */
 export function toPixels(x: Float32Array, [channels, height, width]: readonly number[]): Pixels {
   const pixels = new Uint8Array(height * width * channels);
@@ -30,7 +32,7 @@ export function toPixels(x: Float32Array, [channels, height, width]: readonly nu
   return { pixels, width, height, channels };
 }
 
-/** Bytes to [C, H, W] in −1 … 1. */
+/** Bytes to [C, H, W] in −1 … 1; {@link toPixels} gives the same bytes back. */
 export function fromPixels({ pixels, width, height, channels }: Pixels): Float32Array {
   const area = width * height;
   const x = new Float32Array(channels * area);
@@ -50,8 +52,8 @@ export function withChannels(picture: Pixels, channels: 1 | 3): Pixels {
   for (let p = 0; p < area; p++) {
     if (channels === 3) out.fill(pixels[p], p * 3, p * 3 + 3);
     else {
-      const [r, g, b] = pixels.subarray(p * 3, p * 3 + 3);
-      out[p] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+      const luma = 0.299 * pixels[p * 3] + 0.587 * pixels[p * 3 + 1] + 0.114 * pixels[p * 3 + 2];
+      out[p] = Math.round(luma);
     }
   }
   return { pixels: out, width, height, channels };
