@@ -67,7 +67,10 @@ async function gradientOf(backend: Backend, { options, batch, layout, theta }: G
   });
   const order = layout.params.map(({ name }) => name);
   const session = await backend.createSession(
-    emit(graph, { lowering: backend.lowering, flatParams: { input, order } }),
+    emit(graph, {
+      lowering: backend.trainingLowering ?? backend.lowering,
+      flatParams: { input, order },
+    }),
   );
   const picture = { dims: [n, config.in_channels, ...config.sample_size] };
   const perImage = (x: number) => ({ data: new Float32Array(n).fill(x), dims: [n] });

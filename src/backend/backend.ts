@@ -42,6 +42,8 @@ export interface Backend {
   readonly name: string;
   /** How this engine likes its operations written, by measurement. */
   readonly lowering: Lowering;
+  /** The same for graphs whose weights are computed, as in training; the default is `lowering`. */
+  readonly trainingLowering?: Lowering;
   /** Loads a serialised ONNX model. Rejects with what the engine said when it cannot. */
   createSession(model: Uint8Array, options?: SessionOptions): Promise<Session>;
 }

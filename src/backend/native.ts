@@ -7,13 +7,17 @@
 import * as ort from "npm:onnxruntime-node@1.30.0";
 import { fused } from "../graph/mod.ts";
 import type { Backend, SessionOptions } from "./backend.ts";
+import { blockedLowering } from "./native_blocks.ts";
 import { commonOptions, createOrtSession, QueuedOrtSession } from "./ort.ts";
+
+const trainingLowering = await blockedLowering(ort);
 
 /** A Backend over onnxruntime-node's CPU provider. */
 export function native(): Backend {
   return {
     name: "native",
     lowering: fused,
+    trainingLowering,
     async createSession(model: Uint8Array, options: SessionOptions = {}) {
       const session = await createOrtSession(ort, "native", model, {
         ...commonOptions,

@@ -54,6 +54,7 @@ class ModelWriter implements Emitter {
     for (const [name, value] of graph.outputs) {
       this.#push("Identity", [this.#names.get(value)!], [name]);
     }
+    const nodes = liveNodes(this.#nodes, graph.outputs.keys());
     const info = ([name, value]: [string, Value]) => valueInfo(name, value.type, value.shape);
     const fed = [...graph.inputs].filter(([, value]) =>
       needed.has(value) || value === options.flatParams?.input
@@ -69,7 +70,7 @@ class ModelWriter implements Emitter {
       ],
       graph: create(pb.GraphProtoSchema, {
         name: options.name ?? "graph",
-        node: this.#nodes,
+        node: nodes,
         initializer: this.#initializers,
         input: fed.map(info),
         output: [...graph.outputs].map(info),
@@ -200,6 +201,17 @@ function reachable(graph: Graph): Set<Value> {
     waiting.push(...value.node.inputs);
   }
   return seen;
+}
+
+/** The nodes that an output depends on: a lowering may write conversions before it knows their use. */
+function liveNodes(nodes: readonly pb.NodeProto[], outputs: Iterable<string>): pb.NodeProto[] {
+  const wanted = new Set(outputs);
+  const live = nodes.toReversed().filter(({ input, output }) => {
+    if (!output.some((name) => wanted.has(name))) return false;
+    for (const name of input) wanted.add(name);
+    return true;
+  });
+  return live.reverse();
 }
 
 const dataTypes: Record<ElementType, pb.TensorProto_DataType> = {
