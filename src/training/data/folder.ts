@@ -31,7 +31,7 @@ export async function openPictureFolder(root: string, options: DataOptions): Pro
     }
     onProgress?.(i + 1, entries.length);
   }
-  const names = [...new Set(kept.map(({ label }) => label))].sort();
+  const names = [...new Set(kept.map(({ label }) => label))].sort(byName);
   const labelled = kept.length > 0 && !names.includes(undefined)
     ? {
       labels: Int32Array.from(kept, ({ label }) => names.indexOf(label)),
@@ -40,6 +40,11 @@ export async function openPictureFolder(root: string, options: DataOptions): Pro
     : {};
   const used = bytes.subarray(0, kept.length * size);
   return bytesDataSet(used, [channels, height, width], { ...labelled, skipped });
+}
+
+/** 2 before 10, as people number their folders. */
+function byName(a: string | undefined, b: string | undefined): number {
+  return (a ?? "").localeCompare(b ?? "", "en", { numeric: true });
 }
 
 async function picturesBelow(folder: string, label?: string): Promise<Entry[]> {

@@ -49,11 +49,20 @@ async function openFolder(path: string, source: string, options: DataOptions): P
 }
 
 async function openFile(path: string, options: DataOptions): Promise<DataSet> {
-  if (/\.npz$/i.test(path)) return await openNpz(path, options);
-  if (/idx\d-ubyte(\.gz)?$/i.test(path)) return await openIdx([path], path, options);
+  const start = await firstBytes(path);
+  if (start.startsWith("504b")) return await openNpz(path, options);
+  if (/^(000008|1f8b)/.test(start)) return await openIdx([path], path, options);
   throw new InputError(
     `data ${path}: expected a folder of pictures, an .npz file or IDX files (…idx3-ubyte)`,
   );
+}
+
+/** A file's first four bytes in hex. */
+async function firstBytes(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const bytes = new Uint8Array(4);
+  await file.read(bytes);
+  return bytes.toHex();
 }
 
 /** Whether a set has a part of its own that is kept from training. */

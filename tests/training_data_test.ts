@@ -1,0 +1,112 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { writeNpz } from "../src/image/npz.ts";
+import { openData } from "../src/training/data/open.ts";
+import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
+import { splitData } from "../src/training/data/split.ts";
+import { temporaryFolder } from "./cli.ts";
+import { idxFile, pictureFolder, squarePng } from "./training_pictures.ts";
+
+const grey = { size: [12, 12], channels: 1 } as const;
+
+function bytesOf(data: DataSet, i: number): number[] {
+  const picture = new Float32Array(data.shape.reduce((a, b) => a * b));
+  data.picture(i, picture);
+  return Array.from(picture, (x) => Math.round((x + 1) * 127.5));
+}
+
+Deno.test("subfolders of pictures are the classes, in order of name", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(folder.path, ["dog", "cat"], 2);
+  const data = await openData(folder.path, grey);
+  assertEquals(data.length, 4);
+  assertEquals(data.labelNames, ["cat", "dog"]);
+  assertEquals([...data.labels!], [0, 0, 1, 1]);
+  assertEquals(bytesOf(data, 0)[2 + 12], 207);
+});
+
+Deno.test("pictures beside subfolders have no classes", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(folder.path, ["a"], 1);
+  await Deno.writeFile(`${folder.path}/loose.png`, squarePng(0));
+  const data = await openData(folder.path, grey);
+  assertEquals([data.length, data.labels], [2, undefined]);
+});
+
+Deno.test("a damaged file is named, left out and counted", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(folder.path, ["a"], 2);
+  const whole = squarePng(1);
+  await Deno.writeFile(`${folder.path}/a/cut.png`, whole.subarray(0, whole.length - 40));
+  await Deno.writeTextFile(`${folder.path}/a/text.jpg`, "not a picture");
+  const data = await openData(folder.path, grey);
+  assertEquals(data.length, 2);
+  assertEquals(data.skipped.map(({ name }) => name.split("/").at(-1)), ["cut.png", "text.jpg"]);
+  assertStringIncludes(data.skipped[1].reason, "text.jpg");
+});
+
+Deno.test("nothing to learn from is an error that says so", async () => {
+  await using folder = await temporaryFolder();
+  await assertRejects(() => openData(folder.path, grey), InputError, "found none");
+  await assertRejects(() => openData(`${folder.path}/x`, grey), InputError, "no such file");
+  await Deno.writeTextFile(`${folder.path}/a.png`, "damaged");
+  await assertRejects(() => openData(folder.path, grey), InputError, "1 files are damaged");
+});
+
+Deno.test("pictures are cropped to their middle, scaled, and made grey or RGB", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.writeFile(`${folder.path}/a.png`, squarePng(0, 24));
+  const small = await openData(folder.path, { size: [6, 6], channels: 3 });
+  assertEquals(small.shape, [3, 6, 6]);
+  const planes = bytesOf(small, 0);
+  assertEquals(planes.slice(0, 36), planes.slice(36, 72));
+  assertEquals([planes[0], planes[35]], [200, 20]);
+});
+
+Deno.test("MNIST's files are read with their labels, gzipped or not, by their parts", async () => {
+  await using folder = await temporaryFolder();
+  const write = async (name: string, bytes: Uint8Array<ArrayBuffer>, gzip = false) => {
+    const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+    const stored = gzip ? new Uint8Array(await new Response(stream).arrayBuffer()) : bytes;
+    await Deno.writeFile(`${folder.path}/${name}${gzip ? ".gz" : ""}`, stored);
+  };
+  await write("train-images-idx3-ubyte", idxFile([2, 2, 2], [0, 1, 2, 3, 4, 5, 6, 7]), true);
+  await write("train-labels-idx1-ubyte", idxFile([2], [3, 1]), true);
+  await write("t10k-images-idx3-ubyte", idxFile([1, 2, 2], [9, 9, 9, 9]));
+  await write("t10k-labels-idx1-ubyte", idxFile([1], [2]));
+  const options = { size: [2, 2], channels: 1 } as const;
+  const train = await openData(folder.path, options);
+  assertEquals([bytesOf(train, 1), [...train.labels!]], [[4, 5, 6, 7], [3, 1]]);
+  const test = await openData(folder.path, { ...options, split: "test" });
+  assertEquals([bytesOf(test, 0), [...test.labels!]], [[9, 9, 9, 9], [2]]);
+});
+
+Deno.test("a cut IDX file is refused by name", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/images-idx3-ubyte`;
+  await Deno.writeFile(path, idxFile([2, 2, 2], [1, 2, 3]));
+  await assertRejects(() => openData(path, grey), InputError, "images-idx3-ubyte");
+});
+
+Deno.test("npz archives are read as improved-diffusion writes them", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/set.npz`;
+  const data = new Uint8Array(2 * 2 * 2 * 3).map((_, i) => i);
+  const labels = new BigInt64Array([1n, 0n]);
+  const arrays = new Map([
+    ["arr_0", { shape: [2, 2, 2, 3], data }],
+    ["arr_1", { shape: [2], data: labels }],
+  ]);
+  await Deno.writeFile(path, await writeNpz(arrays));
+  const set = await openData(path, { size: [2, 2], channels: 3 });
+  assertEquals([...set.labels!], [1, 0]);
+  assertEquals(bytesOf(set, 0), [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+});
+
+Deno.test("held-out pictures are none of those trained on, and together they are all", () => {
+  const all = bytesDataSet(new Uint8Array(25).map((_, i) => i), [1, 1, 1]);
+  const { kept, heldOut } = splitData(all, 0.2);
+  const values = (set: DataSet) => Array.from({ length: set.length }, (_, i) => bytesOf(set, i)[0]);
+  assertEquals(values(heldOut), [4, 9, 14, 19, 24]);
+  assertEquals([...values(kept), ...values(heldOut)].sort((a, b) => a - b), values(all));
+});
