@@ -1,0 +1,32 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { parseRecipe, parseRecipeValue, recipeKeys } from "../src/training/recipe.ts";
+
+Deno.test("a recipe has every key, its own values over the defaults", () => {
+  const recipe = parseRecipe({ data: "x", lr: 1e-3 }, { lr: 2e-3, batch: 8 });
+  assertEquals(Object.keys(recipe), recipeKeys);
+  assertEquals([recipe.lr, recipe.batch, recipe.seed], [2e-3, 8, 0]);
+  assertEquals(parseRecipe(JSON.parse(JSON.stringify(recipe))), recipe);
+});
+
+Deno.test("a wrong recipe is refused with the key, its value and what was expected", () => {
+  const refuse = (recipe: unknown, message: string) =>
+    assertThrows(() => parseRecipe(recipe), InputError, message);
+  refuse({ data: "x", batch: 0 }, "batch is 0; expected a whole number from 1");
+  refuse({ data: "x", lr: "fast" }, 'lr is "fast"; expected a number');
+  refuse({ data: "x", leanring_rate: 1 }, "unknown key leanring_rate with value 1");
+  refuse({}, "data is missing");
+  refuse({ data: "x", attention: [true] }, "attention is [true]; expected 3 values");
+  refuse({ data: "x", beta_schedule: "quadratic" }, "expected one of linear");
+  refuse([], "expected a JSON object, found []");
+});
+
+Deno.test("typed values become numbers, lists, truth values and null", () => {
+  assertEquals(parseRecipeValue("lr", "1e-3"), 1e-3);
+  assertEquals(parseRecipeValue("block_out_channels", "32,64"), [32, 64]);
+  assertEquals(parseRecipeValue("attention", "false,true"), [false, true]);
+  assertEquals(parseRecipeValue("size", "12,20"), [12, 20]);
+  assertEquals(parseRecipeValue("horizon", "null"), null);
+  assertEquals(parseRecipeValue("data", "123"), "123");
+  assertThrows(() => parseRecipeValue("batch", "many"), InputError, "--batch: expected a whole");
+});
