@@ -5,6 +5,8 @@ import type { Pixels } from "./pixels.ts";
 
 const MAX_MEGAPIXELS = 64;
 const MAX_DECODER_MEGABYTES = 1024;
+/** A block of 8×8 takes at least a bit, so that a few bytes cannot ask for gigabytes. */
+const MAX_PIXELS_PER_BYTE = 512;
 /** A scan of a few bytes can ask for work on every pixel; progressive files have about ten. */
 const MAX_SCANS = 64;
 
@@ -19,12 +21,17 @@ export function decodeJpeg(bytes: Uint8Array, where = "JPEG"): Pixels {
       useTArray: true,
       formatAsRGBA: false,
       tolerantDecoding: false,
-      maxResolutionInMP: MAX_MEGAPIXELS,
+      maxResolutionInMP: Math.min(MAX_MEGAPIXELS, bytes.length * MAX_PIXELS_PER_BYTE / 1e6),
       maxMemoryUsageInMB: MAX_DECODER_MEGABYTES,
     });
     return { pixels: data, width, height, channels: 3 };
   } catch (error) {
-    throw new InputError(`${where}: not a JPEG that can be read (${(error as Error).message})`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new InputError(
+      /maxResolution/.test(reason)
+        ? `${where}: a JPEG of more than ${MAX_MEGAPIXELS} million pixels, or cut off`
+        : `${where}: not a JPEG that can be read (${reason})`,
+    );
   }
 }
 

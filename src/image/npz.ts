@@ -4,6 +4,7 @@ import { type NpyArray, parseNpy, writeNpy } from "./npy.ts";
 import type { Pixels } from "./pixels.ts";
 import { readZip, type UnzipLimits, writeZip } from "./zip.ts";
 
+/** Arrays by name as an archive that `numpy.load` reads. */
 export function writeNpz(
   arrays: ReadonlyMap<string, NpyArray>,
   options?: { compress?: boolean },
@@ -12,7 +13,10 @@ export function writeNpz(
   return writeZip(files, options);
 }
 
-/** The arrays of an archive by name; other files in it are left out. */
+/**
+ * The arrays of an archive by name; files in it that are no .npy are left out.
+ * @throws InputError as {@link readZip} and {@link parseNpy} do, or where there is no array.
+ */
 export async function readNpz(
   bytes: Uint8Array,
   where: string,
@@ -30,6 +34,11 @@ export async function readNpz(
 export function picturesNpz(pictures: readonly Pixels[]): Promise<Uint8Array<ArrayBuffer>> {
   const [{ width, height, channels }] = pictures;
   const size = width * height * channels;
+  if (
+    !pictures.every((p) => p.width === width && p.channels === channels && p.pixels.length === size)
+  ) {
+    throw new Error("an array takes pictures of one size and kind");
+  }
   const data = new Uint8Array(pictures.length * size);
   pictures.forEach(({ pixels }, i) => data.set(pixels, i * size));
   const shape = [pictures.length, height, width, channels];
