@@ -1,0 +1,172 @@
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { backendByName } from "../src/backend/select.ts";
+import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import type { Network } from "../src/sampling/network.ts";
+import { bytesDataSet } from "../src/training/data/data_set.ts";
+import { bitsPerDim, decoderBits, normalKl } from "../src/training/eval/bits.ts";
+import {
+  agreement,
+  Classifier,
+  FEATURES,
+  trainClassifier,
+} from "../src/training/eval/classifier.ts";
+import { epsLossByBand } from "../src/training/eval/eps_loss.ts";
+import { frechetDistance } from "../src/training/eval/frechet.ts";
+
+const scheduler = parseSchedulerConfig({ num_train_timesteps: 50, beta_end: 0.2 });
+const schedule = scheduleFor(scheduler);
+
+/** A network that answers every question with `answer(x, t)`. */
+function network(answer: (x: number, t: number) => number, over: Partial<Network> = {}): Network {
+  return {
+    shape: [1, 2, 2],
+    outChannels: 1,
+    scheduler,
+    predict: (x, t) => Promise.resolve(x.map((x, i) => answer(x, t[Math.floor(i / 4)]))),
+    ...over,
+  };
+}
+
+/** Knows that every pixel is `level`, and so tells the noise exactly. */
+const knowing = (level: number) =>
+  network((x, t) => {
+    const alpha_bar = schedule.alpha_bar(t);
+    return (x - Math.sqrt(alpha_bar) * level) / Math.sqrt(1 - alpha_bar);
+  });
+
+const levels = (byte: number) => bytesDataSet(new Uint8Array(4 * 6).fill(byte), [1, 2, 2]);
+
+Deno.test("the ε-loss of one who knows the pictures is 0, of one who says 0 it is 1", async () => {
+  const options = { pictures: 6, bands: 5 };
+  for (const { loss } of await epsLossByBand(knowing(0.2), levels(153), options)) {
+    assertAlmostEquals(loss, 0, 1e-6);
+  }
+  const many = bytesDataSet(new Uint8Array(4 * 2000).fill(9), [1, 2, 2]);
+  const bands = await epsLossByBand(network(() => 0), many, { pictures: 2000, bands: 5 });
+  assertEquals(bands.map(({ from, to }) => [from, to]), [
+    [0, 9],
+    [10, 19],
+    [20, 29],
+    [30, 39],
+    [40, 49],
+  ]);
+  for (const { loss } of bands) assertAlmostEquals(loss, 1, 0.05);
+});
+
+Deno.test("one who knows the pictures pays no KL, only the prior and the last bin", async () => {
+  const bits = await bitsPerDim(knowing(0.2), levels(153), { pictures: 6 });
+  assertAlmostEquals(bits.kl, 0, 1e-6);
+  const last = schedule.alpha_bar(49);
+  const prior = normalKl(Math.sqrt(last) * 0.2, Math.log(1 - last), 0, 0) / Math.LN2;
+  assertAlmostEquals(bits.prior, prior, 1e-6);
+  assertAlmostEquals(bits.total, bits.prior + bits.decoder, 1e-9);
+});
+
+Deno.test("a wrong x̂₀ costs what the closed form says, after clipping", async () => {
+  // Says x_0 = 3 everywhere, which is clipped to 1; the pictures are at 0.2.
+  const bits = await bitsPerDim(knowing(3), levels(153), { pictures: 6 });
+  let kl = 0, alpha_bar_prev = 1;
+  schedule.betas.forEach((beta, t) => {
+    const alpha_bar = alpha_bar_prev * (1 - beta);
+    const coef = Math.sqrt(alpha_bar_prev) * beta / (1 - alpha_bar);
+    const beta_tilde = beta * (1 - alpha_bar_prev) / (1 - alpha_bar);
+    if (t > 0) kl += (coef * (1 - 0.2)) ** 2 / (2 * beta_tilde) / Math.LN2;
+    alpha_bar_prev = alpha_bar;
+  });
+  assertAlmostEquals(bits.kl / kl, 1, 1e-4);
+});
+
+Deno.test("a fixed_large model pays for its wider steps, but not at t = 0", async () => {
+  const large = { ...scheduler, variance_type: "fixed_large" as const };
+  const small = await bitsPerDim(knowing(0.2), levels(153), { pictures: 2 });
+  const wide = await bitsPerDim({ ...knowing(0.2), scheduler: large }, levels(153), {
+    pictures: 2,
+  });
+  assert(wide.kl > small.kl + 1e-3);
+  assertAlmostEquals(wide.decoder, small.decoder, 1e-9);
+});
+
+Deno.test("the bins of all 256 bytes hold all of the distribution", () => {
+  const bytes = Float32Array.from({ length: 256 }, (_, i) => i / 127.5 - 1);
+  for (const mean of [-1, 0.3, 0.99]) {
+    const masses = Array.from(
+      bytes,
+      (x) => 2 ** -decoderBits(Float32Array.of(x), Float64Array.of(mean), Math.log(0.01)),
+    );
+    assertAlmostEquals(masses.reduce((a, b) => a + b), 1, 1e-6);
+  }
+});
+
+Deno.test("KL of normal distributions: 0 for equal ones, the closed form otherwise", () => {
+  assertEquals(normalKl(0.3, -1, 0.3, -1), 0);
+  assertAlmostEquals(normalKl(1, 0, 0, 0), 0.5);
+  assertAlmostEquals(normalKl(0, 0, 0, Math.log(4)), 0.5 * (Math.log(4) + 0.25 - 1));
+});
+
+function normals(
+  count: number,
+  seed: number,
+  transform: (x: number, y: number) => [number, number],
+) {
+  const generator = createGenerator(seed);
+  return Array.from({ length: count }, () => {
+    const [x, y] = generator.randn(2);
+    return Float32Array.from(transform(x, y));
+  });
+}
+
+Deno.test("the Fréchet distance of two normal distributions is the closed form", () => {
+  // Σ₁ = I and Σ₂ = diag(4, 9) turned by 45°: 5² + (2−1)² + (3−1)² = 30, however it is turned.
+  const r = Math.SQRT1_2;
+  const a = normals(40_000, 1, (x, y) => [x, y]);
+  const b = normals(40_000, 2, (x, y) => [3 + r * (2 * x - 3 * y), 4 + r * (2 * x + 3 * y)]);
+  assertAlmostEquals(frechetDistance(a, b), 30, 0.6);
+  assertAlmostEquals(frechetDistance(b, a), frechetDistance(a, b), 1e-6);
+  assertAlmostEquals(frechetDistance(a, a), 0, 1e-6);
+});
+
+Deno.test("covariances that do not commute: the trace of the matrix root", () => {
+  // Exact moments: ±√2·columns of a root of Σ, so that Σ₁ = diag(1, 4) and Σ₂ = [[2, 1], [1, 2]].
+  const rows = (columns: number[][]) => {
+    const points = columns.flatMap((c) => [c, c.map((x) => -x)]);
+    const factor = Math.sqrt((points.length - 1) / 2);
+    return points.map((point) => Float32Array.from(point, (x) => x * factor));
+  };
+  const a = rows([[1, 0], [0, 2]]);
+  const b = rows([[Math.SQRT2, Math.SQRT1_2], [0, Math.sqrt(1.5)]]);
+  // tr (Σ₁Σ₂)^½ of a 2×2 matrix is √(tr + 2√det) = √(10 + 2√12).
+  const expected = 5 + 4 - 2 * Math.sqrt(10 + 2 * Math.sqrt(12));
+  assertAlmostEquals(frechetDistance(a, b), expected, 1e-5);
+});
+
+Deno.test("the classifier learns to tell classes apart and gives features", async () => {
+  const backend = await backendByName("native");
+  const generator = createGenerator(5);
+  // Three classes by where the light is; the noise is as strong as the light.
+  const make = (count: number) => {
+    const labels = new Int32Array(count).map((_, i) => i % 3);
+    const bytes = new Uint8Array(count * 64);
+    labels.forEach((label, i) => {
+      for (let p = 0; p < 64; p++) {
+        const lit = Math.floor(p / 8 / 3) === label ? 90 : 0;
+        bytes[i * 64 + p] = 60 + lit + generator.uint32() % 90;
+      }
+    });
+    return bytesDataSet(bytes, [1, 8, 8], { labels, labelNames: ["a", "b", "c"] });
+  };
+  const session = { threads: 1 };
+  const train = make(300), heldOut = make(60);
+  const theta = await trainClassifier(backend, train, { steps: 80, batch: 32, session });
+  await using classifier = await Classifier.open(backend, theta, [1, 8, 8], 3, session);
+  const read = await classifier.read(heldOut, 25);
+  assert(agreement(read.labels, heldOut.labels!) > 0.95);
+  assertEquals([read.features.length, read.features[59].length], [60, FEATURES]);
+  const shuffled = heldOut.labels!.map((label) => (label + 1) % 3);
+  assert(agreement(read.labels, shuffled) < 0.1);
+});
+
+Deno.test("a network that fails is not given a figure", async () => {
+  const broken = network(() => 0, { predict: () => Promise.reject(new InputError("no engine")) });
+  await assertRejects(() => epsLossByBand(broken, levels(1), { pictures: 2 }), InputError);
+});
