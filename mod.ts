@@ -13,6 +13,7 @@
  * @module
  */
 export { generate, sample, type SampleOptions, schedulerByName } from "./src/sample.ts";
+export { loadScheduler } from "./src/plugin.ts";
 export { type BackendName, builtInWeights, load, type LoadOptions } from "./src/model/load.ts";
 export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
@@ -20,8 +21,24 @@ export { type Files, filesAt, filesOf } from "./src/model/files.ts";
 export { readFolder, type WeightsFolder } from "./src/model/folder.ts";
 export type { Network, Recommendation } from "./src/sampling/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
-export type { SampleFrame } from "./src/sampling/sample.ts";
+export type { Call } from "./src/sampling/batcher.ts";
+export type { SampleFrame, SampleRequest } from "./src/sampling/sample.ts";
 export type { NamedNetwork, Picture } from "./src/sampling/pictures.ts";
+export type { PlanRequest } from "./src/sampling/plan.ts";
+export type { DownBlockType, UNetConfig, UpBlockType } from "./src/unet/config.ts";
+export type { StoredTensor } from "./src/unet/names.ts";
+export type { WeightsCard } from "./src/model/card.ts";
+export type {
+  AttributeValue,
+  ConstantData,
+  Dim,
+  ElementType,
+  Node,
+  Shape,
+  Value,
+} from "./src/graph/value.ts";
+export type { Graph } from "./src/graph/graph.ts";
+export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/graph/lowering.ts";
 export type { Pixels } from "./src/image/pixels.ts";
 export type { Recipe } from "./src/image/recipe.ts";
 export type {

@@ -4,5 +4,6 @@
  * line and exits with 2; the server answers 4xx.
  */
 export class InputError extends Error {
+  /** Tells it from other errors across realms. */
   override readonly name: string = "InputError";
 }

@@ -7,11 +7,11 @@ import { generate as generateWith, type NamedNetwork, type Picture } from "./sam
 import {
   sample as sampleWith,
   type SampleFrame,
-  type SampleOptions as FullOptions,
+  type SampleRequest,
 } from "./sampling/sample.ts";
 
 /** What {@link sample} and {@link generate} take; all but the seeds may be left out. */
-export interface SampleOptions extends Omit<FullOptions, "scheduler" | "steps"> {
+export interface SampleOptions extends Omit<SampleRequest, "scheduler" | "steps"> {
   /** A built-in's name, or a plug-in; default what the weights recommend, else "ddim". */
   readonly scheduler?: string | Scheduler;
   /** Default what the weights recommend, else 50. */
@@ -27,7 +27,7 @@ export function schedulerByName(name: string): Scheduler {
 }
 
 /** Options with the names resolved and the weights' defaults filled in. */
-export function completeOptions(network: Network, options: SampleOptions): FullOptions {
+export function completeOptions(network: Network, options: SampleOptions): SampleRequest {
   const { scheduler, steps } = network.recommended ?? { scheduler: "ddim", steps: 50 };
   const chosen = options.scheduler ?? scheduler;
   return {

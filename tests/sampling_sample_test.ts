@@ -2,11 +2,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, type Scheduler } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { completeOptions } from "../src/sample.ts";
-import { sample, type SampleFrame, type SampleOptions } from "../src/sampling/sample.ts";
+import { sample, type SampleFrame, type SampleRequest } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { fakeNetwork, gate, settled } from "./sampling_network.ts";
 
-type Request = Partial<SampleOptions>;
+type Request = Partial<SampleRequest>;
 
 function start(network: ReturnType<typeof fakeNetwork>, request: Request = {}) {
   return sample(network, { seeds: [1, 2, 3], scheduler: schedulers.ddim, steps: 4, ...request });

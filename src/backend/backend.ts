@@ -10,7 +10,9 @@ export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
 /** A dense row-major tensor; its element type follows from the array's class. */
 export interface Tensor {
+  /** The elements, the last dimension fastest. */
   readonly data: TensorData;
+  /** The length of each dimension; their product is the data's. */
   readonly dims: readonly number[];
 }
 
@@ -19,7 +21,9 @@ export type Tensors = Record<string, Tensor>;
 
 /** One loaded graph. Runs may be asked for at any time; they are carried out one after another. */
 export interface Session {
+  /** The names `run` has to be fed. */
   readonly inputNames: readonly string[];
+  /** The names `run` gives back. */
   readonly outputNames: readonly string[];
   /** Runs the graph once. The fed arrays are not changed and not kept. Rejects after `close`. */
   run(feeds: Tensors): Promise<Tensors>;
@@ -27,6 +31,7 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** How a session uses the machine. */
 export interface SessionOptions {
   /** CPU threads for this session; the default is every core (WebGPU: ignored). */
   threads?: number;
@@ -39,6 +44,7 @@ export interface SessionOptions {
 
 /** An engine that can run ONNX graphs. */
 export interface Backend {
+  /** How users and recipes name it. */
   readonly name: string;
   /** How this engine likes its operations written, by measurement. */
   readonly lowering: Lowering;

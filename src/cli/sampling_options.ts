@@ -5,7 +5,7 @@ import type { Model } from "../model/model.ts";
 import { loadScheduler } from "../plugin.ts";
 import { completeOptions } from "../sample.ts";
 import { parseOption } from "../sampling/options.ts";
-import type { SampleOptions } from "../sampling/sample.ts";
+import type { SampleRequest } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";
 import type { Io } from "./io.ts";
 import { parseLabels, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
@@ -100,7 +100,7 @@ export async function samplingOptions(
   model: Model,
   seeds: readonly number[],
   io: Io,
-): Promise<SampleOptions> {
+): Promise<SampleRequest> {
   const scheduler = flags.scheduler === undefined
     ? undefined
     : await loadScheduler(flags.scheduler);

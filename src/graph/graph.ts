@@ -14,10 +14,15 @@ import {
   type Value,
 } from "./value.ts";
 
+/** A computation under construction. */
 export class Graph {
+  /** Every value, in the order they were made. */
   readonly values: Value[] = [];
+  /** What is fed, by name. */
   readonly inputs = new Map<string, Value>();
+  /** What is learned, by name. */
   readonly params = new Map<string, Value>();
+  /** What is asked for, by name. */
   readonly outputs = new Map<string, Value>();
 
   /** Appends an operation. Callers outside `ops/` and `gradients/` use the functions there. */
@@ -61,6 +66,7 @@ export class Graph {
     return value;
   }
 
+  /** Numbers that are part of the graph. */
   constant(data: ConstantData, shape: readonly number[] = [data.length]): Value {
     if (sizeOf(shape) !== data.length) {
       throw new Error(
@@ -70,10 +76,12 @@ export class Graph {
     return this.add("constant", [], shape, { data }, typeOfData(data));
   }
 
+  /** One float32 number. */
   scalar(x: number): Value {
     return this.constant(new Float32Array([x]), []);
   }
 
+  /** Asks for a value under a name. */
   output(name: string, value: Value): void {
     if (this.outputs.has(name)) throw new Error(`the graph already has an output "${name}"`);
     this.outputs.set(name, value);

@@ -37,8 +37,11 @@ export interface Emitter {
 /** Writes one operation. `value.node` is the operation, `inputs` the names of its inputs. */
 export type LowerOp = (emitter: Emitter, value: Value, inputs: readonly string[]) => string;
 
+/** How one engine likes its operations written. */
 export interface Lowering {
+  /** What messages call it. */
   readonly name: string;
+  /** The form of every operation, by the operation's name. */
   readonly ops: Readonly<Record<string, LowerOp>>;
 }
 

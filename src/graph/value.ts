@@ -3,25 +3,37 @@ import type { Graph } from "./graph.ts";
 
 /** A dimension: a number, or a name ("N") for one that is known only when the graph runs. */
 export type Dim = number | string;
+/** The length of each dimension. */
 export type Shape = readonly Dim[];
+/** What a tensor's elements are. */
 export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8";
 
+/** What an operation's settings may be. */
 export type AttributeValue = number | boolean | string | readonly number[] | ConstantData;
+/** Numbers that are written into a graph. */
 export type ConstantData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
 /** One operation. Every operation has one output. */
 export interface Node {
+  /** The operation's name in `ops/`. */
   readonly op: string;
+  /** What it is applied to. */
   readonly inputs: readonly Value[];
+  /** Its settings. */
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
 /** The result of a node: what operations take and give. */
 export interface Value {
+  /** Its place in the order in which the graph was made. */
   readonly id: number;
+  /** The graph it belongs to. */
   readonly graph: Graph;
+  /** The operation whose result it is. */
   readonly node: Node;
+  /** Its shape, as far as it is known. */
   readonly shape: Shape;
+  /** Its elements. */
   readonly type: ElementType;
 }
 

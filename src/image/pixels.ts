@@ -4,7 +4,9 @@
 export interface Pixels {
   /** [height, width, channels] flattened. */
   readonly pixels: Uint8Array;
+  /** Pixels across. */
   readonly width: number;
+  /** Pixels down. */
   readonly height: number;
   /** 1 is grey, 3 is RGB. */
   readonly channels: number;

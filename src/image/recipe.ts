@@ -10,15 +10,25 @@ export interface Recipe {
   readonly weights: string;
   /** What the weights were called where the picture was made. */
   readonly source?: string;
+  /** The plug-in's name. */
   readonly scheduler: string;
+  /** Another noise schedule, where one was put under the sampler. */
   readonly schedule?: string;
+  /** Network evaluations an image. */
   readonly steps: number;
+  /** The timesteps, where they were given by hand. */
   readonly timesteps?: readonly number[];
+  /** The plug-in's options, defaults included. */
   readonly options: Readonly<Record<string, number | boolean | string>>;
+  /** A seed a picture, in the grid's order. */
   readonly seeds: readonly number[];
+  /** A class a picture. */
   readonly labels?: readonly number[];
+  /** Guidance scale; 1 is off. */
   readonly guidance: number;
+  /** The class that was taken for none, where the weights did not say. */
   readonly nullLabel?: number;
+  /** The engine that ran it. */
   readonly backend?: string;
 }
 

@@ -10,10 +10,15 @@ import { parseSafetensors } from "./safetensors.ts";
 
 /** Everything a folder says, checked one file at a time; the tensors' shapes are not yet. */
 export interface WeightsFolder {
+  /** The folder, as messages name it. */
   readonly where: string;
+  /** unet/config.json. */
   readonly config: UNetConfig;
+  /** scheduler/scheduler_config.json. */
   readonly scheduler: SchedulerConfig;
+  /** What denoise adds to model_index.json. */
   readonly card: WeightsCard;
+  /** The tensors under their names in the file. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** SHA-256 over both configs, the card and the weights: what a picture depends on. */
   readonly hash: string;

@@ -10,8 +10,10 @@ export const builtInWeights: Readonly<Record<string, URL>> = {
   digits: new URL("../../weights/digits/", import.meta.url),
 };
 
+/** The engines by name; see {@link LoadOptions.backend}. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "native";
 
+/** What {@link load} takes besides the weights. */
 export interface LoadOptions extends SessionOptions {
   /** The engine: a name, or a Backend that was imported statically. Default "auto". */
   backend?: BackendName | Backend;

@@ -9,6 +9,7 @@ import type { WeightsFolder } from "./folder.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {
+  /** The network's shape, in diffusers' keys. */
   readonly config: UNetConfig;
   /** SHA-256 of everything in the weights that a picture depends on. */
   readonly hash: string;

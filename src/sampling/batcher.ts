@@ -4,16 +4,21 @@ import type { Network } from "./network.ts";
 
 /** What one evaluation did, for metrics. */
 export interface Evaluation {
+  /** Calls it answered. */
   readonly batch: number;
+  /** Wall-clock time of the network. */
   readonly milliseconds: number;
   /** Calls that were waiting when it ended. */
   readonly pending: number;
+  /** Whether the engine threw. */
   readonly failed: boolean;
 }
 
+/** How a {@link Batcher} gathers. */
 export interface BatcherOptions {
   /** The most calls in one evaluation; default 16. */
   readonly maxBatch?: number;
+  /** Told of every evaluation after it. */
   readonly onEvaluation?: (evaluation: Evaluation) => void;
 }
 
@@ -21,6 +26,7 @@ export interface BatcherOptions {
 export interface Call {
   /** x_t, [C, H, W] flattened. Not changed, and not read after the answer. */
   readonly x: Float32Array;
+  /** The model's timestep, possibly fractional. */
   readonly t: number;
   /** The class; given exactly when the network has labels. */
   readonly label?: number;
@@ -47,11 +53,19 @@ export const DEFAULT_MAX_BATCH = 16;
 export class Batcher {
   readonly #waiting: Waiting[] = [];
   readonly #onEvaluation?: BatcherOptions["onEvaluation"];
+  /** The most calls in one evaluation. */
   readonly maxBatch: number;
   #running = false;
 
-  /** @throws InputError for a `maxBatch` below 1 */
-  constructor(readonly network: Network, options: BatcherOptions = {}) {
+  /**
+   * Gathers the calls of `network`.
+   * @throws InputError for a `maxBatch` below 1
+   */
+  constructor(
+    /** The network that is asked. */
+    readonly network: Network,
+    options: BatcherOptions = {},
+  ) {
     const { maxBatch = DEFAULT_MAX_BATCH, onEvaluation } = options;
     if (!Number.isInteger(maxBatch) || maxBatch < 1) {
       throw new InputError(`maxBatch: expected a whole number from 1, found ${maxBatch}`);

@@ -3,8 +3,11 @@ import type { SchedulerConfig } from "../diffusion/types.ts";
 
 /** What its makers advise when nothing is asked for. */
 export interface Recommendation {
+  /** A built-in scheduler's name. */
   readonly scheduler: string;
+  /** Network evaluations an image. */
   readonly steps: number;
+  /** Guidance scale; left out it is 1, off. */
   readonly guidance?: number;
 }
 
@@ -20,6 +23,7 @@ export interface Network {
   readonly labels?: readonly string[];
   /** The index that means "no class", for guidance. */
   readonly nullLabel?: number;
+  /** How it is sampled when nothing is asked for. */
   readonly recommended?: Recommendation;
   /**
    * One evaluation of the network.

@@ -4,12 +4,15 @@ import { type Pixels, toPixels } from "../image/pixels.ts";
 import { type Recipe, RECIPE_KEYWORD, recipeToText } from "../image/recipe.ts";
 import type { Network } from "./network.ts";
 import { resolveOptions } from "./options.ts";
-import { sample, type SampleFrame, type SampleOptions } from "./sample.ts";
+import { sample, type SampleFrame, type SampleRequest } from "./sample.ts";
 
 /** A sampled picture. */
 export interface Picture extends Pixels {
+  /** What it was made from. */
   readonly seed: number;
+  /** Its class, where the network knows any. */
   readonly label?: number;
+  /** Everything that decided its pixels. */
   readonly recipe: Recipe;
   /** The picture as a PNG file that carries its recipe. */
   png(): Promise<Uint8Array<ArrayBuffer>>;
@@ -25,7 +28,7 @@ export type NamedNetwork = Network & {
 /** The recipe of one request; `seeds` and `labels` as they were in it. */
 export function recipeOf(
   network: NamedNetwork,
-  options: SampleOptions,
+  options: SampleRequest,
   seeds: readonly number[],
   labels?: readonly number[],
 ): Recipe {
@@ -49,7 +52,7 @@ export function recipeOf(
 /** The picture of a frame that is done. */
 export function pictureOfFrame(
   network: NamedNetwork,
-  options: SampleOptions,
+  options: SampleRequest,
   { x, seed, label }: Pick<SampleFrame, "x" | "seed" | "label">,
 ): Picture {
   const picture = toPixels(x, network.shape);
@@ -60,7 +63,7 @@ export function pictureOfFrame(
 /** Pictures as they are finished, which need not be the seeds' order. */
 export async function* pictures(
   network: NamedNetwork,
-  options: SampleOptions,
+  options: SampleRequest,
 ): AsyncGenerator<Picture & { readonly index: number }, void> {
   for await (const frame of sample(network, options)) {
     if (frame.done) yield { ...pictureOfFrame(network, options, frame), index: frame.index };
@@ -68,7 +71,7 @@ export async function* pictures(
 }
 
 /** Every seed's picture, in the seeds' order. */
-export async function generate(network: NamedNetwork, options: SampleOptions): Promise<Picture[]> {
+export async function generate(network: NamedNetwork, options: SampleRequest): Promise<Picture[]> {
   const made: Picture[] = [];
   for await (const { index, ...picture } of pictures(network, options)) made[index] = picture;
   return made;

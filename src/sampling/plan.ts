@@ -15,13 +15,17 @@ import {
 import { InputError } from "../errors.ts";
 import { resolveOptions } from "./options.ts";
 
+/** Which noise levels to visit, and how. */
 export interface PlanRequest {
+  /** The sampler. */
   readonly scheduler: Scheduler;
   /** Another noise schedule under the sampler, by name; default the plug-in's, else the model's. */
   readonly schedule?: string;
+  /** How many timesteps to choose. */
   readonly steps: number;
   /** The timesteps themselves, descending; overrides `steps`. */
   readonly timesteps?: readonly number[];
+  /** The sampler's own options. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 

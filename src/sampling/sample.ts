@@ -8,10 +8,13 @@ import { type ImageJob, sampleImage } from "./image.ts";
 import type { Network } from "./network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
-export interface SampleOptions extends Omit<PlanRequest, "scheduler" | "steps">, BatcherOptions {
+/** Everything one call of {@link sample} is made from. */
+export interface SampleRequest extends Omit<PlanRequest, "scheduler" | "steps">, BatcherOptions {
   /** One image each, 0 … 2³² − 1. */
   readonly seeds: Iterable<number>;
+  /** The sampler. */
   readonly scheduler: Scheduler;
+  /** Network evaluations an image. */
   readonly steps: number;
   /** A class for each seed, in the seeds' order, or one for all; default seed mod classes. */
   readonly labels?: number | readonly number[];
@@ -21,17 +24,21 @@ export interface SampleOptions extends Omit<PlanRequest, "scheduler" | "steps">,
   readonly nullLabel?: number;
   /** Starting points in place of the seeds' own, in the seeds' order. */
   readonly x_T?: readonly Float32Array[];
+  /** Stops all images before their next step. */
   readonly signal?: AbortSignal;
 }
 
 /** A moment of one image's reverse process. */
 export interface SampleFrame {
+  /** Whose picture this is. */
   readonly seed: number;
   /** The image's place among the seeds. */
   readonly index: number;
+  /** Its class, where the network knows any. */
   readonly label?: number;
   /** 1 … steps. */
   readonly step: number;
+  /** How many steps the whole run has. */
   readonly steps: number;
   /** The timestep whose noise was just taken out. */
   readonly t: number;
@@ -50,7 +57,7 @@ export interface SampleFrame {
  */
 export async function* sample(
   network: Network,
-  options: SampleOptions,
+  options: SampleRequest,
 ): AsyncGenerator<SampleFrame, void> {
   const { signal } = options;
   signal?.throwIfAborted();
@@ -85,7 +92,7 @@ export async function* sample(
 }
 
 /** A job a seed, everything checked. */
-function imageJobs(network: Network, options: SampleOptions) {
+function imageJobs(network: Network, options: SampleRequest) {
   const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
   const plan = planRun(network.scheduler, options);
   const seeds = [...options.seeds];

@@ -5,43 +5,69 @@ import { InputError } from "../errors.ts";
 export interface UNetConfig {
   /** [height, width] of the pictures. */
   readonly sample_size: readonly [number, number];
+  /** Channels of a picture. */
   readonly in_channels: number;
+  /** Channels of the output: in_channels, or twice as many with a learned variance. */
   readonly out_channels: number;
+  /** Whether pictures come in 0 … 1 and are brought to −1 … 1. */
   readonly center_input_sample: boolean;
+  /** Width of the time embedding. */
   readonly time_embedding_dim: number;
+  /** Taken from the number of frequencies of the time embedding. */
   readonly freq_shift: number;
+  /** Whether cosines come before sines in it. */
   readonly flip_sin_to_cos: boolean;
+  /** The blocks on the way down, the largest pictures first. */
   readonly down_block_types: readonly DownBlockType[];
   /** null leaves the middle out. */
   readonly mid_block_type: "UNetMidBlock2D" | null;
+  /** The blocks on the way up, the smallest pictures first. */
   readonly up_block_types: readonly UpBlockType[];
+  /** Channels of each block on the way down. */
   readonly block_out_channels: readonly number[];
+  /** Residual blocks in each block down; one more in each up. */
   readonly layers_per_block: number;
+  /** What the middle's residual sums are divided by. */
   readonly mid_block_scale_factor: number;
+  /** 1 pads all round before halving, 0 only right and bottom. */
   readonly downsample_padding: 0 | 1;
+  /** How AttnDownBlock2D halves. */
   readonly downsample_type: "conv" | "resnet";
+  /** How AttnUpBlock2D doubles. */
   readonly upsample_type: "conv" | "resnet";
+  /** Dropout of the residual blocks, in training. */
   readonly dropout: number;
   /** Channels a head; null is one head over all channels. */
   readonly attention_head_dim: number | null;
+  /** Groups of every group norm but the middle attention's. */
   readonly norm_num_groups: number;
+  /** Groups of the middle attention's norm, where they differ. */
   readonly attn_norm_num_groups: number | null;
+  /** Added to every group norm's variance. */
   readonly norm_eps: number;
+  /** How the time embedding enters a residual block: added, or as scale and shift. */
   readonly resnet_time_scale_shift: "default" | "scale_shift";
+  /** Whether the middle has attention. */
   readonly add_attention: boolean;
   /** Rows of the class embedding; null for an unconditional network. */
   readonly num_class_embeds: number | null;
 }
 
-export const downBlockTypes = [
+/** A block on the way down, by diffusers' name. */
+export type DownBlockType = "DownBlock2D" | "AttnDownBlock2D" | "ResnetDownsampleBlock2D";
+/** A block on the way up, by diffusers' name. */
+export type UpBlockType = "UpBlock2D" | "AttnUpBlock2D" | "ResnetUpsampleBlock2D";
+
+const downBlockTypes: readonly DownBlockType[] = [
   "DownBlock2D",
   "AttnDownBlock2D",
   "ResnetDownsampleBlock2D",
-] as const;
-export type DownBlockType = typeof downBlockTypes[number];
-
-export const upBlockTypes = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"] as const;
-export type UpBlockType = typeof upBlockTypes[number];
+];
+const upBlockTypes: readonly UpBlockType[] = [
+  "UpBlock2D",
+  "AttnUpBlock2D",
+  "ResnetUpsampleBlock2D",
+];
 
 /** Names that diffusers before 0.1 gave these keys. */
 const oldKeys: Record<string, string> = {

@@ -24,7 +24,9 @@ export function currentName(name: string): string | undefined {
 
 /** A tensor as it lies in a file. */
 export interface StoredTensor {
+  /** As the file says. */
   readonly shape: readonly number[];
+  /** Row by row, as float32 whatever the file's type. */
   readonly data: Float32Array;
 }
 

@@ -3,7 +3,7 @@ import { sha256Hex } from "../../model/hash.ts";
 import { InputError } from "../../errors.ts";
 import { defaultLabel } from "../../sampling/guidance.ts";
 import { type NamedNetwork, recipeOf } from "../../sampling/pictures.ts";
-import type { SampleOptions } from "../../sampling/sample.ts";
+import type { SampleRequest } from "../../sampling/sample.ts";
 
 /** One of `count` equal parts of a list, counted from 0. */
 export interface Shard {
@@ -38,7 +38,7 @@ export interface Job {
 export interface BulkRequest {
   readonly network: NamedNetwork;
   /** What is asked for, `seeds` and `labels` of all shards among it. */
-  readonly options: SampleOptions;
+  readonly options: SampleRequest;
   /** This shard's pictures, in the order of the seeds. */
   readonly jobs: readonly Job[];
   readonly shard: Shard;
@@ -58,7 +58,7 @@ export interface RunIdentity {
 
 export async function bulkRequest(
   network: NamedNetwork,
-  options: SampleOptions,
+  options: SampleRequest,
   shard: Shard,
 ): Promise<BulkRequest> {
   const seeds = [...options.seeds];
