@@ -2,7 +2,7 @@
  * onnxruntime-web's WebAssembly build on every core, in a worker, so that the calling thread stays
  * free while a network runs.
  */
-import { winograd } from "../graph/mod.ts";
+import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/mod.ts";
 import type { Backend, Session, SessionOptions, Tensors } from "./backend.ts";
 import { checkFeeds, closedMessage } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
@@ -12,7 +12,7 @@ import type { Created } from "./worker_protocol.ts";
 export interface WasmOptions {
   /** The module the worker runs; the default is `wasm_worker.ts` beside this file. */
   readonly workerUrl?: URL | string;
-  /** Threads for sessions that do not say; the default is every core. */
+  /** Threads for sessions that do not say; the default is every core, up to 16. */
   readonly threads?: number;
 }
 
@@ -44,9 +44,10 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
 
   return {
     name: "wasm",
-    lowering: winograd,
+    lowering: wasmLowering,
     async createSession(model, { threads, ...session }: SessionOptions = {}) {
-      const count = threads ?? options.threads ?? navigator.hardwareConcurrency;
+      const wanted = threads ?? options.threads ?? navigator.hardwareConcurrency;
+      const count = Math.min(wanted, WASM_MAX_THREADS);
       const opened = new WorkerSession(
         () => engineFor(count),
         model,

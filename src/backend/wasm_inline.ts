@@ -8,7 +8,7 @@
  * const model = await load("digits", { backend: wasmInline(ort, { wasmModule: ortWasm }) });
  * ```
  */
-import { winograd } from "../graph/mod.ts";
+import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/mod.ts";
 import type { Backend, Session, SessionOptions } from "./backend.ts";
 import { commonOptions, createOrtSession, type OrtModule, QueuedOrtSession } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
@@ -34,12 +34,12 @@ export function wasmInline(ort: OrtModule, options: WasmInlineOptions = {}): Bac
 
   return {
     name: "wasm",
-    lowering: winograd,
+    lowering: wasmLowering,
     createSession(model: Uint8Array, _options?: SessionOptions): Promise<Session> {
       return exclusively(async () => {
         const create = () => createOrtSession(ort, "wasm", model, commonOptions);
         if (started) return new QueuedOrtSession(ort, "wasm", await create(), exclusively);
-        ort.env.wasm.numThreads = threads;
+        ort.env.wasm.numThreads = Math.min(threads, WASM_MAX_THREADS);
         if (wasmBinary) ort.env.wasm.wasmBinary = wasmBinary;
         const session = wasmModule ? await withModule(ort, wasmModule, create) : await create();
         started = true;

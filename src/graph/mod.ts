@@ -11,4 +11,5 @@ export * from "./lowering.ts";
 export { portable } from "./lowerings/portable.ts";
 export { fused } from "./lowerings/fused.ts";
 export { winograd } from "./lowerings/winograd.ts";
+export { MAX_THREADS as WASM_MAX_THREADS, wasm } from "./lowerings/wasm.ts";
 export { emit, type EmitOptions } from "./emit.ts";

@@ -49,7 +49,8 @@ function outputTransform(e: Emitter, [m0, m1, m2, m3]: readonly string[]): [stri
   ];
 }
 
-function suits(value: Value): boolean {
+/** Whether a convolution gains by it. */
+export function suitsWinograd(value: Value): boolean {
   const { stride, padding } = attributesOf<ConvGeometry>(value.node);
   const [out, channels, kh, kw] = value.node.inputs[1].shape as number[];
   const [, , h, w] = value.shape as number[];
@@ -59,7 +60,7 @@ function suits(value: Value): boolean {
 
 const conv2d: LowerOp = (e, value, inputs) => {
   const weight = e.data(value.node.inputs[1]);
-  if (!suits(value) || !(weight instanceof Float32Array)) {
+  if (!suitsWinograd(value) || !(weight instanceof Float32Array)) {
     return fused.ops.conv2d(e, value, inputs);
   }
   const [out, channels] = value.node.inputs[1].shape as number[];
