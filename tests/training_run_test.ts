@@ -1,0 +1,231 @@
+/** A training run from its recipe to its weights, and every way it can be interrupted. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendByName } from "../src/backend/select.ts";
+import { InputError } from "../src/errors.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
+import { sha256Hex } from "../src/model/hash.ts";
+import { load } from "../src/model/load.ts";
+import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
+import { generate } from "../src/sample.ts";
+import { readRun, type RunOptions, train } from "../src/training/train.ts";
+import { temporaryFolder } from "./cli.ts";
+
+const native = await backendByName("native");
+
+/** Two classes of pictures: light and dark noise. */
+async function writePictures(folder: string): Promise<string> {
+  for (const [label, base] of [["dark", 0], ["light", 128]] as const) {
+    await Deno.mkdir(`${folder}/pictures/${label}`, { recursive: true });
+    for (let i = 0; i < 6; i++) {
+      const pixels = Uint8Array.from({ length: 64 }, (_, p) => base + (p * 37 + i * 11) % 128);
+      const png = encodePng({ pixels, width: 8, height: 8, channels: 1 });
+      await Deno.writeFile(`${folder}/pictures/${label}/${i}.png`, png);
+    }
+  }
+  return `${folder}/pictures`;
+}
+
+/** A network of 8 channels: a step takes milliseconds. */
+function tiny(data: string, rest: Partial<Recipe> = {}): Recipe {
+  return parseRecipe({
+    data,
+    size: 8,
+    channels: 1,
+    block_out_channels: [8, 8],
+    attention: [false, true],
+    norm_num_groups: 4,
+    batch: 4,
+    steps: 6,
+    warmup: 2,
+    checkpoint_every: 2,
+    sample_every: 0,
+    ...rest,
+  });
+}
+
+function runOf(folder: string, recipe: Recipe, rest: Partial<RunOptions> = {}): RunOptions {
+  return { recipe, folder, backend: native, session: { threads: 2, spin: false }, ...rest };
+}
+
+async function names(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) found.push(name);
+  return found.sort();
+}
+
+async function logOf(folder: string): Promise<Record<string, number>[]> {
+  const text = await Deno.readTextFile(`${folder}/log.jsonl`);
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+Deno.test("a run that is finished", async (t) => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const run = `${folder.path}/run`;
+  const recipe = tiny(data, { sample_every: 3, sample_steps: 2, keep_checkpoints: 2 });
+  const { step, finished, weights } = await train(runOf(run, recipe));
+  assertEquals([step, finished, weights], [6, true, `${run}/weights`]);
+
+  await t.step(
+    "leaves its recipe, log, loss plot, sample grids, last checkpoints, weights",
+    async () => {
+      assertEquals(await names(run), [
+        "checkpoints",
+        "log.jsonl",
+        "loss.svg",
+        "recipe.json",
+        "samples",
+        "weights",
+      ]);
+      assertEquals(await names(`${run}/checkpoints`), [
+        "step-00000004.safetensors",
+        "step-00000006.safetensors",
+      ]);
+      assertEquals(await names(`${run}/samples`), ["step-00000003.png", "step-00000006.png"]);
+      const grid = decodePng(await Deno.readFile(`${run}/samples/step-00000006.png`));
+      assertEquals([grid.width, grid.height], [32, 32], "16 pictures of 8×8");
+      const lines = await logOf(run);
+      assertEquals(lines.map((line) => line.step), [1, 2, 3, 4, 5, 6]);
+      assert(lines.every((line) => line.loss > 0 && line.grad_norm > 0 && line.ms >= 0));
+      assert((await Deno.readTextFile(`${run}/loss.svg`)).includes("<polyline"));
+      assertEquals((await readRun(run)).recipe, { ...recipe, horizon: 6 });
+    },
+  );
+
+  await t.step("has weights that sample by class, with guidance", async () => {
+    await using model = await load(weights!, { backend: native });
+    assertEquals(model.labels, ["dark", "light"]);
+    assertEquals(model.nullLabel, 2);
+    assertEquals(model.recommended, { scheduler: "ddim", steps: 50, guidance: 2 });
+    const [picture] = await generate(model, { seeds: [1], labels: 1, guidance: 2, steps: 2 });
+    assertEquals([picture.width, picture.height, picture.channels], [8, 8, 1]);
+  });
+
+  await t.step("is not overwritten by another run", async () => {
+    await assertRejects(() => train(runOf(run, recipe)), InputError, "go on with --resume");
+  });
+});
+
+Deno.test("a run that is made longer goes on as if it had been planned so, with the same horizon", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const [whole, parts] = [`${folder.path}/whole`, `${folder.path}/parts`];
+  const { hash } = await train(runOf(whole, tiny(data, { steps: 8, horizon: 5, dropout: 0.1 })));
+  await train(runOf(parts, tiny(data, { steps: 3, horizon: 5, dropout: 0.1 })));
+  const { recipe } = await readRun(parts);
+  const resumed = await train(runOf(parts, { ...recipe, steps: 8 }, { resume: true }));
+  assertEquals(resumed.hash, hash);
+  assertEquals((await logOf(parts)).map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+Deno.test("the signal ends a run after the update under way, with a checkpoint", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  const stop = new AbortController();
+  const recipe = tiny(await writePictures(folder.path), { checkpoint_every: 100 });
+  const stopped = await train(runOf(run, recipe, {
+    signal: stop.signal,
+    onProgress: ({ step }) => step === 3 && stop.abort(),
+  }));
+  assertEquals([stopped.step, stopped.finished, stopped.weights], [3, false, undefined]);
+  assertEquals(await names(`${run}/checkpoints`), ["step-00000003.safetensors"]);
+});
+
+Deno.test("--init goes on from weights, keeps their network and finds their classes by name", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const { weights } = await train(runOf(`${folder.path}/first`, tiny(data)));
+  await Deno.rename(`${data}/dark`, `${folder.path}/dark`);
+  const recipe = tiny(data, { steps: 1, lr: 0, block_out_channels: [16], attention: [false] });
+  const tuned = await train(runOf(`${folder.path}/tuned`, recipe, { init: weights }));
+  await using before = await load(weights!, { backend: native });
+  await using after = await load(tuned.weights!, { backend: native });
+  assertEquals(after.config, before.config);
+  assertEquals(after.labels, ["dark", "light"]);
+  const ask = (model: typeof before) =>
+    model.predict(new Float32Array(64).fill(0.5), Float32Array.of(10), Int32Array.of(1));
+  assertEquals(await ask(after), await ask(before), "a learning rate of 0 changes nothing");
+
+  await Deno.rename(`${data}/light`, `${data}/purple`);
+  await assertRejects(
+    () => train(runOf(`${folder.path}/other`, recipe, { init: weights })),
+    InputError,
+    'the data has a class "purple"',
+  );
+});
+
+/** The command as a process of its own, which can be killed. */
+function trainProcess(args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("../mod.ts", import.meta.url).pathname, "train", ...args],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Waits until a run has logged so many updates. */
+async function updates(child: Deno.ChildProcess, run: string, count: number): Promise<void> {
+  let over = false;
+  child.status.then(() => over = true);
+  while (true) {
+    const text = await Deno.readTextFile(`${run}/log.jsonl`).catch(() => "");
+    if (text.split("\n").length > count) return;
+    if (over) throw new Error(`the run ended before ${count} updates: ${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+const STEPS = 100;
+
+Deno.test("kill −9 and --resume give the weights and the optimiser's state of an unbroken run", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const recipe = tiny(data, { steps: STEPS, checkpoint_every: 3, flip: true, dropout: 0.1 });
+  const path = `${folder.path}/recipe.json`;
+  await Deno.writeTextFile(path, JSON.stringify(recipe));
+  const [whole, broken] = [`${folder.path}/whole`, `${folder.path}/broken`];
+  const { hash } = await train(runOf(whole, recipe));
+
+  let child = trainProcess(["--recipe", path, "--out", broken, "--threads", "2"]);
+  for (const count of [8, 20]) {
+    await updates(child, broken, count);
+    child.kill("SIGKILL");
+    const { signal } = await child.output();
+    assertEquals(signal, "SIGKILL");
+    assert((await logOf(broken).catch(() => [])).length < STEPS, "it was killed before its end");
+    child = trainProcess(["--resume", broken, "--threads", "2"]);
+  }
+  const { success, stderr } = await child.output();
+  const said = new TextDecoder().decode(stderr);
+  assert(success, said);
+  assert(/going on after update [1-9]/.test(said), said);
+  assert(said.includes(hash), `expected ${hash} in: ${said}`);
+
+  const last = `checkpoints/step-${String(STEPS).padStart(8, "0")}.safetensors`;
+  const weights = "weights/unet/diffusion_pytorch_model.safetensors";
+  for (const file of [last, weights]) {
+    const [a, b] = await Promise.all([whole, broken].map((run) => Deno.readFile(`${run}/${file}`)));
+    assertEquals(await sha256Hex(a), await sha256Hex(b), file);
+  }
+  const lines = await logOf(broken);
+  assertEquals(lines.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
+});
+
+Deno.test("Ctrl-C writes a checkpoint, says how to go on, and exits with 130", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const path = `${folder.path}/recipe.json`;
+  await Deno.writeTextFile(path, JSON.stringify(tiny(data, { steps: 1e6, checkpoint_every: 1e6 })));
+  const run = `${folder.path}/run`;
+  const child = trainProcess(["--recipe", path, "--out", run]);
+  await updates(child, run, 5);
+  child.kill("SIGINT");
+  const { code, stderr } = await child.output();
+  const said = new TextDecoder().decode(stderr);
+  assertEquals(code, 130, said);
+  assert(said.includes(`train --resume ${run}`), said);
+  const steps = (await logOf(run)).length;
+  assertEquals(await names(`${run}/checkpoints`), [
+    `step-${String(steps).padStart(8, "0")}.safetensors`,
+  ]);
+});
