@@ -13,6 +13,7 @@ set -euo pipefail
 DENOISE=${DENOISE:-"deno run -A mod.ts"}
 SEEDS=${SEEDS:-0-49999}
 OUT=${OUT:-pictures}
+: "${SLURM_ARRAY_TASK_ID:?run this with sbatch, or set SLURM_ARRAY_TASK_ID}"
 SHARD=$((SLURM_ARRAY_TASK_ID - ${SLURM_ARRAY_TASK_MIN:-0}))
 
 # shellcheck disable=SC2086  # DENOISE is a command with its arguments

@@ -1,0 +1,11 @@
+/** onnxruntime-web on WebAssembly in the page's own thread, which gives the same bits everywhere. */
+import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
+import type { Backend } from "../../src/backend/backend.ts";
+import { wasmInline } from "../../src/backend/wasm_inline.ts";
+
+/** @param wasm where `ort.wasm` lies; default beside this module */
+export async function backend(wasm: URL = new URL("ort.wasm", import.meta.url)): Promise<Backend> {
+  const response = await fetch(wasm);
+  if (!response.ok) throw new Error(`${wasm}: ${response.status}`);
+  return wasmInline(ort, { wasmBinary: await response.arrayBuffer() });
+}

@@ -1,0 +1,7 @@
+/** onnxruntime-web on the visitor's GPU. Its .wasm lies beside this module. */
+import type { Backend } from "../../src/backend/backend.ts";
+import { webgpu } from "../../src/backend/webgpu.ts";
+
+export function backend(): Promise<Backend> {
+  return Promise.resolve(webgpu());
+}

@@ -1,0 +1,27 @@
+/** Writes dist/: the Worker's bundle, onnxruntime's .wasm, the weights, and the main module. */
+import { builtInWeights } from "../../src/model/locate.ts";
+import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
+
+const here = new URL("./", import.meta.url);
+
+/** Builds into a folder; weights are a built-in's. */
+export async function buildWorker(to: URL, name = "digits"): Promise<void> {
+  await emptyFolder(to);
+  const files = Object.entries(await filesIn(builtInWeights[name]));
+  await Promise.all([
+    bundle("deploy/cloudflare/worker.ts", new URL("worker.js", to)),
+    copyEngine("ort-wasm-simd-threaded.wasm", new URL("ort.wasm", to)),
+    ...files.map(([, url], i) => Deno.copyFile(url, new URL(`weights-${i}.bin`, to))),
+  ]);
+  const lines = [
+    `import { createWorker } from "./worker.js";`,
+    `import ortWasm from "./ort.wasm";`,
+    ...files.map((_, i) => `import weights${i} from "./weights-${i}.bin";`),
+    `export default createWorker(ortWasm, {`,
+    ...files.map(([path], i) => `  ${JSON.stringify(path)}: weights${i},`),
+    `}, ${JSON.stringify(name)});`,
+  ];
+  await Deno.writeTextFile(new URL("main.js", to), `${lines.join("\n")}\n`);
+}
+
+if (import.meta.main) await buildWorker(new URL("dist/", here), Deno.args[0]);

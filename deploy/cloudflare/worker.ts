@@ -1,0 +1,95 @@
+/**
+ * The image endpoint as a Cloudflare Worker. `build.ts` writes the module that calls
+ * {@link createWorker} with onnxruntime's compiled .wasm and the weights, both bundled.
+ */
+import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
+import { wasmInline } from "../../src/backend/wasm_inline.ts";
+import { filesOf } from "../../src/model/files.ts";
+import { readFolder } from "../../src/model/folder.ts";
+import { type Model, openModel } from "../../src/model/model.ts";
+import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts";
+
+/**
+ * What fits the platform: 128 MB an isolate and `cpu_ms` of wrangler.jsonc, 60 s. README.md says how
+ * the cap follows from the measured CPU of an evaluation.
+ */
+export const limits: Partial<Limits> = {
+  maxBatch: 1,
+  maxRunning: 1,
+  maxImages: 2,
+  maxSteps: 100,
+  maxCost: 200,
+  maxPixels: 1024 * 1024,
+  cacheBytes: 0,
+};
+
+interface Context {
+  waitUntil(promise: Promise<unknown>): void;
+}
+
+export interface Worker {
+  fetch(request: Request, env: unknown, context: Context): Promise<Response>;
+}
+
+/** The default export of the Worker's main module. */
+export function createWorker(
+  ortWasm: WebAssembly.Module,
+  weights: Readonly<Record<string, ArrayBuffer>>,
+  name = "digits",
+): Worker {
+  let loading: Promise<Model> | undefined;
+  // No work is allowed before the first request.
+  const model = () => loading ??= open(ortWasm, weights, name);
+  return {
+    async fetch(request, _env, context) {
+      try {
+        // An app of its own for every request: what one request waits for must not run in another,
+        // which the platform ends when its visitor leaves.
+        const app = createApp({ models: { [name]: await model() }, limits });
+        return await answer(app, request, context);
+      } catch (error) {
+        loading = undefined;
+        console.error(error);
+        return Response.json({ status: 500, title: `${error}` }, { status: 500 });
+      }
+    },
+  };
+}
+
+async function open(
+  ortWasm: WebAssembly.Module,
+  weights: Readonly<Record<string, ArrayBuffer>>,
+  name: string,
+): Promise<Model> {
+  const entries = Object.entries(weights).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
+  const folder = await readFolder(filesOf(Object.fromEntries(entries), `${name}/`));
+  return openModel(folder, wasmInline(ort, { wasmModule: ortWasm }));
+}
+
+/**
+ * Pictures come out of the data centre's cache where it has them. The app gives the ETag without
+ * making the picture; the ETag names weights and parameters, so what lies under it never changes.
+ */
+async function answer(app: DenoiseApp, request: Request, context: Context): Promise<Response> {
+  const url = new URL(request.url);
+  const edge = (globalThis as { caches?: { default?: Cache } }).caches?.default;
+  const cacheable = request.method === "GET" && /^\/v1\/images\/.+\.png$/.test(url.pathname);
+  if (!edge || !cacheable || request.headers.has("if-none-match")) return app.fetch(request);
+
+  const described = await app.fetch(new Request(request, { method: "HEAD" }));
+  const etag = described.headers.get("etag");
+  if (!described.ok || !etag) return app.fetch(request);
+  const key = new URL(`/etag/${encodeURIComponent(etag)}`, url).href;
+  const kept = await edge.match(key);
+  if (kept) {
+    const headers = new Headers(described.headers);
+    headers.set("x-edge-cache", "hit");
+    return new Response(kept.body, { headers });
+  }
+  const made = await app.fetch(request);
+  if (made.ok) {
+    const headers = { "content-type": "image/png", "cache-control": "public, max-age=31536000" };
+    context.waitUntil(edge.put(key, new Response(made.clone().body, { headers })));
+  }
+  return made;
+}

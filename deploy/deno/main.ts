@@ -1,0 +1,23 @@
+/**
+ * The image endpoint on Deno Deploy, or wherever `deno serve` runs: everything imported statically,
+ * the network on one thread of WebAssembly in this isolate.
+ */
+import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
+import { wasmInline } from "../../src/backend/wasm_inline.ts";
+import { load } from "../../src/model/load.ts";
+import { createApp } from "../../src/server/mod.ts";
+
+const weights = Deno.env.get("DENOISE_WEIGHTS") ?? "digits";
+const model = await load(weights, { backend: wasmInline(ort) });
+
+const app = createApp({
+  models: { [weights.split("/").filter(Boolean).at(-1)!]: model },
+  // An isolate has half a gigabyte and its visitors' patience.
+  limits: { maxBatch: 4, maxRunning: 16, maxQueue: 2000, cacheBytes: 16 * 1024 * 1024 },
+});
+app.warmUp().catch((error) => console.error("the first evaluation failed:", error));
+
+// The platform gives five seconds after SIGINT.
+Deno.addSignalListener("SIGINT", async () => Deno.exit(await app.drain(4000) ? 0 : 1));
+
+export default { fetch: app.fetch } satisfies Deno.ServeDefaultExport;
