@@ -1,0 +1,102 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { decodeApng } from "npm:fast-png@8.0.0";
+import omggif from "npm:omggif@1.0.10";
+import { encodeApng } from "../src/image/apng.ts";
+import { encodeGif } from "../src/image/gif.ts";
+import type { Pixels } from "../src/image/pixels.ts";
+import { decodePng } from "../src/image/png.ts";
+
+const [width, height] = [19, 13];
+
+function frames(
+  count: number,
+  channels: number,
+  level: (p: number, c: number, k: number) => number,
+) {
+  return Array.from({ length: count }, (_, k): Pixels => ({
+    pixels: Uint8Array.from(
+      { length: width * height * channels },
+      (_, i) => level(Math.floor(i / channels), i % channels, k),
+    ),
+    width,
+    height,
+    channels,
+  }));
+}
+
+/** What another decoder sees: each frame as RGB, and its time in 1/100 s. */
+function readGif(file: Uint8Array) {
+  const gif = new omggif.GifReader(file);
+  const shown = new Uint8Array(gif.width * gif.height * 4);
+  return {
+    size: [gif.width, gif.height],
+    plays: gif.loopCount() as number | null,
+    frames: Array.from({ length: gif.numFrames() }, (_, k) => {
+      gif.decodeAndBlitFrameRGBA(k, shown);
+      return { rgb: shown.filter((_, i) => i % 4 < 3), delay: gif.frameInfo(k).delay };
+    }),
+  };
+}
+
+const grey = frames(3, 1, (p, _, k) => (p + 40 * k) % 256);
+const fewColours = frames(3, 3, (p, c, k) => (p % 5) * 40 + c * 20 + k);
+const manyColours = frames(2, 3, (p, c, k) => (p * (c + 1) * 3 + 90 * k) % 256);
+
+Deno.test("a grey GIF shows every level exactly", () => {
+  const gif = readGif(encodeGif(grey));
+  assertEquals(gif.size, [width, height]);
+  assertEquals(gif.frames.length, 3);
+  gif.frames.forEach(({ rgb }, k) => {
+    assertEquals(rgb, Uint8Array.from(rgb, (_, i) => grey[k].pixels[Math.floor(i / 3)]));
+  });
+});
+
+Deno.test("a GIF of up to 256 colours is exact", () => {
+  readGif(encodeGif(fewColours)).frames.forEach(({ rgb }, k) => {
+    assertEquals(rgb, fewColours[k].pixels);
+  });
+});
+
+Deno.test("a GIF of more colours comes near each frame's", () => {
+  const noise = frames(2, 3, (p, c, k) => (p * 2654435761 + c * 40503 + k * 7) % 256);
+  for (const many of [manyColours, noise]) {
+    readGif(encodeGif(many)).frames.forEach(({ rgb }, k) => {
+      const off = rgb.reduce((sum, level, i) => sum + Math.abs(level - many[k].pixels[i]), 0);
+      assert(off / rgb.length < 6, `mean error ${off / rgb.length}`);
+    });
+  }
+});
+
+Deno.test("a GIF keeps each frame's time, and plays without end, once or as often as said", () => {
+  const timed = readGif(encodeGif(grey, { delay: [40, 100, 1500] }));
+  assertEquals(timed.frames.map(({ delay }) => delay), [4, 10, 150]);
+  assertEquals(timed.plays, 0);
+  assertEquals(readGif(encodeGif(grey, { plays: 1 })).plays, null);
+  assertEquals(readGif(encodeGif(grey, { plays: 3 })).plays, 2);
+});
+
+for (const [kind, shown] of Object.entries({ grey, fewColours, manyColours })) {
+  Deno.test(`an APNG is lossless: ${kind}`, () => {
+    const file = encodeApng(shown, { delay: 80, plays: 2 });
+    const apng = decodeApng(file, { checkCrc: true });
+    assertEquals([apng.width, apng.height, apng.numberOfPlays], [width, height, 2]);
+    assertEquals(apng.frames.map(({ data }) => data), shown.map(({ pixels }) => pixels));
+    for (const { delayNumber, delayDenominator } of apng.frames) {
+      assertEquals(delayNumber / delayDenominator, 0.08);
+    }
+  });
+}
+
+Deno.test("an APNG is a still picture with its texts to who knows no animation", () => {
+  const { pixels, text } = decodePng(encodeApng(grey, {}, { denoise: "{}" }));
+  assertEquals(pixels, grey[0].pixels);
+  assertEquals(text, { denoise: "{}" });
+});
+
+Deno.test("frames that do not fit together are refused", () => {
+  for (const encodeFrames of [encodeGif, encodeApng]) {
+    assertThrows(() => encodeFrames([]), Error, "at least one frame");
+    assertThrows(() => encodeFrames([grey[0], fewColours[0]]), Error, "frame 1 is 19×13×3");
+    assertThrows(() => encodeFrames(grey, { delay: [1, 2] }), Error, "3 delays");
+  }
+});

@@ -1,0 +1,121 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { encode } from "npm:fast-png@8.0.0";
+import UPNG from "npm:upng-js@2.1.0";
+import { InputError } from "../src/errors.ts";
+import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
+import { readChunks, writeChunks } from "../src/image/png_chunks.ts";
+import { bytesOf, pngs, pngWithTexts } from "./image_fixtures.ts";
+
+for (const [kind, { file, pixels, ...size }] of Object.entries(pngs)) {
+  Deno.test(`reads what Pillow wrote: ${kind}`, () => {
+    const { text: _, ...picture } = decodePng(bytesOf(file), kind);
+    assertEquals(picture, { pixels: bytesOf(pixels), ...size });
+  });
+}
+
+for (const channels of [1, 2, 3, 4]) {
+  const pixels = Uint8Array.from({ length: 11 * 6 * channels }, (_, i) => (i * 37) % 256);
+  const picture = { pixels, width: 11, height: 6, channels };
+
+  Deno.test(`${channels} channels come back as they were`, () => {
+    assertEquals(decodePng(encodePng(picture)), { ...picture, text: {} });
+  });
+
+  Deno.test(`another decoder reads ${channels} channels`, () => {
+    const image = UPNG.decode(encodePng(picture).buffer);
+    const rgba = new Uint8Array(UPNG.toRGBA8(image)[0]);
+    const alpha = channels % 2 === 0;
+    const colours = alpha ? channels - 1 : channels;
+    for (let p = 0; p < 66; p++) {
+      const at = p * channels;
+      const [r, g, b] = [0, 1, 2].map((c) => pixels[at + (colours === 3 ? c : 0)]);
+      const a = alpha ? pixels[at + colours] : 255;
+      assertEquals([...rgba.subarray(p * 4, p * 4 + 4)], [r, g, b, a]);
+    }
+  });
+
+  for (const depth of [8, 16] as const) {
+    Deno.test(`reads ${channels} interlaced channels of ${depth} bits`, () => {
+      const data = depth === 8 ? pixels : Uint16Array.from(pixels, (level) => level * 257);
+      const file = encode({ ...picture, data, channels: channels as 1, depth }, {
+        interlace: "Adam7",
+      });
+      assertEquals(decodePng(file), { ...picture, text: {} });
+    });
+  }
+}
+
+Deno.test("texts travel with the picture and are read without decoding it", () => {
+  const picture = { pixels: new Uint8Array(12), width: 2, height: 2, channels: 3 };
+  const text = { denoise: '{"seed":7}', Comment: "Käse \\u2211" };
+  const file = encodePng(picture, text);
+  assertEquals(readPngText(file), text);
+  assertEquals(decodePng(file).text, text);
+});
+
+Deno.test("reads tEXt and iTXt of other programs, and leaves compressed texts out", () => {
+  assertEquals(readPngText(bytesOf(pngWithTexts)), { denoise: '{"a":1}', Title: "Größe ∑" });
+});
+
+const grey = encodePng({ pixels: new Uint8Array(9), width: 3, height: 3, channels: 1 });
+
+/** The grey file with one chunk's data changed. */
+function changed(type: string, change: (data: Uint8Array) => Uint8Array) {
+  return writeChunks(
+    readChunks(grey, "grey").map((chunk) =>
+      chunk.type === type ? { type, data: change(chunk.data.slice()) } : chunk
+    ),
+  );
+}
+
+const wideHeader = (data: Uint8Array) => {
+  new DataView(data.buffer).setUint32(0, 100_000);
+  new DataView(data.buffer).setUint32(4, 100_000);
+  return data;
+};
+const refusals: Record<string, [Uint8Array, RegExp]> = {
+  "another format": [new TextEncoder().encode("GIF89a and so on"), /expected a PNG/],
+  "a file that is cut off": [grey.subarray(0, grey.length - 6), /cut off/],
+  "a changed byte": [grey.with(grey.length - 20, grey.at(-20)! ^ 1), /checksum of its IDAT/],
+  "ten thousand million pixels": [changed("IHDR", wideHeader), /100000×100000/],
+  "no pixels": [changed("IHDR", (data) => data.fill(0, 0, 4)), /0×3/],
+  "a depth that PNG has not": [changed("IHDR", (data) => data.with(8, 3)), /depth 3/],
+  "a palette picture without a palette": [changed("IHDR", (data) => data.with(9, 3)), /palette/],
+  "a picture of fewer rows than it announces": [
+    changed("IHDR", (data) => data.with(7, 9)),
+    /36 bytes of pixels announced, 12 found/,
+  ],
+  "a first chunk that is no header": [
+    writeChunks(readChunks(grey, "grey").toSpliced(0, 1)),
+    /expected one IHDR/,
+  ],
+  "two headers": [
+    writeChunks(readChunks(grey, "grey").toSpliced(1, 0, readChunks(grey, "grey")[0])),
+    /expected one IHDR/,
+  ],
+};
+
+for (const [what, [file, message]] of Object.entries(refusals)) {
+  Deno.test(`refuses ${what}`, () => {
+    const error = assertThrows(() => decodePng(file, "in.png"), InputError);
+    assertEquals(message.test(error.message), true, error.message);
+    assertEquals(error.message.startsWith("in.png: "), true, error.message);
+  });
+}
+
+Deno.test("pixels that inflate to more than announced are given up on the way", async () => {
+  const zeros = new Blob([new Uint8Array(20e6)]).stream();
+  const bomb = await new Response(zeros.pipeThrough(new CompressionStream("deflate"))).bytes();
+  const error = assertThrows(() => decodePng(changed("IDAT", () => bomb), "bomb"), InputError);
+  assertEquals(/12 bytes of pixels announced, more found/.test(error.message), true);
+});
+
+Deno.test("a colour profile is not inflated", async () => {
+  const zeros = new Blob([new Uint8Array(5e6)]).stream();
+  const bomb = await new Response(zeros.pipeThrough(new CompressionStream("deflate"))).bytes();
+  const profile = new Uint8Array(3 + bomb.length);
+  profile.set([0x61, 0, 0]);
+  profile.set(bomb, 3);
+  const chunks = readChunks(grey, "grey").toSpliced(1, 0, { type: "iCCP", data: profile });
+  assertEquals(decodePng(writeChunks(chunks)).pixels, new Uint8Array(9));
+});
