@@ -66,7 +66,7 @@ export function gate(): { open: () => void; wait: Promise<void> } {
 
 /** Waits until a condition holds; a test that would wait for ever fails instead. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 30_000;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
