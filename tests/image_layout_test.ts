@@ -1,0 +1,124 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { glyph } from "../src/image/font.ts";
+import { grid } from "../src/image/grid.ts";
+import { labelledGrid } from "../src/image/labelled_grid.ts";
+import type { Pixels } from "../src/image/pixels.ts";
+import { enlarge, resizeCrop } from "../src/image/resize.ts";
+import { drawText, textHeight, textWidth } from "../src/image/text.ts";
+
+const blank = (width: number, height: number, channels = 1, level = 0): Pixels => ({
+  pixels: new Uint8Array(width * height * channels).fill(level),
+  width,
+  height,
+  channels,
+});
+
+/** A grey picture as rows of digits. */
+const rows = ({ pixels, width }: Pixels) =>
+  (String.fromCharCode(...pixels.map((level) => level + 48)).match(
+    new RegExp(`.{${width}}`, "gs"),
+  ) ?? []).join("|");
+
+Deno.test("a grid is filled row by row, as square as it gets", () => {
+  const pictures = [1, 2, 3, 4, 5].map((level) => blank(2, 1, 1, level));
+  assertEquals(rows(grid(pictures)), "112233|445500");
+  assertEquals(
+    rows(grid(pictures, { columns: 2, gap: 1, background: 9 })),
+    [
+      "11922",
+      "99999",
+      "33944",
+      "99999",
+      "55999",
+    ].join("|"),
+  );
+});
+
+Deno.test("a grid keeps a pixel's channels together", () => {
+  const red = { pixels: Uint8Array.of(7, 0, 1), width: 1, height: 1, channels: 3 };
+  assertEquals([...grid([red, red], { columns: 2 }).pixels], [7, 0, 1, 7, 0, 1]);
+});
+
+Deno.test("a grid of nothing or of unequal pictures is refused", () => {
+  assertThrows(() => grid([]), Error, "at least one picture");
+  assertThrows(() => grid([blank(2, 2), blank(3, 2)]), Error, "picture 1 is 3×2");
+  assertThrows(() => grid([blank(2, 2), blank(2, 2, 3)]), Error, "channels");
+});
+
+Deno.test("letters are drawn dot by dot, at any scale, and cut at the edge", () => {
+  const picture = blank(5, 7);
+  drawText(picture, "L", 0, 0, { level: 1 });
+  assertEquals(rows(picture), "10000|10000|10000|10000|10000|10000|11111");
+  const double = blank(10, 14);
+  drawText(double, "L", 0, 0, { level: 1, scale: 2 });
+  assertEquals(double, enlarge(picture, 2));
+  const cut = blank(3, 2);
+  drawText(cut, "L", -3, -5, { level: 1 });
+  assertEquals(rows(cut), "000|110");
+});
+
+Deno.test("every printable sign looks like no other, and what is unknown like a question mark", () => {
+  const signs = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
+  assertEquals(new Set(signs.map((sign) => glyph(sign).join())).size, 95);
+  assertEquals(glyph("∑"), glyph("?"));
+  assert(signs.every((sign) => glyph(sign).every((column) => column < 128)));
+});
+
+Deno.test("a labelled grid puts words at the edges and every picture in its cell", () => {
+  const [a, b, c] = [10, 20, 30].map((level) => blank(32, 32, 3, level));
+  const table = labelledGrid([[a, b], [undefined, c]], {
+    rows: ["ddim", "dpmpp"],
+    columns: ["5", "ten steps"],
+    gap: 4,
+  });
+  const left = 4 + textWidth("dpmpp") + 4;
+  const second = left + 32 + 4;
+  const width = Math.max(32, textWidth("ten steps"));
+  const head = 4 + textHeight() + 4;
+  assertEquals([table.width, table.height], [second + width + 4, head + 36 * 2]);
+  const at = (x: number, y: number) => table.pixels[(y * table.width + x) * 3];
+  assertEquals(at(left, head), 10);
+  assertEquals(at(left + 31, head + 31), 10);
+  assertEquals(at(second + Math.floor(width / 2), head), 20);
+  assertEquals(at(left, head + 36), 255);
+  assertEquals(at(second + Math.floor(width / 2), head + 36), 30);
+  const inked = (x0: number, x1: number, y0: number, y1: number) => {
+    for (let y = y0; y < y1; y++) for (let x = x0; x < x1; x++) if (at(x, y) === 0) return true;
+    return false;
+  };
+  assert(inked(left, left + 32, 4, head - 4), "the first column's word");
+  assert(inked(second, second + width, 4, head - 4), "the second column's word");
+  assert(inked(4, left - 4, head, head + 32), "the first row's word");
+  assert(inked(4, left - 4, head + 36, head + 68), "the second row's word");
+});
+
+Deno.test("enlarging makes every pixel a square", () => {
+  const picture = { pixels: Uint8Array.of(1, 2, 3, 4), width: 2, height: 2, channels: 1 };
+  assertEquals(rows(enlarge(picture, 2)), "1122|1122|3344|3344");
+});
+
+Deno.test("a picture of the right size is left as it is", () => {
+  const pixels = Uint8Array.from({ length: 60 }, (_, i) => (i * 91) % 256);
+  const picture = { pixels, width: 5, height: 4, channels: 3 };
+  assertEquals(resizeCrop(picture, 5, 4), picture);
+});
+
+Deno.test("resizing keeps a flat picture flat and the mean of a detailed one", () => {
+  assertEquals(resizeCrop(blank(37, 29, 3, 77), 8, 8), blank(8, 8, 3, 77));
+  // Stripes of one pixel alias to flat black or white where pixels are merely picked.
+  const stripes = blank(64, 64);
+  stripes.pixels.forEach((_, i) => stripes.pixels[i] = i % 2 ? 255 : 0);
+  for (const level of resizeCrop(stripes, 8, 8).pixels) assert(Math.abs(level - 127.5) < 8);
+});
+
+Deno.test("a picture of other proportions loses its edges, evenly", () => {
+  const wide = blank(30, 10);
+  wide.pixels.forEach((_, i) => wide.pixels[i] = 8 * (i % 30));
+  const middle = resizeCrop(wide, 10, 10);
+  assertEquals(
+    [...middle.pixels.subarray(0, 10)],
+    Array.from({ length: 10 }, (_, x) => 8 * (x + 10)),
+  );
+  const tall = resizeCrop({ ...wide, width: 10, height: 30 }, 10, 10);
+  assertEquals(tall.pixels, wide.pixels.subarray(100, 200));
+});

@@ -1,0 +1,100 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { decodeJpeg } from "../src/image/jpeg.ts";
+import { encodePng } from "../src/image/png.ts";
+import { decodePicture } from "../src/image/read.ts";
+import { type Recipe, recipeFromText, recipeToText } from "../src/image/recipe.ts";
+import { bytesOf, jpegs } from "./image_fixtures.ts";
+
+for (const [kind, { file, pixels, width, height }] of Object.entries(jpegs)) {
+  Deno.test(`reads a JPEG as libjpeg does, to within rounding: ${kind}`, () => {
+    const picture = decodeJpeg(bytesOf(file));
+    assertEquals([picture.width, picture.height, picture.channels], [width, height, 3]);
+    const expected = bytesOf(pixels);
+    // libjpeg smooths colour of half size between its pixels; this decoder repeats it.
+    const [most, mean] = kind.includes("half") || kind === "progressive" ? [24, 3] : [3, 0.6];
+    const off = expected.map((level, i) => Math.abs(level - picture.pixels[i]));
+    assert(Math.max(...off) <= most, `up to ${Math.max(...off)} off`);
+    const average = off.reduce((a, b) => a + b, 0) / off.length;
+    assert(average <= mean, `${average} off on average`);
+  });
+}
+
+Deno.test("a JPEG that announces more than its bytes can hold is refused before it is decoded", () => {
+  const file = bytesOf(jpegs.grey.file);
+  const at = file.findIndex((byte, i) => byte === 0xff && file[i + 1] === 0xc0);
+  file.set([0x1f, 0x40, 0x1f, 0x40], at + 5);
+  const error = assertThrows(() => decodeJpeg(file, "in.jpg"), InputError, "or cut off");
+  assert(error.message.startsWith("in.jpg: "), error.message);
+});
+
+Deno.test("a JPEG with a scan for every few bytes is refused", () => {
+  const file = bytesOf(jpegs.progressive.file);
+  const at = file.findLastIndex((byte, i) => byte === 0xff && file[i + 1] === 0xda);
+  const scan = [...file.subarray(at, -2)];
+  const many = Uint8Array.from([...file.subarray(0, -2), ...Array(500).fill(scan).flat()]);
+  assertThrows(() => decodeJpeg(many, "in.jpg"), InputError, "scans");
+});
+
+Deno.test("PNG and JPEG are told apart by their first bytes", () => {
+  const png = encodePng({ pixels: Uint8Array.of(1, 2), width: 2, height: 1, channels: 1 });
+  assertEquals(decodePicture(png, "a").channels, 1);
+  assertEquals(decodePicture(bytesOf(jpegs.grey.file), "b").channels, 3);
+  assertThrows(() => decodePicture(new Uint8Array(), "c"), InputError, "c: expected a PNG or JPEG");
+  const gif = new TextEncoder().encode("GIF89a");
+  assertThrows(() => decodePicture(gif, "d"), InputError, "d: expected a PNG or JPEG");
+});
+
+const recipe: Recipe = {
+  weights: "ab".repeat(32),
+  source: "Grüße/ddpm 🙂",
+  scheduler: "ddim",
+  schedule: "cosine",
+  steps: 50,
+  options: { eta: 0.5, clip: true, order: "two" },
+  seeds: [0, 2 ** 32 - 1],
+  labels: [3, 4],
+  guidance: 1.5,
+  nullLabel: 10,
+  backend: "wasm",
+};
+
+Deno.test("a recipe comes back from its text, which is ASCII", () => {
+  const text = recipeToText(recipe);
+  assert(/^[\x20-\x7e]*$/.test(text));
+  assertEquals(recipeFromText(text, "x.png"), recipe);
+});
+
+Deno.test("what was left out stays left out, and unknown keys are dropped", () => {
+  const { source: _, schedule: __, labels: ___, nullLabel: ____, backend: _____, ...least } =
+    recipe;
+  assertEquals(recipeFromText(recipeToText(least), "x.png"), least);
+  const text = recipeToText(least).replace("{", '{"from":"the future",');
+  assertEquals(recipeFromText(text, "x.png"), least);
+});
+
+Deno.test("a recipe that cannot be followed is refused, naming the picture and the key", () => {
+  const wrong: Record<string, unknown[]> = {
+    weights: [7, undefined],
+    scheduler: [null],
+    schedule: [1],
+    steps: [-1, 2.5, "50", undefined],
+    timesteps: [7, ["a"]],
+    options: [undefined, [], { eta: null }, { eta: {} }],
+    seeds: [undefined, 3, [-1], ["1"]],
+    labels: [[0.5]],
+    guidance: [undefined, "2", null],
+    nullLabel: [-1],
+  };
+  for (const [key, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const text = JSON.stringify({ api: 1, ...recipe, [key]: value });
+      const error = assertThrows(() => recipeFromText(text, "x.png"), InputError);
+      assert(error.message.startsWith(`x.png: the recipe's ${key} is`), error.message);
+    }
+  }
+  for (const text of ["", "{", "null", "[]", "7", '{"api":2}']) {
+    const error = assertThrows(() => recipeFromText(text, "x.png"), InputError);
+    assert(error.message.startsWith("x.png: "), error.message);
+  }
+});
