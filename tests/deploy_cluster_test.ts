@@ -103,6 +103,17 @@ Deno.test("slurm: each task of an array asks for its own shard, wherever the arr
   }
 });
 
+Deno.test("slurm: a task that is run again alone keeps its place in the whole array", async () => {
+  const args = await slurm({
+    SLURM_ARRAY_TASK_ID: "3",
+    SLURM_ARRAY_TASK_MIN: "3",
+    SLURM_ARRAY_TASK_COUNT: "1",
+    SHARDS: "16",
+    FIRST: "0",
+  });
+  assertEquals(args[args.indexOf("--shard") + 1], "3/16");
+});
+
 Deno.test("slurm: outside an array the script says so", async () => {
   const { success, stderr } = await new Deno.Command("bash", {
     args: [new URL("slurm/bulk.sh", deploy).pathname],

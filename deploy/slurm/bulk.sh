@@ -14,8 +14,10 @@ DENOISE=${DENOISE:-"deno run -A mod.ts"}
 SEEDS=${SEEDS:-0-49999}
 OUT=${OUT:-pictures}
 : "${SLURM_ARRAY_TASK_ID:?run this with sbatch, or set SLURM_ARRAY_TASK_ID}"
-SHARD=$((SLURM_ARRAY_TASK_ID - ${SLURM_ARRAY_TASK_MIN:-0}))
+# To run a few tasks again, say how long the whole array was: SHARDS=16 FIRST=0 sbatch --array=3,7 …
+SHARDS=${SHARDS:-${SLURM_ARRAY_TASK_COUNT:-16}}
+FIRST=${FIRST:-${SLURM_ARRAY_TASK_MIN:-0}}
 
 # shellcheck disable=SC2086  # DENOISE is a command with its arguments
-exec $DENOISE sample --seeds "$SEEDS" --shard "$SHARD/${SLURM_ARRAY_TASK_COUNT:-16}" \
+exec $DENOISE sample --seeds "$SEEDS" --shard "$((SLURM_ARRAY_TASK_ID - FIRST))/$SHARDS" \
   --out "$OUT/" --resume --quiet

@@ -1,0 +1,44 @@
+/**
+ * One executable with everything that is imported by name: `deno run -A deploy/compile.ts [FILE]`.
+ * The native engine (288 MB) is left out unless `--native` is given. Arguments after `--` go to
+ * `deno compile`, such as `--target x86_64-pc-windows-msvc`.
+ */
+const root = new URL("../", import.meta.url);
+
+/** The modules that no static import leads to, and the weights. */
+export async function includes(native: boolean): Promise<string[]> {
+  const found: string[] = ["weights/digits"];
+  for (const folder of ["src", "schedulers"]) {
+    for await (const path of modules(folder)) {
+      const engine = path.startsWith("src/backend/native");
+      // Builds the page for the repository; it would bring a bundler along.
+      if (path === "src/server/page/build.ts" || engine && !native) continue;
+      found.push(path);
+    }
+  }
+  return found.sort();
+}
+
+async function* modules(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(new URL(`${folder}/`, root))) {
+    if (isDirectory) yield* modules(`${folder}/${name}`);
+    else if (name.endsWith(".ts")) yield `${folder}/${name}`;
+  }
+}
+
+if (import.meta.main) {
+  const at = Deno.args.indexOf("--");
+  const own = at < 0 ? Deno.args : Deno.args.slice(0, at);
+  const output = own.find((arg) => !arg.startsWith("-")) ?? "denoise";
+  const paths = await includes(own.includes("--native"));
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["compile", "-A", "--output", output],
+      ...paths.flatMap((path) => ["--include", path]),
+      ...(at < 0 ? [] : Deno.args.slice(at + 1)),
+      "mod.ts",
+    ],
+    cwd: root,
+  }).spawn().status;
+  Deno.exit(code);
+}

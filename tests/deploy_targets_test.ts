@@ -1,0 +1,103 @@
+/** Each edge target run for real, and the picture that all of them make. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { findChromium, launch, openPage, sampleInPage, serveSite } from "../bench/edge/browser.ts";
+import { MAX_MEMORY, runWorker } from "../bench/edge/cloudflare.ts";
+import { measureDeno } from "../bench/edge/deno.ts";
+import { referencePixels } from "../bench/edge/library.ts";
+import { difference, pixelsAt, probe, probeAddress } from "../bench/edge/target.ts";
+import { temporaryFolder } from "./cli.ts";
+
+let reference: Promise<Uint8Array> | undefined;
+const expected = () => reference ??= referencePixels();
+
+Deno.test("deno serve: the library's picture, within its memory, gone after SIGINT", async () => {
+  // Throws where memory or the time to end are over budget.
+  const { pixels } = await measureDeno(12);
+  assertEquals(difference(await expected(), pixels), "yes");
+});
+
+Deno.test("workerd: pictures, events, ETag and edge cache, within 110 MB", async (t) => {
+  await using folder = await temporaryFolder();
+  await using worker = await runWorker(new URL(`file://${folder.path}/dist/`));
+  const at = (path: string) => new URL(path, worker.base);
+
+  await t.step("the library's picture, bit for bit", async () => {
+    assertEquals(difference(await expected(), await pixelsAt(at(probeAddress))), "yes");
+  });
+
+  await t.step("the second time it comes out of the cache, the same", async () => {
+    const address = at("v1/images/21.png?steps=2");
+    const [first, second] = [await fetch(address), await fetch(address)];
+    assertEquals(second.headers.get("x-edge-cache"), "hit");
+    assertEquals(second.headers.get("etag"), first.headers.get("etag"));
+    assertEquals(await second.bytes(), await first.bytes());
+    const etag = first.headers.get("etag")!;
+    const unchanged = await fetch(address, { headers: { "if-none-match": etag } });
+    assertEquals(unchanged.status, 304);
+  });
+
+  await t.step("the making of a picture comes as events", async () => {
+    const response = await fetch(at("v1/images/3/events?steps=3"));
+    assertMatch(response.headers.get("content-type")!, /^text\/event-stream/);
+    const names = [...(await response.text()).matchAll(/^event: (.*)$/gm)].map(([, name]) => name);
+    assertEquals(names, ["queued", "step", "step", "step", "done"]);
+  });
+
+  await t.step("a visitor who leaves does not stop the others", async () => {
+    const leave = new AbortController();
+    const left = fetch(at("v1/images/11.png?steps=50"), { signal: leave.signal });
+    const stays = pixelsAt(at("v1/images/12.png?steps=3"));
+    leave.abort();
+    await left.then((response) => response.body?.cancel(), () => {});
+    assert((await stays).length > 0);
+    assert((await pixelsAt(at("v1/images/13.png?steps=1"))).length > 0);
+  });
+
+  await t.step("more than the CPU limit allows is refused before any work", async () => {
+    const response = await fetch(at("v1/images/1.png?steps=101"));
+    await response.body?.cancel();
+    assertEquals(response.status, 422);
+  });
+
+  await t.step("memory", async () => {
+    const bytes = await worker.wasmMemory() + await worker.heap();
+    assert(bytes <= MAX_MEMORY, `${bytes} bytes`);
+  });
+});
+
+const chromium = findChromium();
+if (!chromium) console.log("browser tests are skipped: no chromium is installed");
+
+Deno.test({
+  name: "browser: the playground samples in the page, on WebAssembly and on WebGPU",
+  ignore: !chromium,
+  async fn(t) {
+    await using site = await serveSite();
+    const browser = await launch(chromium!);
+    try {
+      for (const engine of ["wasm", "webgpu"] as const) {
+        await t.step(engine, async () => {
+          const { page, errors } = await openPage(browser);
+          await page.goto(`${site.origin}/index.html?engine=${engine}&seed=7&steps=2`);
+          await page.waitForSelector("body[data-done], body[data-failed]", { timeout: 120_000 });
+          const said = await page.textContent("#status");
+          assertMatch(said!, new RegExp(`^Seed 7: 2 steps in .* on ${engine}\\.$`));
+          assertEquals(errors, []);
+          await page.close();
+        });
+      }
+      await t.step("WebAssembly gives the library's picture, bit for bit", async () => {
+        const { page } = await openPage(browser);
+        await page.goto(`${site.origin}/index.html?engine=wasm&steps=1`);
+        const { pixels } = await sampleInPage(page, {
+          engine: "wasm",
+          ...probe,
+          seeds: [probe.seed],
+        });
+        assertEquals(difference(await expected(), Uint8Array.from(pixels[0])), "yes");
+      });
+    } finally {
+      await browser.close();
+    }
+  },
+});
