@@ -14,7 +14,9 @@
  */
 export { generate, sample, type SampleOptions, schedulerByName } from "./src/sample.ts";
 export { loadScheduler } from "./src/plugin.ts";
-export { type BackendName, builtInWeights, load, type LoadOptions } from "./src/model/load.ts";
+export { type BackendName, load, type LoadOptions } from "./src/model/load.ts";
+export { builtInWeights } from "./src/model/locate.ts";
+export type { DownloadProgress } from "./src/model/download.ts";
 export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
 export { type Files, filesAt, filesOf } from "./src/model/files.ts";

@@ -74,16 +74,20 @@ async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The user's cache folder, or undefined where this process may not write one. */
+/** The user's cache folder, or undefined where this process may not use one. */
 export function cacheFolder(): string | undefined {
-  try {
-    const chosen = Deno.env.get("DENOISE_CACHE");
-    if (chosen) return chosen;
-    const caches = Deno.env.get("XDG_CACHE_HOME") ?? Deno.env.get("LOCALAPPDATA");
-    if (caches) return `${caches}/denoise`;
-    const home = Deno.env.get("HOME");
-    return home ? `${home}/.cache/denoise` : undefined;
-  } catch {
-    return undefined;
-  }
+  const caches = environment("XDG_CACHE_HOME") ?? environment("LOCALAPPDATA");
+  const home = environment("HOME");
+  const folder = environment("DENOISE_CACHE") ??
+    (caches ? `${caches}/denoise` : home && `${home}/.cache/denoise`);
+  if (!folder) return undefined;
+  const may = (name: "read" | "write") =>
+    Deno.permissions.querySync({ name, path: folder }).state === "granted";
+  return may("read") && may("write") ? folder : undefined;
+}
+
+/** A variable of the environment, where this process may see it; nobody is asked for leave. */
+export function environment(variable: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
 }

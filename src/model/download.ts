@@ -51,9 +51,16 @@ export async function download(
 
   const chunks: Uint8Array[] = [];
   let received = 0;
-  for await (const chunk of response.body ?? []) {
+  const body = response.body?.getReader();
+  while (body) {
+    const { value: chunk, done } = await body.read().catch((error) => {
+      signal?.throwIfAborted();
+      throw new InputError(`${address.href}: the download broke off (${error.message})`);
+    });
+    if (done) break;
     received += chunk.length;
     if (received > maxBytes) {
+      await body.cancel();
       throw new InputError(`${address.href}: more than the ${maxBytes} bytes that are taken`);
     }
     chunks.push(chunk);

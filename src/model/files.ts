@@ -9,12 +9,15 @@ export interface Files {
   read(path: string): Promise<Uint8Array | undefined>;
 }
 
+/** Gives the bytes behind an address, or undefined where there are none. */
+export type FetchFile = (url: URL) => Promise<Uint8Array | undefined>;
+
 /** Files below a `file:` or `http(s):` address. */
-export function filesAt(base: URL): Files {
+export function filesAt(base: URL, fetchFile: FetchFile = fetchBytes): Files {
   const root = new URL(base.href.endsWith("/") ? base.href : `${base.href}/`);
   return {
     where: root.protocol === "file:" ? decodeURIComponent(root.pathname) : root.href,
-    read: (path) => fetchBytes(new URL(path, root)),
+    read: (path) => fetchFile(new URL(path, root)),
   };
 }
 
@@ -43,12 +46,23 @@ async function fetchBytes(url: URL): Promise<Uint8Array | undefined> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** A JSON file's value, or undefined where there is none of that name. */
-export async function readJson(files: Files, path: string): Promise<unknown> {
+/** A file as text, or undefined where there is none of that name. */
+export async function readText(files: Files, path: string): Promise<string | undefined> {
   const bytes = await files.read(path);
   if (!bytes) return undefined;
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`${files.where}${path}: expected text, found other bytes`);
+  }
+}
+
+/** A JSON file's value, or undefined where there is none of that name. */
+export async function readJson(files: Files, path: string): Promise<unknown> {
+  const text = await readText(files, path);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
   } catch {
     throw new InputError(`${files.where}${path}: expected JSON, found something else`);
   }

@@ -4,7 +4,7 @@ import type { SchedulerConfig } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
 import { parseUNetConfig, type StoredTensor, type UNetConfig } from "../unet/mod.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
-import { type Files, readJson } from "./files.ts";
+import { type Files, readJson, readText } from "./files.ts";
 import { sha256Hex } from "./hash.ts";
 import { parseSafetensors } from "./safetensors.ts";
 
@@ -50,25 +50,26 @@ export async function readFolder(files: Files): Promise<WeightsFolder> {
     if (!weights) await refuseMissingWeights(files, layout.unet);
 
     const schedulerPath = `${layout.scheduler}scheduler_config.json`;
-    const [schedulerJson, modelIndex] = await Promise.all([
-      readJson(files, schedulerPath),
+    // As text: diffusers writes -Infinity there, which is no JSON.
+    const [schedulerText, modelIndex] = await Promise.all([
+      readText(files, schedulerPath),
       readJson(files, "model_index.json"),
     ]);
-    if (schedulerJson === undefined) {
+    if (schedulerText === undefined) {
       throw new InputError(`${files.where}: expected ${schedulerPath}, found none`);
     }
     const config = parseUNetConfig(unetJson, files.where + unetPath);
     const where = files.where + layout.unet + weights!.name;
     const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify([
       unetJson,
-      schedulerJson,
+      schedulerText,
       (modelIndex as Record<string, unknown>)?._denoise ?? null,
       await sha256Hex(weights!.bytes),
     ])));
     return {
       where: files.where,
       config,
-      scheduler: parseSchedulerConfig(schedulerJson),
+      scheduler: parseSchedulerConfig(schedulerText, files.where + schedulerPath),
       card: parseCard(modelIndex, config.num_class_embeds, `${files.where}model_index.json`),
       tensors: parseSafetensors(weights!.bytes, where).tensors,
       hash,

@@ -1,14 +1,10 @@
 /** From a name, a path or an address to a model that runs. */
 import type { Backend, SessionOptions } from "../backend/backend.ts";
-import { InputError } from "../errors.ts";
-import { type Files, filesAt } from "./files.ts";
+import type { DownloadOptions, DownloadProgress } from "./download.ts";
+import type { Files } from "./files.ts";
 import { readFolder } from "./folder.ts";
+import { locate } from "./locate.ts";
 import { type Model, openModel } from "./model.ts";
-
-/** Weights that come with denoise, by name. */
-export const builtInWeights: Readonly<Record<string, URL>> = {
-  digits: new URL("../../weights/digits/", import.meta.url),
-};
 
 /** The engines by name; see {@link LoadOptions.backend}. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "native";
@@ -19,12 +15,17 @@ export interface LoadOptions extends SessionOptions {
   backend?: BackendName | Backend;
   /** Told in a sentence when "auto" had to fall back. */
   onNotice?: (notice: string) => void;
+  /** Told of every piece that arrives while weights are downloaded. */
+  onProgress?: (progress: DownloadProgress) => void;
+  /** The largest file that is downloaded, in bytes; default 4 GiB. */
+  maxBytes?: number;
 }
 
 /**
  * Loads weights into an engine.
  *
- * @param source a built-in name ("digits"), a folder, an address, or {@link Files}
+ * @param source a built-in name ("digits"), a folder or .zip, the address of one, `hf:owner/name`, with
+ * `#sha256=…` behind it if it is to be checked; or {@link Files}. Downloads are kept on disc.
  * @throws InputError naming the file, key or tensor that does not fit
  *
  * ```ts
@@ -35,13 +36,18 @@ export interface LoadOptions extends SessionOptions {
  */
 export async function load(
   source: string | URL | Files,
-  { backend = "auto", onNotice, ...session }: LoadOptions = {},
+  { backend = "auto", onNotice, onProgress, maxBytes, ...session }: LoadOptions = {},
 ): Promise<Model> {
   const [engine, folder] = await Promise.all([
     typeof backend === "string" ? backendByName(backend, onNotice) : backend,
-    readFolder(typeof source === "string" || source instanceof URL ? locate(source) : source),
+    filesOfSource(source, { onProgress, maxBytes }).then(readFolder),
   ]);
   return openModel(folder, engine, session);
+}
+
+async function filesOfSource(source: string | URL | Files, options: DownloadOptions) {
+  const isPlace = typeof source === "string" || source instanceof URL;
+  return isPlace ? await locate(source, options) : source;
 }
 
 async function backendByName(name: BackendName, onNotice?: (notice: string) => void) {
@@ -49,15 +55,4 @@ async function backendByName(name: BackendName, onNotice?: (notice: string) => v
     new URL("../backend/select.ts", import.meta.url).href
   );
   return select.backendByName(name, { onNotice });
-}
-
-/** The files that a name, a path or an address stands for. */
-export function locate(source: string | URL): Files {
-  if (source instanceof URL) return filesAt(source);
-  const builtIn = Object.hasOwn(builtInWeights, source) ? builtInWeights[source] : undefined;
-  if (builtIn) return filesAt(builtIn);
-  if (/^(https?|file):\/\//.test(source)) return filesAt(new URL(source));
-  if (source === "") throw new InputError("expected a name, folder or address of weights");
-  const cwd = new URL(`file://${encodeURI(Deno.cwd().replaceAll("\\", "/"))}/`);
-  return filesAt(new URL(encodeURI(source).replaceAll("?", "%3F").replaceAll("#", "%23"), cwd));
 }

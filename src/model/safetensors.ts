@@ -15,7 +15,9 @@ const MAX_RANK = 8;
 
 /** A tensor as float32, whatever it is stored as. */
 export interface SafeTensor {
+  /** The dimensions; [] is a scalar. */
   readonly shape: readonly number[];
+  /** As many numbers as the shape has places. */
   readonly data: Float32Array;
 }
 
@@ -23,6 +25,7 @@ export interface SafeTensor {
 export interface SafetensorsFile {
   /** By name, in the order they lie in the file. */
   readonly tensors: Map<string, SafeTensor>;
+  /** The header's `__metadata__`; {} where there is none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -146,6 +149,7 @@ function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
 export interface WriteOptions {
   /** Default F32. */
   readonly dtype?: "F32" | "F16";
+  /** Becomes the header's `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 

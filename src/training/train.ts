@@ -2,7 +2,7 @@
 import type { Backend, SessionOptions } from "../backend/backend.ts";
 import { InputError } from "../errors.ts";
 import { sha256Hex } from "../model/hash.ts";
-import { locate } from "../model/load.ts";
+import { locate } from "../model/locate.ts";
 import { readFolder } from "../model/folder.ts";
 import { writeDurably, writeTextDurably } from "./atomic.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
@@ -57,7 +57,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const data = await dataOf(recipe, onNotice);
   const start = options.init === undefined
     ? startFresh(recipe, data)
-    : startFrom(await readFolder(locate(options.init)), recipe, data);
+    : startFrom(await readFolder(await locate(options.init)), recipe, data);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
   await writeTextDurably(`${folder}/recipe.json`, runJson(recipe, options.init));

@@ -2,7 +2,7 @@
 import { backendByName } from "../../backend/select.ts";
 import { openModel } from "../../model/model.ts";
 import { readFolder } from "../../model/folder.ts";
-import { locate } from "../../model/load.ts";
+import { locate } from "../../model/locate.ts";
 import { hasTestSplit, openData, type Split } from "../../training/data/open.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
@@ -60,7 +60,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     ? undefined
     : parseWhole("--threads", flags.threads, 1, 1024);
   const session = { threads };
-  const folder = await readFolder(locate(weights));
+  const folder = await readFolder(await locate(weights));
   await using model = await openModel(folder, backend, session);
   const { train, heldOut } = await parts(flags, model.shape);
 

@@ -2,7 +2,7 @@
 import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
-import { builtInWeights } from "../../model/load.ts";
+import { builtInWeights } from "../../model/locate.ts";
 import type { Model } from "../../model/model.ts";
 import { loadScheduler } from "../../plugin.ts";
 import { createApp, defaultLimits, type Limits, type LogEntry } from "../../server/mod.ts";

@@ -1,0 +1,118 @@
+/** What a name, a path or an address of weights stands for. */
+import { InputError } from "../errors.ts";
+import { cacheFolder, DownloadCache, environment } from "./cache.ts";
+import { download, type DownloadOptions } from "./download.ts";
+import { type Files, filesAt, filesOf } from "./files.ts";
+import { sha256Hex } from "./hash.ts";
+
+/** Weights that come with denoise, by name. */
+export const builtInWeights: Readonly<Record<string, URL>> = {
+  digits: new URL("../../weights/digits/", import.meta.url),
+};
+
+/** Where `hf:` weights are, unless the environment's HF_ENDPOINT says otherwise. */
+const HUB = "https://huggingface.co";
+
+/**
+ * The files of weights: a built-in name, a folder or .zip on disc, an address of either, or
+ * `hf:owner/name[@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
+ * file's in a folder. What is downloaded is kept, so that a second run needs no network.
+ * @throws InputError for what is none of these, or does not have that hash.
+ */
+export async function locate(source: string | URL, options?: DownloadOptions): Promise<Files> {
+  const { place, sha256 } = splitHash(source);
+  const url = addressOf(place);
+  const fetchFile = fetcher(options);
+  if (!/\.zip$/i.test(url.pathname)) {
+    const files = filesAt(url, fetchFile);
+    return sha256 ? checkedFolder(files, sha256) : files;
+  }
+  const bytes = await fetchFile(url);
+  if (!bytes) throw new InputError(`${url.href}: expected a zip archive, found nothing`);
+  await checkHash(bytes, sha256, url.href);
+  const zip: typeof import("../image/zip.ts") = await import(
+    new URL("../image/zip.ts", import.meta.url).href
+  );
+  return archiveFiles(await zip.readZip(bytes, place), place);
+}
+
+function splitHash(source: string | URL): { place: string; sha256?: string } {
+  const text = source instanceof URL ? source.href : source;
+  const match = /^(.*)#sha256=(.*)$/.exec(text);
+  if (!match) return { place: text };
+  const sha256 = match[2].toLowerCase();
+  if (!/^[0-9a-f]{64}$/.test(sha256)) {
+    throw new InputError(`${text}: expected 64 hexadecimal digits after #sha256=`);
+  }
+  return { place: match[1], sha256 };
+}
+
+function addressOf(place: string): URL {
+  if (place === "") throw new InputError("weights: expected a name, a folder or an address");
+  if (Object.hasOwn(builtInWeights, place)) return builtInWeights[place];
+  if (place.startsWith("hf:")) return hubAddress(place);
+  if (/^(https?|file):\/\//.test(place)) return new URL(place);
+  const encoded = encodeURI(place.replaceAll("\\", "/"))
+    .replaceAll("?", "%3F").replaceAll("#", "%23");
+  return new URL(encoded, `file://${encodeURI(Deno.cwd().replaceAll("\\", "/"))}/`);
+}
+
+function hubAddress(place: string): URL {
+  const match = /^hf:([\w.-]+\/[\w.-]+)(?:@([\w./-]+))?$/.exec(place);
+  if (!match || place.includes("..")) {
+    throw new InputError(`${place}: expected hf:owner/name or hf:owner/name@revision`);
+  }
+  const endpoint = environment("HF_ENDPOINT") ?? HUB;
+  return new URL(`${endpoint.replace(/\/$/, "")}/${match[1]}/resolve/${match[2] ?? "main"}/`);
+}
+
+/** Files from disc are read, others downloaded once. */
+function fetcher(options?: DownloadOptions) {
+  return (url: URL): Promise<Uint8Array | undefined> => {
+    if (url.protocol === "file:") {
+      return Deno.readFile(url).catch((error) => {
+        if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+          return undefined;
+        }
+        throw new InputError(`${url.pathname}: cannot be read (${error.message})`);
+      });
+    }
+    const folder = cacheFolder();
+    return folder ? new DownloadCache(folder).fetch(url, options) : download(url, options);
+  };
+}
+
+function checkedFolder(files: Files, sha256: string): Files {
+  return {
+    where: files.where,
+    async read(path) {
+      const bytes = await files.read(path);
+      if (bytes && path.endsWith(".safetensors")) {
+        await checkHash(bytes, sha256, files.where + path);
+      }
+      return bytes;
+    },
+  };
+}
+
+async function checkHash(bytes: Uint8Array, expected: string | undefined, where: string) {
+  if (expected === undefined) return;
+  const found = await sha256Hex(bytes);
+  if (found !== expected) {
+    throw new InputError(`${where}: expected SHA-256 ${expected}, found ${found}`);
+  }
+}
+
+/** An archive's files; a single folder that everything lies in is looked through. */
+function archiveFiles(entries: ReadonlyMap<string, Uint8Array>, where: string): Files {
+  const names = [...entries.keys()];
+  const top = names[0]?.split("/")[0];
+  const prefix = names.every((name) => name.startsWith(`${top}/`)) &&
+      !["unet", "scheduler"].includes(top)
+    ? `${top}/`
+    : "";
+  return filesOf(
+    Object.fromEntries(names.map((name) => [name.slice(prefix.length), entries.get(name)!])),
+    `${where}/`,
+  );
+}

@@ -1,0 +1,195 @@
+/** Weights from disc, archives, addresses and a hub's layout, on a local server. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { writeZip } from "../src/image/zip.ts";
+import { DownloadCache } from "../src/model/cache.ts";
+import { checkAddress, download } from "../src/model/download.ts";
+import { readFolder } from "../src/model/folder.ts";
+import { sha256Hex } from "../src/model/hash.ts";
+import { locate } from "../src/model/locate.ts";
+import { temporaryFolder } from "./cli.ts";
+
+const golden = new URL("./golden/class_conditional/", import.meta.url);
+const names = [
+  "model_index.json",
+  "unet/config.json",
+  "unet/diffusion_pytorch_model.safetensors",
+  "scheduler/scheduler_config.json",
+];
+const weightsHash = await sha256Hex(await Deno.readFile(new URL(names[2], golden)));
+
+type Handler = (path: string, request: Request) => Response | Promise<Response>;
+
+function serve(handler: Handler) {
+  const requests: string[] = [];
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    const { pathname } = new URL(request.url);
+    requests.push(pathname);
+    return handler(pathname, request);
+  });
+  return {
+    requests,
+    origin: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** The golden folder below `/owner/name/resolve/main/`, as the hub lays it out. */
+const hub: Handler = async (path) => {
+  const match = /^\/owner\/name\/resolve\/(?:main|v1)\/(.*)$/.exec(path);
+  if (!match || !names.includes(match[1])) return new Response("no", { status: 404 });
+  return new Response(await Deno.readFile(new URL(match[1], golden)));
+};
+
+async function withEnvironment<T>(values: Record<string, string>, run: () => Promise<T>) {
+  const before = Object.keys(values).map((key) => [key, Deno.env.get(key)] as const);
+  for (const [key, value] of Object.entries(values)) Deno.env.set(key, value);
+  try {
+    return await run();
+  } finally {
+    for (const [key, value] of before) {
+      if (value === undefined) Deno.env.delete(key);
+      else Deno.env.set(key, value);
+    }
+  }
+}
+
+Deno.test("hf:owner/name reads the hub's layout, and a second run needs no network", async () => {
+  await using cache = await temporaryFolder();
+  const environment = { DENOISE_CACHE: cache.path, HF_ENDPOINT: "" };
+  let first;
+  {
+    await using server = serve(hub);
+    environment.HF_ENDPOINT = server.origin;
+    first = await withEnvironment(
+      environment,
+      async () => readFolder(await locate("hf:owner/name")),
+    );
+    assert(server.requests.every((path) => path.startsWith("/owner/name/resolve/main/")));
+    await withEnvironment(environment, async () => readFolder(await locate("hf:owner/name@v1")));
+  }
+  const again = await withEnvironment(
+    environment,
+    async () => readFolder(await locate("hf:owner/name")),
+  );
+  assertEquals(again.hash, first.hash);
+});
+
+Deno.test("a zip is read from disc and from an address, its folder in it or not", async () => {
+  await using folder = await temporaryFolder();
+  const expected = await readFolder(await locate(golden));
+  for (const prefix of ["", "weights/"]) {
+    const entries = names.map(async (name) =>
+      [prefix + name, await Deno.readFile(new URL(name, golden))] as const
+    );
+    const zip = await writeZip(new Map(await Promise.all(entries)));
+    await Deno.writeFile(`${folder.path}/w.zip`, zip);
+    assertEquals((await readFolder(await locate(`${folder.path}/w.zip`))).hash, expected.hash);
+
+    await using server = serve(() => new Response(zip));
+    const hash = await sha256Hex(zip);
+    await withEnvironment({ DENOISE_CACHE: `${folder.path}/cache` }, async () => {
+      const files = await locate(`${server.origin}/w.zip#sha256=${hash}`);
+      assertEquals((await readFolder(files)).hash, expected.hash);
+    });
+  }
+});
+
+Deno.test("#sha256= is checked", async () => {
+  const right = await locate(`${golden.href}#sha256=${weightsHash}`);
+  await readFolder(right);
+  const wrong = await locate(`${golden.href}#sha256=${"0".repeat(64)}`);
+  await assertRejects(() => readFolder(wrong), InputError, weightsHash);
+  await assertRejects(() => locate("digits#sha256=12"), InputError, "64 hexadecimal digits");
+});
+
+Deno.test("a repository that has only pickles says so", async () => {
+  await using cache = await temporaryFolder();
+  await using server = serve((path) =>
+    path.endsWith("unet/config.json")
+      ? new Response('{"sample_size": 8}')
+      : path.endsWith("unet/diffusion_pytorch_model.bin")
+      ? new Response("pickle")
+      : new Response("no", { status: 404 })
+  );
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const files = await locate(server.origin);
+    await assertRejects(() => readFolder(files), InputError, "pickle");
+  });
+});
+
+Deno.test("a download is capped while it streams, whatever is announced", async () => {
+  await using server = serve(() => {
+    const chunk = new Uint8Array(1000);
+    return new Response(ReadableStream.from(Array(100).fill(chunk)));
+  });
+  const error = await assertRejects(
+    () => download(new URL(server.origin), { maxBytes: 5000 }),
+    InputError,
+  );
+  assert(error.message.includes("5000"));
+});
+
+Deno.test("an answer that is cut off leaves nothing in the cache", async () => {
+  await using cache = await temporaryFolder();
+  await using server = serve(() => {
+    const cut = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new Uint8Array(10));
+        setTimeout(() => controller.error(new Error("cut")), 5);
+      },
+    });
+    return new Response(cut, { headers: { "content-length": "100" } });
+  });
+  const store = new DownloadCache(cache.path);
+  await assertRejects(() => store.fetch(new URL(`${server.origin}/x`)), InputError, "broke off");
+  assertEquals([...Deno.readDirSync(cache.path)], []);
+});
+
+Deno.test("a damaged blob in the cache is fetched again", async () => {
+  await using cache = await temporaryFolder();
+  await using server = serve(() => new Response("weights"));
+  const store = new DownloadCache(cache.path);
+  const url = new URL(`${server.origin}/x`);
+  await store.fetch(url);
+  for (const { name } of Deno.readDirSync(`${cache.path}/blobs`)) {
+    await Deno.writeTextFile(`${cache.path}/blobs/${name}`, "damaged");
+  }
+  assertEquals(new TextDecoder().decode(await store.fetch(url)), "weights");
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("redirects are followed, held to the same rule, and end", async () => {
+  await using server = serve((path) => {
+    if (path === "/there") return new Response("found");
+    const to = { "/away": "http://192.0.2.1/x", "/loop": "/loop" }[path] ?? "/there";
+    return new Response(null, { status: 302, headers: { location: to } });
+  });
+  const get = (path: string) => download(new URL(path, server.origin));
+  assertEquals(new TextDecoder().decode(await get("/here")), "found");
+  await assertRejects(() => get("/away"), InputError, "https only");
+  await assertRejects(() => get("/loop"), InputError, "redirects");
+});
+
+Deno.test("weights come over https, or from this machine", () => {
+  for (const fine of ["https://example.org/", "http://127.0.0.1:80/", "http://localhost/"]) {
+    checkAddress(new URL(fine));
+  }
+  for (
+    const refused of ["http://example.org/", "ftp://example.org/", "http://127.0.0.1.evil.org/"]
+  ) {
+    let message = "";
+    try {
+      checkAddress(new URL(refused));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    assert(message.includes("https only"), refused);
+  }
+});
+
+Deno.test("other places are refused by name", async () => {
+  for (const place of ["", "hf:owner", "hf:../../etc/x", "hf:a/b@../c"]) {
+    await assertRejects(async () => readFolder(await locate(place)), InputError);
+  }
+});
