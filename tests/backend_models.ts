@@ -8,6 +8,7 @@ import {
   groupNorm,
   type Lowering,
   matmul,
+  type Padding,
   portable,
   scale,
   silu,
@@ -81,5 +82,29 @@ export function convolutions(lowering: Lowering, channels: number, size: number)
   });
   graph.output("down", down);
   graph.output("wide", wide);
+  return emit(graph, { lowering, weights });
+}
+
+export interface ConvolutionShape {
+  channels: number;
+  height: number;
+  width: number;
+  kernel: number;
+  stride: number;
+  padding: Padding;
+}
+
+/** y = x * w + b, as many channels out as in. */
+export function stridedConvolution(lowering: Lowering, shape: ConvolutionShape): Uint8Array {
+  const { channels, height, width, kernel, stride, padding } = shape;
+  const graph = new Graph();
+  const size = channels * channels * kernel * kernel;
+  const weights = new Map([
+    ["w", ramp(size).map((w) => w / 20)],
+    ["b", ramp(channels)],
+  ]);
+  const x = graph.input("x", ["N", channels, height, width]);
+  const w = graph.param("w", [channels, channels, kernel, kernel]);
+  graph.output("y", conv2d(x, w, graph.param("b", [channels]), { stride, padding }));
   return emit(graph, { lowering, weights });
 }

@@ -21,7 +21,8 @@ export class WorkerEngine {
   /** Requests made before the worker listened; undefined when it does. */
   #early: [Request, ArrayBuffer[]][] | undefined = [];
   #nextId = 0;
-  #dead = false;
+  /** Why the worker ended, once it has. */
+  #death: string | undefined;
 
   constructor(readonly name: string, module: URL) {
     // node's workers take no http: module, but a data: module that imports one. They are used for
@@ -37,7 +38,7 @@ export class WorkerEngine {
   }
 
   get dead(): boolean {
-    return this.#dead;
+    return this.#death !== undefined;
   }
 
   /** `model` is copied. */
@@ -68,7 +69,7 @@ export class WorkerEngine {
   }
 
   #ask(request: WithoutId<Request>, transfer: ArrayBuffer[]): Promise<Answer> {
-    if (this.#dead) return Promise.reject(this.#deathOf("it has ended"));
+    if (this.#death !== undefined) return Promise.reject(this.#deathOf(this.#death));
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       if (this.#pending.size === 0) this.#worker.ref();
@@ -97,8 +98,8 @@ export class WorkerEngine {
   }
 
   #die(why: string): void {
-    if (this.#dead) return;
-    this.#dead = true;
+    if (this.#death !== undefined) return;
+    this.#death = why;
     for (const { reject } of this.#pending.values()) reject(this.#deathOf(why));
     if (this.#pending.size > 0) this.#worker.unref();
     this.#pending.clear();

@@ -1,0 +1,131 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
+import type { Backend } from "../src/backend/backend.ts";
+import { withFallback } from "../src/backend/select.ts";
+import { wasm } from "../src/backend/wasm.ts";
+import { wasmInline } from "../src/backend/wasm_inline.ts";
+import { portable, wasm as wasmLowering } from "../src/graph/mod.ts";
+import { doubling, powers, ramp, stridedConvolution } from "./backend_models.ts";
+
+const matrix = { x: { data: ramp(256 * 256).map((v) => v / 16), dims: [512, 512] } };
+const one = { x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } };
+
+Deno.test("wasm: the calling thread stays free while a network runs", async () => {
+  const backend = wasm();
+  const session = await backend.createSession(powers(256, 100));
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  await session.run(matrix);
+  clearInterval(timer);
+  await session.close();
+  await backend.terminate();
+  assert(ticks > 1, `expected the event loop to turn during the run, it turned ${ticks} times`);
+});
+
+Deno.test("wasm: a worker that dies fails its runs; the session goes on in a new worker", async () => {
+  const backend = wasm({ threads: 1 });
+  const [long, short] = await Promise.all([
+    backend.createSession(powers(256, 100)),
+    backend.createSession(doubling()),
+  ]);
+  const lost = assertRejects(() => long.run(matrix), Error, "the worker died (it was ended)");
+  await backend.terminate();
+  await lost;
+  const { y } = await short.run(one);
+  assertEquals(y.data, new Float32Array([2, 4, 6]));
+  assertEquals((await long.run(matrix)).y.dims, [256, 256]);
+  await Promise.all([long.close(), short.close()]);
+  await backend.terminate();
+});
+
+Deno.test("wasm: a worker that cannot start rejects with the reason", async () => {
+  const backend = wasm({ workerUrl: "data:application/javascript,throw new Error('no luck')" });
+  await assertRejects(() => backend.createSession(doubling()), Error, "no luck");
+});
+
+Deno.test("wasm: a program that closes nothing ends", async () => {
+  const program = `
+    import { wasm } from ${JSON.stringify(import.meta.resolve("../src/backend/wasm.ts"))};
+    const session = await wasm().createSession(new Uint8Array([${doubling()}]));
+    const { y } = await session.run({ x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } });
+    console.log(y.data.join());
+  `;
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-lock", `data:application/javascript,${encodeURIComponent(program)}`],
+    stderr: "inherit",
+  }).output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [0, "2,4,6\n"]);
+});
+
+Deno.test("wasm inline: takes onnxruntime's .wasm as a compiled module", async () => {
+  const path = new URL(
+    "ort-wasm-simd-threaded.wasm",
+    import.meta.resolve("npm:onnxruntime-web@1.30.0/wasm"),
+  );
+  const wasmModule = await WebAssembly.compile(await Deno.readFile(path));
+  const { instantiate } = WebAssembly;
+  const session = await wasmInline(ort, { wasmModule }).createSession(doubling());
+  assertEquals(WebAssembly.instantiate, instantiate);
+  assertEquals((await session.run(one)).y.data, new Float32Array([2, 4, 6]));
+  await session.close();
+});
+
+for (const threads of [1, 2, 3]) {
+  Deno.test(`wasm lowering: any convolution, as the standard one to 1e-5 and the same in any batch, on ${threads} threads`, async () => {
+    const backend = wasm({ threads });
+    for (
+      const [channels, height, width, kernel, stride, padding] of [
+        [40, 16, 16, 3, 2, [1, 1, 1, 1]],
+        [40, 16, 16, 3, 2, [0, 0, 1, 1]],
+        [40, 9, 12, 3, 1, [1, 1, 1, 1]],
+        [40, 8, 8, 3, 1, [1, 1, 1, 1]],
+        [48, 17, 16, 3, 2, [1, 1, 1, 1]],
+        [160, 16, 16, 1, 1, [0, 0, 0, 0]],
+        [40, 1, 64, 1, 1, [0, 0, 0, 0]],
+      ] as const
+    ) {
+      const what = `${channels} channels, ${height}×${width}, kernel ${kernel}, stride ${stride}`;
+      const shape = { channels, height, width, kernel, stride, padding };
+      const standard = await backend.createSession(stridedConvolution(portable, shape));
+      const lowered = await backend.createSession(stridedConvolution(wasmLowering, shape));
+      const size = channels * height * width;
+      const pictures = ramp(5 * size);
+      const feed = (n: number) => ({
+        x: { data: pictures.subarray(0, n * size), dims: [n, channels, height, width] },
+      });
+      const all = (await lowered.run(feed(5))).y;
+      const expected = (await standard.run(feed(5))).y;
+      assertEquals(all.dims, expected.dims, what);
+      const worst = (all.data as Float32Array).reduce(
+        (most, v, i) => Math.max(most, Math.abs(v - Number(expected.data[i]))),
+        0,
+      );
+      assert(worst < 1e-5, `${what}: differs by ${worst}`);
+      for (const n of [1, 2, 3]) {
+        const { data } = (await lowered.run(feed(n))).y;
+        const differing = (data as Float32Array).findIndex((v, i) => v !== all.data[i]);
+        assertEquals(differing, -1, `${what}: ${n} pictures differ from 5`);
+      }
+      await Promise.all([standard.close(), lowered.close()]);
+    }
+    await backend.terminate();
+  });
+}
+
+Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, with a notice", async () => {
+  const broken: Backend = {
+    name: "gpu",
+    lowering: portable,
+    createSession: () => Promise.reject(new Error("gpu: out of memory")),
+  };
+  const notices: string[] = [];
+  const backend = withFallback(
+    broken,
+    () => Promise.resolve(wasmInline(ort)),
+    (n) => notices.push(n),
+  );
+  const session = await backend.createSession(doubling());
+  assertEquals(notices, ["gpu: out of memory; using wasm instead"]);
+  assertEquals(backend.name, "wasm");
+  await session.close();
+});
