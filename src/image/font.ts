@@ -1,6 +1,8 @@
 /** The printable ASCII signs on five columns of seven dots, for labels beside small pictures. */
 
+/** How many dots a sign is wide. */
 export const GLYPH_COLUMNS = 5;
+/** How many it is high. */
 export const GLYPH_ROWS = 7;
 const FIRST_CODE = 0x20;
 

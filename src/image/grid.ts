@@ -1,6 +1,7 @@
 /** Several pictures as one. */
 import type { Pixels } from "./pixels.ts";
 
+/** How pictures are laid out. */
 export interface GridOptions {
   /** Default: as square as it gets. */
   readonly columns?: number;

@@ -3,6 +3,7 @@ import { paste } from "./grid.ts";
 import type { Pixels } from "./pixels.ts";
 import { drawText, textHeight, textWidth } from "./text.ts";
 
+/** The words and how they are set. */
 export interface LabelledGridOptions {
   /** Words left of the rows. */
   readonly rows: readonly string[];

@@ -6,7 +6,9 @@ export type NpyData = Uint8Array | Float32Array | Float64Array | Int32Array | Bi
 
 /** An array in C order: the last dimension runs fastest. */
 export interface NpyArray {
+  /** The dimensions; [] is a scalar. */
   readonly shape: readonly number[];
+  /** As many numbers as the shape has places. */
   readonly data: NpyData;
 }
 

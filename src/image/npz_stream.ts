@@ -6,8 +6,11 @@ configure({ useWebWorkers: false });
 
 /** A file of an archive whose size is known before its bytes are. */
 export interface ZipPart {
+  /** Its path in the archive. */
   readonly name: string;
+  /** How many bytes will come. */
   readonly size: number;
+  /** Them. */
   readonly bytes: ReadableStream<Uint8Array>;
 }
 
@@ -38,13 +41,17 @@ export function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
 
 /** A file that is read at any place. */
 export interface RandomAccess {
+  /** In bytes. */
   readonly size: number;
+  /** `length` bytes from `offset` on. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
 /** An archive's file: its size, and a stream of its bytes each time it is asked for. */
 export interface ZipEntry {
+  /** Inflated, in bytes. */
   readonly size: number;
+  /** Its bytes; a damaged entry fails on the way. */
   open(): ReadableStream<Uint8Array>;
 }
 

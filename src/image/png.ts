@@ -41,6 +41,7 @@ export function encodePng(
 export interface DecodedPng extends Pixels {
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; palettes come as RGB or RGBA. */
   readonly channels: number;
+  /** By keyword; see {@link readPngText}. */
   readonly text: Readonly<Record<string, string>>;
 }
 

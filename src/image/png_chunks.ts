@@ -4,17 +4,25 @@ import { crc32 } from "./crc32.ts";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
+/** A chunk without its length and checksum. */
 export interface Chunk {
   /** Four letters. */
   readonly type: string;
+  /** Its bytes. */
   readonly data: Uint8Array;
 }
 
+/** What IHDR says. */
 export interface Header {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
+  /** Bits a sample. */
   readonly depth: number;
+  /** 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha. */
   readonly colourType: number;
+  /** Adam7. */
   readonly interlaced: boolean;
 }
 

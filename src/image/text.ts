@@ -2,6 +2,7 @@
 import { glyph, GLYPH_COLUMNS, GLYPH_ROWS } from "./font.ts";
 import type { Pixels } from "./pixels.ts";
 
+/** How letters look. */
 export interface TextStyle {
   /** A sample's value, the same in every channel. Default 0: black. */
   readonly level?: number;
