@@ -102,38 +102,25 @@ export function convLowerings(block: number, base: Lowering): Record<string, Low
     }, block);
   };
 
-  /**
-   * dw[o, c, i, j] = Σ_{n,h,w} dy[n, o, h, w]·x[n, c, h·s + i, w·s + j] is itself a convolution: of x
-   * by dy, with pictures and channels in exchanged roles and the stride as dilation. A block of x's
-   * channels is laid side by side in the width, so that one pass over dy serves all of them.
-   */
   const conv2dWeightGrad: LowerOp = (e, value, inputs) => {
-    const [x, dy] = inputs;
     const [xValue, dyValue] = value.node.inputs;
-    const [n, channels] = xValue.shape as number[];
+    const [n, channels, h, w] = xValue.shape as number[];
     if (n % block !== 0 || !takes(xValue, block) || !takes(dyValue, block)) {
       return base.ops.conv2dWeightGrad(e, value, inputs);
     }
-    const { stride, padding } = attributesOf<ConvGeometry>(value.node);
+    const { stride, padding: [top, left] } = attributesOf<ConvGeometry>(value.node);
     const [out, , kh, kw] = value.shape as number[];
     const [oh, ow] = dyValue.shape.slice(2) as number[];
-    const side = channels < block ? 1 : block;
-
-    const seen = [(oh - 1) * stride + kh, (ow - 1) * stride + kw] as const;
-    const pictures = picturesAsChannels(e, x, xValue, seen, padding, side, block);
-    const filter = gradientAsKernels(e, dy, dyValue, block);
-    const outs = roundUp(out, block);
-    const dw = blockedOp(e, "Conv", [pictures, filter], {
-      kernel_shape: [oh, ow],
-      dilations: [stride, stride * side],
-    });
-    const split = e.op("Reshape", [
-      dw,
-      e.int64([channels / side, outs / block, kh, kw, side, block]),
-    ]);
-    const ordered = e.op("Transpose", [split], { perm: [1, 5, 0, 4, 2, 3] });
-    const all = e.op("Reshape", [ordered, e.int64([outs, channels, kh, kw])]);
-    return outs === out ? all : e.op("Slice", [all, e.int64([0]), e.int64([out]), e.int64([0])]);
+    const x: Pictures = { name: inputs[0], shape: [n, channels, h, w] };
+    const dy: Pictures = { name: inputs[1], shape: [n, out, oh, ow] };
+    const size = [kh, kw] as const;
+    // The sliding side is the dearer one to prepare, so it should be the one with fewer channels.
+    if (stride === 1 && out < channels) {
+      const before = [kh - 1 - top, kw - 1 - left] as const;
+      const dw = correlate(e, { sliding: dy, fixed: x, size, stride, before }, block);
+      return turned(e, dw, [channels, out, kh, kw]);
+    }
+    return correlate(e, { sliding: x, fixed: dy, size, stride, before: [top, left] }, block);
   };
 
   return { conv2d, conv2dInputGrad, conv2dWeightGrad };
@@ -148,23 +135,68 @@ function turned(e: Emitter, weight: string, [, , kh, kw]: readonly number[]): st
   return e.op("Slice", [exchanged, backwards, beyond, e.int64([2, 3]), backwards]);
 }
 
+/** A tensor [N, C, H, W] under its plain name. */
+interface Pictures {
+  readonly name: string;
+  readonly shape: readonly [number, number, number, number];
+}
+
+interface Correlation {
+  /** [N, C, …], padded by `before` rows and columns at the top and on the left. */
+  readonly sliding: Pictures;
+  /** [N, O, h, w] */
+  readonly fixed: Pictures;
+  /** Offsets of interest, from 0: rows, columns. */
+  readonly size: readonly [number, number];
+  readonly stride: number;
+  readonly before: readonly [number, number];
+}
+
+/**
+ * r[o, c, i, j] = Σ_{n,y,x} fixed[n, o, y, x]·sliding[n, c, y·stride + i, x·stride + j], which with
+ * fixed = dy is a convolution's weight gradient. It is itself a convolution, by `fixed`, with pictures
+ * and channels in exchanged roles and the stride as dilation. A block of the sliding side's channels
+ * lies side by side in the width, so that one pass over `fixed` serves all of them.
+ */
+function correlate(
+  e: Emitter,
+  { sliding, fixed, size: [kh, kw], stride, before }: Correlation,
+  block: number,
+): string {
+  const channels = sliding.shape[1];
+  const [, out, h, w] = fixed.shape;
+  const outs = roundUp(out, block);
+  const side = channels < block ? 1 : block;
+  const seen = [(h - 1) * stride + kh, (w - 1) * stride + kw] as const;
+  const r = blockedOp(e, "Conv", [
+    picturesAsChannels(e, sliding, seen, before, side, block),
+    picturesAsKernels(e, fixed, block),
+  ], { kernel_shape: [h, w], dilations: [stride, stride * side] });
+  const split = e.op("Reshape", [
+    r,
+    e.int64([channels / side, outs / block, kh, kw, side, block]),
+  ]);
+  const ordered = e.op("Transpose", [split], { perm: [1, 5, 0, 4, 2, 3] });
+  const all = e.op("Reshape", [ordered, e.int64([outs, channels, kh, kw])]);
+  return outs === out ? all : e.op("Slice", [all, e.int64([0]), e.int64([out]), e.int64([0])]);
+}
+
 /**
  * x [N, C, H, W] as a blocked [C/side, N, rows, columns·side]: padded or cut to what the kernels saw,
  * pictures in blocks, `side` channels next to each other in the width.
  */
 function picturesAsChannels(
   e: Emitter,
-  x: string,
-  { shape }: Value,
+  { name, shape }: Pictures,
   [rows, columns]: readonly [number, number],
-  [top, left]: readonly number[],
+  [top, left]: readonly [number, number],
   side: number,
   block: number,
 ): string {
-  const [n, channels, h, w] = shape as number[];
+  const [n, channels, h, w] = shape;
   const groups = channels / side;
   const lying = e.op("Reshape", [
-    side === 1 ? x : toBlocked(e, x),
+    side === 1 ? name : toBlocked(e, name),
     e.int64([n, groups, h, w * side]),
   ]);
   const pads = [top, left * side, rows - h - top, (columns - w - left) * side];
@@ -185,15 +217,17 @@ function picturesAsChannels(
   return e.op("Reshape", [ordered, e.int64([groups, n, rows, columns * side])]);
 }
 
-/** dy [N, O, oh, ow] as blocked kernels [O, N, oh, ow], O filled up to whole blocks. */
-function gradientAsKernels(e: Emitter, dy: string, { shape }: Value, block: number): string {
-  const [n, out, oh, ow] = shape as number[];
+/** A tensor [N, O, h, w] as blocked kernels [O, N, h, w], O filled up to whole blocks. */
+function picturesAsKernels(e: Emitter, { name, shape }: Pictures, block: number): string {
+  const [n, out, h, w] = shape;
   const outs = roundUp(out, block);
-  const filled = outs === out ? dy : e.op("Pad", [dy, e.int64([0, outs - out]), "", e.int64([1])]);
+  const filled = outs === out
+    ? name
+    : e.op("Pad", [name, e.int64([0, outs - out]), "", e.int64([1])]);
   const split = e.op("Reshape", [
     toBlocked(e, filled),
-    e.int64([n / block, block, outs / block, oh * ow, block]),
+    e.int64([n / block, block, outs / block, h * w, block]),
   ]);
   const ordered = e.op("Transpose", [split], { perm: [2, 0, 3, 1, 4] });
-  return e.op("Reshape", [ordered, e.int64([outs, n, oh, ow])]);
+  return e.op("Reshape", [ordered, e.int64([outs, n, h, w])]);
 }

@@ -1,13 +1,12 @@
 /**
- * Group normalisation and its gradients over blocked pictures. What is done to a pixel is a product
- * and a sum with numbers of its picture's channel; as a convolution of one picture with N·C channels,
- * each by its own 1×1 kernel, that is one pass over memory. The formulas are those of
+ * Group normalisation and its gradients over blocked pictures. The formulas are those of
  * `../norm_grad.ts`, with x centred first.
  */
 import { attributesOf, type Emitter, type Lowering, type LowerOp } from "../../lowering.ts";
 import type { GroupNormOptions } from "../../ops/nn.ts";
 import type { Value } from "../../value.ts";
-import { blockedOp, fromBlocked, isBlockable, pixelMeans, toBlocked } from "./layout.ts";
+import { affine, everywhere } from "./affine.ts";
+import { fromBlocked, isBlockable, pixelMeans, toBlocked } from "./layout.ts";
 
 interface Normalised {
   /** x − μ, blocked [N, C, H, W]. */
@@ -17,27 +16,6 @@ interface Normalised {
 }
 
 const found = new WeakMap<Emitter, Map<string, Normalised>>();
-
-/** scale·x + shift (+ plus), with scale and shift [N, C] in any shape of as many elements. */
-function affine(
-  e: Emitter,
-  x: string,
-  shape: readonly number[],
-  factor: string,
-  shift?: string,
-  plus?: string,
-): string {
-  const [n, c, h, w] = shape;
-  const flat = (name: string, dims: number[]) => e.op("Reshape", [name, e.int64(dims)]);
-  const one = [1, n * c, h, w];
-  const inputs = [flat(x, one), flat(factor, [n * c, 1, 1, 1])];
-  if (shift !== undefined || plus !== undefined) {
-    inputs.push(shift === undefined ? "" : flat(shift, [n * c]));
-  }
-  if (plus !== undefined) inputs.push(flat(plus, one));
-  const y = blockedOp(e, "Conv", inputs, { kernel_shape: [1, 1], group: n * c });
-  return flat(y, [n, c, h, w]);
-}
 
 export function normLowerings(block: number, base: Lowering): Record<string, LowerOp> {
   const guarded = (op: string, lower: LowerOp): LowerOp => (e, value, inputs) =>
@@ -50,7 +28,7 @@ export function normLowerings(block: number, base: Lowering): Record<string, Low
       const { centred, rstd } = normalise(e, value.node.inputs[0], x, value);
       const factor = e.op("Mul", [rstd, perGroup(e, weight, groups, shape[1])]);
       const shift = e.op("Expand", [bias, e.int64([shape[0], shape[1]])]);
-      return fromBlocked(e, affine(e, centred, shape, factor, shift), shape[1]);
+      return fromBlocked(e, affine(e, centred, shape, { factor, shift }), shape[1]);
     }),
 
     groupNormWeightGrad: guarded("groupNormWeightGrad", (e, value, [x, dy]) => {
@@ -80,14 +58,11 @@ export function normLowerings(block: number, base: Lowering): Record<string, Low
       const width = e.int64([1, 1, shape[1] / groups]);
       const cubed = e.op("Mul", [e.op("Mul", [rstd, rstd]), rstd]);
       const perChannel = (z: string) => e.op("Expand", [e.op("Neg", [z]), width]);
-      const fromX = affine(
-        e,
-        centred,
-        shape,
-        perChannel(e.op("Mul", [cubed, meanGCentred])),
-        perChannel(e.op("Mul", [rstd, meanG])),
-      );
-      const dx = affine(e, gradient, shape, e.op("Mul", [rstd, w]), undefined, fromX);
+      const fromX = affine(e, centred, shape, {
+        factor: perChannel(e.op("Mul", [cubed, meanGCentred])),
+        shift: perChannel(e.op("Mul", [rstd, meanG])),
+      });
+      const dx = affine(e, gradient, shape, { factor: e.op("Mul", [rstd, w]), plus: fromX });
       return fromBlocked(e, dx, shape[1]);
     }),
   };
@@ -111,7 +86,7 @@ function normalise(e: Emitter, { shape }: Value, x: string, { node }: Value): No
   const existing = map.get(key);
   if (existing) return existing;
 
-  const [n, c, h, w] = shape as number[];
+  const [n, c] = shape as number[];
   const grouped = (means: string) =>
     e.op("ReduceMean", [
       e.op("Reshape", [means, e.int64([n, groups, c / groups])]),
@@ -120,8 +95,10 @@ function normalise(e: Emitter, { shape }: Value, x: string, { node }: Value): No
   const blocked = toBlocked(e, x);
   const mean = grouped(pixelMeans(e, blocked));
   const shift = e.op("Expand", [e.op("Neg", [mean]), e.int64([1, 1, c / groups])]);
-  const ones = e.op("Expand", [e.scalar(1), e.int64([n * c])]);
-  const centred = affine(e, blocked, [n, c, h, w], ones, shift);
+  const centred = affine(e, blocked, shape as number[], {
+    factor: everywhere(e, 1, [n, c]),
+    shift,
+  });
   const variance = grouped(productMeans(e, centred, centred));
   const deviation = e.op("Sqrt", [e.op("Add", [variance, e.scalar(eps)])]);
   const normalised = { centred, rstd: e.op("Reciprocal", [deviation]) };

@@ -1,12 +1,26 @@
 /** What is done element by element, or only moves elements, done where the pictures lie in blocks. */
 import { attributesOf, type Emitter, type Lowering, type LowerOp } from "../../lowering.ts";
 import { sameShape, type Value } from "../../value.ts";
+import { affine, everywhere } from "./affine.ts";
 import { blockedOp, fromBlocked, isBlockable, isBlocked, pixelMeans, toBlocked } from "./layout.ts";
 
 const elementwise = [
   ...["add", "sub", "mul", "div", "min", "max", "neg", "exp", "log", "sqrt", "reciprocal"],
-  ...["sin", "cos", "sigmoid", "silu", "siluGrad"],
+  ...["sin", "cos", "sigmoid"],
 ];
+
+/** What silu made of a blocked tensor. */
+const activated = new WeakMap<Emitter, Map<string, string>>();
+
+function siluOf(e: Emitter, x: string, write: () => string): string {
+  let map = activated.get(e);
+  if (!map) activated.set(e, map = new Map());
+  const existing = map.get(x);
+  if (existing) return existing;
+  const y = write();
+  map.set(x, y);
+  return y;
+}
 
 export function pointwiseLowerings(block: number, base: Lowering): Record<string, LowerOp> {
   const anyBlocked = (e: Emitter, inputs: readonly string[]) => inputs.some((x) => isBlocked(e, x));
@@ -38,6 +52,13 @@ export function pointwiseLowerings(block: number, base: Lowering): Record<string
       full[i] || shape.length === 4 && shape[1] === c && shape[2] === 1 && shape[3] === 1
     );
     if (!suits) return base.ops[op](e, value, inputs);
+    const vector = full.indexOf(false);
+    if (shapes[vector][0] === n && (op === "add" || op === "mul")) {
+      const x = toBlocked(e, inputs[1 - vector]);
+      const z = inputs[vector];
+      const terms = op === "add" ? { factor: everywhere(e, 1, [n, c]), shift: z } : { factor: z };
+      return fromBlocked(e, affine(e, x, [n, c, h, w], terms), c);
+    }
     const names = inputs.map((name, i) =>
       e.op("Reshape", [
         full[i] ? toBlocked(e, name) : name,
@@ -46,6 +67,31 @@ export function pointwiseLowerings(block: number, base: Lowering): Record<string
     );
     const y = base.ops[op](e, value, names);
     return fromBlocked(e, e.op("Reshape", [y, e.int64([n, c, h, w])]), c);
+  };
+
+  const silu: LowerOp = (e, value, inputs) => {
+    if (!isBlockable(value, block) || !anyBlocked(e, inputs)) {
+      return base.ops.silu(e, value, inputs);
+    }
+    const x = toBlocked(e, inputs[0]);
+    return fromBlocked(e, siluOf(e, x, () => base.ops.silu(e, value, [x])), channelsOf(value));
+  };
+
+  /** With y = x·σ(x), dx = dy·σ·(1 + x − y): fewer passes than σ·(1 + x·(1 − σ)) from the start. */
+  const siluGrad: LowerOp = (e, value, inputs) => {
+    if (!isBlockable(value, block) || !anyBlocked(e, inputs)) {
+      return base.ops.siluGrad(e, value, inputs);
+    }
+    const shape = value.shape as number[];
+    const [x, dy] = inputs.map((name) => toBlocked(e, name));
+    const y = siluOf(e, x, () => base.ops.silu(e, value, [x]));
+    const slope = affine(e, y, shape, {
+      factor: everywhere(e, -1, shape),
+      shift: everywhere(e, 1, shape),
+      plus: x,
+    });
+    const dx = e.op("Mul", [e.op("Mul", [e.op("Sigmoid", [x]), slope]), dy]);
+    return fromBlocked(e, dx, channelsOf(value));
   };
 
   /** Operators along the channels take a tensor in blocks as it lies, at whole blocks. */
@@ -83,6 +129,8 @@ export function pointwiseLowerings(block: number, base: Lowering): Record<string
 
   return {
     ...Object.fromEntries(elementwise.map((op) => [op, lowerElementwise(op)])),
+    silu,
+    siluGrad,
     concat: alongChannels("concat", () => true),
     slice: alongChannels("slice", ({ node }) => {
       const { start } = attributesOf<{ start: number }>(node);
