@@ -47,12 +47,20 @@ export class Checkpoints {
 
   async save(checkpoint: Checkpoint): Promise<string> {
     await Deno.mkdir(this.folder, { recursive: true });
+    await this.#removeParts();
     const path = this.#path(checkpoint.step);
     await writeDurably(path, encodeCheckpoint(checkpoint));
     for (const step of (await this.steps()).slice(0, -this.keep)) {
       await Deno.remove(this.#path(step));
     }
     return path;
+  }
+
+  /** What a killed process had begun to write. */
+  async #removeParts(): Promise<void> {
+    for await (const { name } of Deno.readDir(this.folder)) {
+      if (name.endsWith(".part")) await Deno.remove(`${this.folder}/${name}`);
+    }
   }
 
   /** The newest one, or undefined where there is none. */

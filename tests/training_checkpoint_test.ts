@@ -1,0 +1,61 @@
+/** Checkpoints and the log on disc. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { Checkpoints, encodeCheckpoint } from "../src/training/checkpoint.ts";
+import { Log } from "../src/training/log.ts";
+import { temporaryFolder } from "./cli.ts";
+
+const vector = (x: number) => Float32Array.of(x, x + 0.5, -0);
+const checkpointOf = (step: number) => ({
+  step,
+  state: { theta: vector(step), m: vector(1), v: vector(2), ema: vector(3) },
+});
+
+async function names(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(folder), ({ name }) => name)).sort();
+}
+
+Deno.test("the newest checkpoint is read back bit by bit, and the last few stay", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(`${folder.path}/checkpoints`, 2);
+  assertEquals(await checkpoints.newest(3), undefined);
+  for (const step of [5, 100, 20]) await checkpoints.save(checkpointOf(step));
+  assertEquals(await checkpoints.steps(), [20, 100]);
+  const newest = await checkpoints.newest(3);
+  assertEquals(newest, checkpointOf(100));
+  assertEquals(encodeCheckpoint(newest!), encodeCheckpoint(checkpointOf(100)));
+});
+
+Deno.test("a checkpoint that was being written when the process was killed does not count", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(folder.path, 2);
+  await checkpoints.save(checkpointOf(1));
+  await Deno.writeFile(`${folder.path}/step-00000002.safetensors.0a1b2c3d.part`, new Uint8Array(9));
+  assertEquals((await checkpoints.newest(3))!.step, 1);
+  await checkpoints.save(checkpointOf(3));
+  assertEquals(await names(folder.path), [
+    "step-00000001.safetensors",
+    "step-00000003.safetensors",
+  ]);
+});
+
+Deno.test("a checkpoint of another network is refused", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(folder.path, 2);
+  await checkpoints.save(checkpointOf(1));
+  await assertRejects(() => checkpoints.newest(4), InputError, "network has 4 parameters");
+});
+
+Deno.test("the log of a resumed run forgets what came after its checkpoint, and a torn line", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/log.jsonl`;
+  const line = (step: number) => ({ step, loss: 1 / step, grad_norm: 1, lr: 0.1, ms: 3 });
+  const first = await Log.open(path, 0);
+  for (const step of [1, 2, 3]) await first.append(line(step));
+  await Deno.writeTextFile(path, '{"step":4,"lo', { append: true });
+  const log = await Log.open(path, 2);
+  await log.append(line(3));
+  assertEquals(log.lines, [line(1), line(2), line(3)]);
+  const text = await Deno.readTextFile(path);
+  assertEquals(text, [1, 2, 3].map((step) => `${JSON.stringify(line(step))}\n`).join(""));
+});
