@@ -122,7 +122,9 @@ async function cpuSeconds(pid: number): Promise<number> {
 }
 
 async function heapUsage(inspector: URL): Promise<number> {
-  const socket = new WebSocket(inspector);
+  const list = new URL("/json", inspector.href.replace(/^ws/, "http"));
+  const targets: { webSocketDebuggerUrl: string }[] = await (await fetch(list)).json();
+  const socket = new WebSocket(targets[0].webSocketDebuggerUrl);
   await new Promise((resolve, reject) => {
     socket.onopen = resolve;
     socket.onerror = () => reject(new Error(`${inspector}: no inspector`));

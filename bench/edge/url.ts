@@ -1,19 +1,7 @@
-/** mod.ts from an address, with the permissions that the README names and nothing in the cache. */
+/** mod.ts from an address, as a stranger's program starts it. */
 import { decodePng } from "../../src/image/png.ts";
 import { serveRepository } from "../../tests/serve_repository.ts";
 import { type Measured, probe } from "./target.ts";
-
-/** What `sample` needs of an address, in place of -A. */
-export function minimalPermissions(host: string, folder: string): string[] {
-  return [
-    "--no-prompt",
-    `--allow-import=${host}`,
-    `--allow-net=${host}`,
-    // onnxruntime reads its .wasm out of the npm cache.
-    `--allow-read=${folder},${Deno.env.get("DENO_DIR") ?? "DENO_DIR"}`,
-    `--allow-write=${folder}`,
-  ];
-}
 
 /** Runs `sample` from loopback into an empty folder, the npm packages cached. */
 export async function measureUrl(): Promise<Measured> {
