@@ -49,9 +49,11 @@ export function terminalIo(quiet: boolean, signal: AbortSignal): Io {
       statusShown = line !== "";
     },
     async writeBytes(bytes) {
-      const writer = Deno.stdout.writable.getWriter();
-      await writer.write(bytes);
-      writer.releaseLock();
+      try {
+        for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+      } catch (error) {
+        if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      }
     },
   };
 }

@@ -67,7 +67,7 @@ async function build(args: readonly string[], io: Io): Promise<Command> {
 function report(error: unknown, debug: boolean, io: Io): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    io.err(`denoise: ${error.message.replace(/^error: /, "").replaceAll("\n", " ")} (see --help)`);
+    io.err(`denoise: ${oneLine(error.message.replace(/^error: /, ""))} (see --help)`);
     return exitCodes.wrongInput;
   }
   const { signal } = io;
@@ -75,10 +75,13 @@ function report(error: unknown, debug: boolean, io: Io): number {
     io.err("denoise: stopped");
     return exitCodes.interrupted;
   }
-  const message = error instanceof Error ? error.message : String(error);
-  io.err(`denoise: ${message}`);
+  const message = oneLine(error instanceof Error ? error.message : String(error));
+  const known = error instanceof InputError;
+  io.err(`denoise: ${message}${known || debug ? "" : " (run with --debug for the stack)"}`);
   if (debug && error instanceof Error) io.err(error.stack ?? "");
-  if (error instanceof InputError) return exitCodes.wrongInput;
-  if (!debug) io.err("This is not your input's fault; --debug shows where it came from.");
-  return exitCodes.failure;
+  return known ? exitCodes.wrongInput : exitCodes.failure;
+}
+
+function oneLine(message: string): string {
+  return message.trim().replace(/\s*\n\s*/g, " ");
 }

@@ -1,10 +1,11 @@
 /** The options of every command that samples, and what they ask for. */
+import type { Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { loadScheduler } from "../plugin.ts";
 import { completeOptions } from "../sample.ts";
-import { parseOption } from "../sampling/options.ts";
+import { parseOption, resolveOptions } from "../sampling/options.ts";
 import type { SampleRequest } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";
 import type { Io } from "./io.ts";
@@ -64,20 +65,36 @@ function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
-/** Loads the model that the flags name. */
+/** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
   if (!backends.includes(flags.backend)) {
     throw new InputError(
       `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
     );
   }
-  return load(flags.weights, {
+  const model = load(flags.weights, {
     backend: flags.backend as BackendName,
     threads: flags.threads === undefined
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
     onNotice: (notice) => io.err(notice),
   });
+  return untilStopped(model, io.signal);
+}
+
+async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise<Model> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = () => {
+    stopped.reject(signal.reason);
+    model.then((late) => late.close(), () => {});
+  };
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([model, stopped.promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 /** The seeds that the flags ask for; `count` where they do not say how many. */
@@ -94,41 +111,51 @@ export function seedsOf({ seeds, seed, n }: SamplingFlags, count: number): numbe
   return Array.from({ length: many }, (_, i) => first + i);
 }
 
-/** What the flags ask of a model, with the weights' defaults filled in. */
-export async function samplingOptions(
+/**
+ * What the flags ask for. Everything that can be refused without the model is refused here, before
+ * anything is downloaded; the rest when the model is given.
+ * @returns the request for a model, with its defaults filled in
+ */
+export async function readSamplingFlags(
   flags: SamplingFlags,
-  model: Model,
   seeds: readonly number[],
   io: Io,
-): Promise<SampleRequest> {
+): Promise<(model: Model) => SampleRequest> {
   const scheduler = flags.scheduler === undefined
     ? undefined
     : await loadScheduler(flags.scheduler);
-  const labels = flags.label === undefined ? undefined : parseLabels(flags.label, model.labels);
-  if (Array.isArray(labels) && labels.length !== seeds.length) {
-    throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
-  }
-  const T = model.scheduler.num_train_timesteps;
-  const complete = completeOptions(model, {
+  const given = parsePairs("--option", flags.option);
+  if (scheduler) resolveOptions(scheduler, typedOptions(scheduler, given));
+  const asked = {
     seeds,
     scheduler,
     schedule: flags.schedule,
-    steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, T),
+    steps: parsed(flags.steps, (text) => parseWhole("--steps", text, 1, 2 ** 31 - 1)),
     timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)),
-    labels,
-    guidance: flags.guidance === undefined ? undefined : parseNumber("--guidance", flags.guidance),
-    nullLabel: flags.nullLabel === undefined
-      ? undefined
-      : parseWhole("--null-label", flags.nullLabel, 0, 2 ** 31 - 1),
-    maxBatch: flags.batch === undefined ? undefined : parseWhole("--batch", flags.batch, 1, 4096),
+    guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)),
+    nullLabel: parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)),
+    maxBatch: parsed(flags.batch, (text) => parseWhole("--batch", text, 1, 4096)),
     signal: io.signal,
-  });
-  const given = parsePairs("--option", flags.option);
-  const options = Object.fromEntries(
+  };
+  return (model) => {
+    const labels = parsed(flags.label, (text) => parseLabels(text, model.labels));
+    if (Array.isArray(labels) && labels.length !== seeds.length) {
+      throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
+    }
+    const complete = completeOptions(model, { ...asked, labels });
+    return { ...complete, options: typedOptions(complete.scheduler, given) };
+  };
+}
+
+function parsed<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : parse(text);
+}
+
+function typedOptions({ options = {} }: Scheduler, given: Record<string, string>) {
+  return Object.fromEntries(
     Object.entries(given).map(([key, text]) => [
       key,
-      parseOption(complete.scheduler.options?.[key], text),
+      parseOption(Object.hasOwn(options, key) ? options[key] : undefined, text),
     ]),
   );
-  return { ...complete, options };
 }

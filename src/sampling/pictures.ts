@@ -79,13 +79,17 @@ export async function generate(network: NamedNetwork, options: SampleRequest): P
 
 /** All pictures of one request as one PNG, with the recipe that makes it again. */
 export function gridPng(made: readonly Picture[]): Promise<Uint8Array<ArrayBuffer>> {
+  return pngOf(grid(made), gridRecipe(made));
+}
+
+/** The recipe that makes all of one request's pictures again. */
+export function gridRecipe(made: readonly Picture[]): Recipe {
   const labels = made.map(({ label }) => label);
-  const recipe = {
+  return {
     ...made[0].recipe,
     seeds: made.map(({ seed }) => seed),
     labels: labels.includes(undefined) ? undefined : labels as number[],
   };
-  return pngOf(grid(made), recipe);
 }
 
 async function pngOf(picture: Pixels, recipe: Recipe): Promise<Uint8Array<ArrayBuffer>> {

@@ -42,7 +42,8 @@ export async function openFolder(
   };
 }
 
-function refuseTwins(jobs: readonly Job[]): void {
+/** @throws InputError where two pictures would be one file. */
+export function refuseTwins(jobs: readonly Job[]): void {
   const seen = new Set<number>();
   for (const { seed } of jobs) {
     if (seen.has(seed)) throw new InputError(`--seeds: ${seed} is there twice; files go by seed`);

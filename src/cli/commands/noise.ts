@@ -31,14 +31,17 @@ export function define(command: Command, io: () => Io): void {
     .option("--seed <n>", "which noise", "0")
     .option("--out <file>", "a .png, or -", "noise.png")
     .option("--force", "overwrite a file that is there", false)
-    .action((image: string, flags: Flags) => run(image, flags, io()));
+    .action((image: string, flags: Flags) => {
+      const scratch = command.getOptionValueSource("out") === "default";
+      return run(image, { ...flags, force: flags.force || scratch }, io());
+    });
 }
 
 async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const T = parseWhole("--steps", flags.steps, 2, 1_000_000);
   const frames = parseWhole("--frames", flags.frames, 2, 100);
   const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - 1);
-  const target = await openTarget(flags.out, flags.force || flags.out === "noise.png");
+  const target = await openTarget(flags.out, flags.force);
   if (target.kind !== "png" && target.kind !== "stdout") {
     throw new InputError(`--out ${flags.out}: a strip is a .png`);
   }

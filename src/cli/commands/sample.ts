@@ -1,18 +1,26 @@
 /** `sample`: pictures from noise. */
-import { sample } from "../../sampling/sample.ts";
-import { type Picture, pictureOfFrame } from "../../sampling/pictures.ts";
 import { InputError } from "../../errors.ts";
-import { bulkRequest, parseShard } from "../bulk/request.ts";
+import { encodeApng } from "../../image/apng.ts";
+import { encodeGif } from "../../image/gif.ts";
+import { RECIPE_KEYWORD, recipeToText } from "../../image/recipe.ts";
+import { writeZip } from "../../image/zip.ts";
+import type { Model } from "../../model/model.ts";
+import { gridPng, gridRecipe, type Picture, pictureOfFrame } from "../../sampling/pictures.ts";
+import { planRun } from "../../sampling/plan.ts";
+import { sample, type SampleRequest } from "../../sampling/sample.ts";
+import { refuseTwins } from "../bulk/folder_sink.ts";
+import { bulkRequest, parseShard, type Shard } from "../bulk/request.ts";
 import { type BulkTarget, runBulk } from "../bulk/run.ts";
 import type { Command } from "../command.ts";
+import { Film } from "../film.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type Target, writePictures } from "../output.ts";
+import { openTarget, type Target, writeWhole } from "../output.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineSamplingOptions,
   loadModel,
+  readSamplingFlags,
   type SamplingFlags,
-  samplingOptions,
   seedsOf,
 } from "../sampling_options.ts";
 
@@ -28,7 +36,11 @@ const DEFAULT_COUNT = 16;
 
 export function define(command: Command, io: () => Io): void {
   defineSamplingOptions(command)
-    .option("--out <file>", ".png (a grid for several), .npz, .zip, a folder/, or -", "sample.png")
+    .option(
+      "--out <file>",
+      ".png (a grid for several), .npz, .zip, .gif or .apng of the steps, a folder/, or -",
+      "sample.png",
+    )
     .option("--force", "overwrite files that are there", false)
     .option("--resume", "make only what is not there yet (folder/ or .npz)", false)
     .option("--shard <i/n>", "part i of n, from 0, of the seeds (folder/ or .npz)")
@@ -40,56 +52,77 @@ Examples:
   sample --label 7 --n 4 --guidance 2
   sample --scheduler dpmpp --steps 12 --out pictures/
   sample --scheduler ./mine.ts --option strength=2
+  sample --n 4 --out denoising.gif
   sample --seeds 0-49999 --shard 3/16 --out pictures/ --resume`,
     )
-    .action((flags: Flags) => run(flags, io()));
+    .action((flags: Flags) => run(flags, command.getOptionValueSource("out") === "default", io()));
 }
 
-async function run(flags: Flags, io: Io): Promise<void> {
+/** @param scratch whether the file is this command's own choice, and may be made again */
+async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
   const start = performance.now();
-  // The default name is a scratch file of this command's own.
-  const force = flags.force || flags.out === "sample.png";
   const seeds = seedsOf(flags, DEFAULT_COUNT);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
-  const target = await openTarget(flags.out, force || flags.resume);
+  const requestFor = await readSamplingFlags(flags, seeds, io);
+  const target = await openTarget(flags.out, scratch || flags.force || flags.resume);
   const bulk = bulkTarget(target, flags);
+  if (target.kind === "zip") refuseTwins(seeds.map((seed) => ({ seed })));
   await using model = await loadModel(flags, io);
-  const options = await samplingOptions(flags, model, seeds, io);
-  if (bulk) {
-    const request = await bulkRequest(model, options, shard ?? { index: 0, count: 1 });
-    const { made, kept } = await runBulk(request, bulk, io);
-    const seconds = (performance.now() - start) / 1000;
-    const there = kept > 0 ? `, ${kept} were there` : "";
-    if (!io.quiet) {
-      io.err(
-        `${target.path}: ${countOf(made)}${there}, ${seedText(request.jobs.map((j) => j.seed))}, ${
-          duration(seconds)
-        } on ${model.backend}`,
-      );
-    }
-    return;
-  }
+  const request = requestFor(model);
 
-  const made: Picture[] = [];
-  let progress: Progress | undefined;
-  let steps = 0;
-  for await (const frame of sample(model, options)) {
-    progress ??= new Progress(io, seeds.length * frame.steps, seeds.length, "images");
-    progress.update(++steps);
-    if (frame.done) made[frame.index] = pictureOfFrame(model, options, frame);
-  }
-  progress?.end();
-  await writePictures(target, made, force, io);
-
+  const made = bulk
+    ? await makeBulk(model, request, bulk, shard, io)
+    : await makeFile(model, request, seeds, target, io);
   if (io.quiet) return;
-  const seconds = (performance.now() - start) / 1000;
-  const { scheduler: { name } } = options;
   const where = target.kind === "stdout" ? "standard output" : target.path;
-  io.err(
-    `${where}: ${countOf(seeds.length)}, ${seedText(seeds)}, ${name} ${
-      steps / seeds.length
-    } steps, ${duration(seconds)} on ${model.backend}`,
-  );
+  const seconds = (performance.now() - start) / 1000;
+  io.err(`${where}: ${made}, ${duration(seconds)} on ${model.backend}`);
+}
+
+/** Pictures into one file. @returns what was made, in words */
+async function makeFile(
+  model: Model,
+  request: SampleRequest,
+  seeds: readonly number[],
+  target: Target,
+  io: Io,
+): Promise<string> {
+  const plan = planRun(model.scheduler, request);
+  const steps = plan.timesteps.length;
+  const animated = target.kind === "gif" || target.kind === "apng";
+  const film = animated ? new Film(plan, model.shape, seeds.length) : undefined;
+  const progress = new Progress(io, seeds.length * steps, seeds.length, "images");
+  const made: Picture[] = [];
+  let done = 0;
+  try {
+    for await (const frame of sample(model, request)) {
+      progress.update(++done);
+      film?.add(frame);
+      if (frame.done) made[frame.index] = pictureOfFrame(model, request, frame);
+    }
+  } finally {
+    progress.end();
+  }
+  const bytes = await encode(target.kind, made, film);
+  await (target.kind === "stdout" ? io.writeBytes(bytes) : writeWhole(target.path, bytes));
+  return `${countOf(made.length)}, ${seedText(seeds)}, ${request.scheduler.name} ${steps} steps`;
+}
+
+async function encode(
+  kind: Target["kind"],
+  made: readonly Picture[],
+  film: Film | undefined,
+): Promise<Uint8Array> {
+  if (film) {
+    const { frames, delay } = film.develop();
+    const text = { [RECIPE_KEYWORD]: recipeToText(gridRecipe(made)) };
+    return kind === "gif" ? encodeGif(frames, { delay }) : encodeApng(frames, { delay }, text);
+  }
+  if (kind === "zip") {
+    const files = made.map(async (p) => [`${p.seed}.png`, await p.png()] as const);
+    return writeZip(new Map(await Promise.all(files)));
+  }
+  return made.length === 1 ? made[0].png() : gridPng(made);
 }
 
 /** Where pictures are written one at a time, as they are made. */
@@ -100,6 +133,19 @@ function bulkTarget({ path, kind }: Target, flags: Flags): BulkTarget | undefine
     const option = resume ? "--resume" : "--shard";
     throw new InputError(`${option}: expected --out folder/ or --out FILE.npz, found ${path}`);
   }
+}
+
+async function makeBulk(
+  model: Model,
+  request: SampleRequest,
+  target: BulkTarget,
+  shard: Shard = { index: 0, count: 1 },
+  io: Io,
+): Promise<string> {
+  const bulk = await bulkRequest(model, request, shard);
+  const { made, kept } = await runBulk(bulk, target, io);
+  const there = kept > 0 ? `, ${kept} were there` : "";
+  return `${countOf(made)}${there}, ${seedText(bulk.jobs.map((job) => job.seed))}`;
 }
 
 function countOf(pictures: number): string {

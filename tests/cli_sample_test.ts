@@ -1,0 +1,211 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
+import { stepsToShow } from "../src/cli/film.ts";
+import { VERSION } from "../src/cli/version.ts";
+import { commands } from "../src/cli/command.ts";
+import { decodePng } from "../src/image/png.ts";
+import { readNpz } from "../src/image/npz.ts";
+import { RECIPE_KEYWORD, recipeFromText } from "../src/image/recipe.ts";
+import { readZip } from "../src/image/zip.ts";
+import { cli, temporaryFolder } from "./cli.ts";
+
+const weights = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
+/** Small pictures from a tiny network, quick and the same everywhere. */
+const tiny = (...args: string[]) => [
+  "sample",
+  ...["--weights", weights("class_conditional"), "--backend", "native", "--threads", "1"],
+  ...["--steps", "2", ...args],
+];
+
+Deno.test("several pictures are a grid whose recipe makes each of them again", async () => {
+  await using folder = await temporaryFolder();
+  const all = `${folder.path}/all.png`, one = `${folder.path}/one.png`;
+  const flags = ["--scheduler", "ddim", "--option", "eta=0.5"];
+  const made = await cli(tiny(...flags, "--seeds", "4,9,2", "--label", "1,0,3", "--out", all));
+  assertEquals([made.code, made.out], [0, ""]);
+  assertMatch(made.err, /^.*all\.png: 3 pictures, 3 seeds, ddim 2 steps, [\d.]+ s on native$/);
+
+  const whole = decodePng(await Deno.readFile(all), all);
+  const recipe = recipeFromText(whole.text[RECIPE_KEYWORD], all);
+  assertEquals(
+    [recipe.seeds, recipe.labels, recipe.scheduler, recipe.steps, recipe.options],
+    [[4, 9, 2], [1, 0, 3], "ddim", 2, { eta: 0.5 }],
+  );
+  assertMatch(recipe.weights, /^[0-9a-f]{64}$/);
+
+  await cli(tiny(...flags, "--seed", "9", "--label", "0", "--out", one));
+  const single = decodePng(await Deno.readFile(one), one);
+  assertEquals([whole.width, whole.height], [single.width * 2, single.height * 2]);
+  const { width, height, channels, pixels } = single;
+  for (let y = 0; y < height; y++) {
+    const start = (y * whole.width + width) * channels;
+    assertEquals(
+      whole.pixels.slice(start, start + width * channels),
+      pixels.slice(y * width * channels, (y + 1) * width * channels),
+      `row ${y} of the second picture`,
+    );
+  }
+});
+
+Deno.test("the ending of --out decides: npz, zip, a folder, standard output", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const seeds = ["--seeds", "3-4"];
+  for (const name of ["a.npz", "a.zip", "pictures/"]) {
+    assertEquals((await cli(tiny(...seeds, "--out", at(name)))).code, 0, name);
+  }
+  const { bytes } = await cli(tiny("--seed", "3", "--out", "-"));
+  const expected = decodePng(bytes, "-").pixels;
+
+  const { arr_0 } = Object.fromEntries(await readNpz(await Deno.readFile(at("a.npz")), "a.npz"));
+  assertEquals(arr_0.shape[0], 2);
+  assertEquals(Uint8Array.from(arr_0.data.slice(0, expected.length) as Uint8Array), expected);
+  const zip = await readZip(await Deno.readFile(at("a.zip")), "a.zip");
+  assertEquals([...zip.keys()], ["3.png", "4.png"]);
+  assertEquals(decodePng(zip.get("3.png")!, "3.png").pixels, expected);
+  assertEquals(decodePng(await Deno.readFile(at("pictures/3.png")), "3.png").pixels, expected);
+});
+
+Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished picture", async () => {
+  await using folder = await temporaryFolder();
+  const [gif, apng] = ["a.gif", "a.apng"].map((name) => `${folder.path}/${name}`);
+  for (const out of [gif, apng]) assertEquals((await cli(tiny("--n", "2", "--out", out))).code, 0);
+  const head = new TextDecoder("latin1").decode((await Deno.readFile(gif)).subarray(0, 6));
+  assertEquals(head, "GIF89a");
+  const bytes = await Deno.readFile(apng);
+  const still = decodePng(bytes, apng);
+  assertEquals(recipeFromText(still.text[RECIPE_KEYWORD], apng).seeds, [0, 1]);
+  assertEquals(still.width / still.height, 4, "two pictures, each with its estimate, in a row");
+  const at = new TextDecoder("latin1").decode(bytes).indexOf("acTL");
+  assertEquals(new DataView(bytes.buffer).getUint32(at + 4), 2, "a frame a step");
+});
+
+Deno.test("an animation's steps are evenly spaced in log-SNR and end with the last", () => {
+  const schedule = scheduleFor(parseSchedulerConfig({}));
+  const timesteps = Array.from({ length: 1000 }, (_, i) => 999 - i);
+  const shown = stepsToShow({ timesteps, schedule }, 10);
+  assertEquals([shown.length, shown[0], shown[9]], [10, 1, 1000]);
+  const lambdas = shown.map((step) => schedule.lambda(timesteps[step - 1]));
+  const even = (lambdas[9] - lambdas[0]) / 9;
+  for (let i = 1; i < 8; i++) {
+    assert(Math.abs(lambdas[i] - lambdas[i - 1] - even) < 0.1 * even, `${lambdas}`);
+  }
+  assertEquals(stepsToShow({ timesteps: [500, 2, 0], schedule }), [1, 2, 3]);
+});
+
+Deno.test("files that are there stay, unless --force", async () => {
+  await using folder = await temporaryFolder();
+  for (const name of ["a.png", "sample.png"]) {
+    const out = `${folder.path}/${name}`;
+    await Deno.writeTextFile(out, "mine");
+    const { code, err } = await cli(tiny("--n", "1", "--out", out));
+    assertEquals(code, 2);
+    assertMatch(err, /^denoise: --out .*: the file is there already; --force overwrites it$/);
+    assertEquals(await Deno.readTextFile(out), "mine");
+    assertEquals((await cli(tiny("--n", "1", "--out", out, "--force"))).code, 0);
+    assertEquals((await Deno.readFile(out))[0], 0x89);
+  }
+  assertEquals([...Deno.readDirSync(folder.path)].length, 2, "nothing else is left behind");
+});
+
+Deno.test("--quiet says nothing", async () => {
+  await using folder = await temporaryFolder();
+  const { code, out, err } = await cli(
+    tiny("--n", "1", "--quiet", "--out", `${folder.path}/a.png`),
+  );
+  assertEquals([code, out, err], [0, "", ""]);
+});
+
+Deno.test("stopping by signal is exit code 130, and no file", async () => {
+  await using folder = await temporaryFolder();
+  const controller = new AbortController();
+  const out = `${folder.path}/a.png`;
+  const running = cli(tiny("--steps", "1000", "--out", out), controller.signal);
+  setTimeout(() => controller.abort(new Error("Ctrl-C")), 300);
+  const { code, err } = await running;
+  assertEquals([code, err], [130, "denoise: stopped"]);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
+const refusals: [args: string[], message: RegExp][] = [
+  [["bogus"], /unknown command 'bogus'/],
+  [["sample", "--bogus"], /unknown option '--bogus'/],
+  [["sample", "--step", "4"], /unknown option '--step' \(Did you mean --steps\?\)/],
+  [["sample", "too", "many"], /too many arguments/],
+  [["sample", "--steps", "0"], /--steps: expected a whole number from 1 to \d+, found "0"/],
+  [["sample", "--steps", "ten"], /--steps: expected a whole number .* found "ten"/],
+  [["sample", "--n", "-1"], /--n: expected a whole number/],
+  [["sample", "--seeds", "5-1"], /--seeds: expected seeds from 0 to 4294967295 .* found "5-1"/],
+  [["sample", "--seeds", "4294967296"], /found "4294967296"/],
+  [["sample", "--seed", "1", "--seeds", "1"], /--seeds: give either/],
+  [["sample", "--seed", "4294967295", "--n", "2"], /--seed: seeds end at 4294967295/],
+  [["sample", "--seeds", "1,1", "--out", "a.zip"], /--seeds: 1 is there twice/],
+  [["sample", "--backend", "cuda"], /--backend: expected one of auto, .* found "cuda"/],
+  [["sample", "--threads", "0"], /--threads: expected a whole number/],
+  [["sample", "--scheduler", "dimm"], /scheduler dimm: expected one of linear, .*path/],
+  [["sample", "--scheduler", "./none.ts"], /scheduler \.\/none\.ts: could not be loaded/],
+  [
+    ["sample", "--scheduler", "ddim", "--option", "eta"],
+    /--option: expected name=value, found "eta"/,
+  ],
+  [["sample", "--scheduler", "ddim", "--option", "eat=1"], /option eat: .* the options eta/],
+  [
+    ["sample", "--scheduler", "ddim", "--option", "eta=x"],
+    /option eta: expected a number, found "x"/,
+  ],
+  [["sample", "--out", "a.bmp"], /--out a\.bmp: expected \.png, .*folder/],
+  [["sample", "--out", "no/such/a.png"], /--out no\/such\/a\.png: cannot be written \(its folder/],
+  [["sample", "--shard", "1/2"], /--shard: expected --out folder\//],
+  [["sample", "--weights", "no-such-weights"], /no-such-weights/],
+  [tiny("--schedule", "square"), /schedule: expected one of/],
+  [tiny("--steps", "5000"), /steps: expected a whole number from 1 to 1000 .*found 5000/],
+  [tiny("--timesteps", "1,2"), /timesteps\[1\]/],
+  [tiny("--label", "elephant"), /--label: .*elephant/],
+  [tiny("--label", "11"), /label: expected a class/],
+  [tiny("--label", "1,2", "--n", "3"), /--label: 2 labels for 3 seeds/],
+  [tiny("--guidance", "2"), /guidance 2: .*null label/],
+  [["noise"], /missing required argument 'image'/],
+  [["noise", "no-such.png"], /no-such\.png: cannot be read/],
+];
+for (const [args, message] of refusals) {
+  const shown = args.filter((arg) => !arg.includes("golden")).join(" ");
+  Deno.test(`refused in one line, exit code 2: ${shown}`, async () => {
+    await using folder = await temporaryFolder();
+    const out = args.includes("--out") || args[0] !== "sample"
+      ? []
+      : ["--out", `${folder.path}/a.png`];
+    const { code, out: text, err } = await cli([...args, ...out]);
+    assertEquals([code, text], [2, ""], err);
+    assertMatch(err, /^denoise: [^\n]+$/);
+    assertMatch(err, message);
+    assertEquals([...Deno.readDirSync(folder.path)], []);
+  });
+}
+
+Deno.test("--debug shows where an error came from", async () => {
+  const { code, err } = await cli(["sample", "--debug", "--steps", "0"]);
+  assertEquals(code, 2);
+  assertMatch(err, /parseWhole/);
+});
+
+Deno.test("every command has its help, and the program its own", async () => {
+  const program = await cli(["--help"]);
+  assertEquals(program.code, 0);
+  for (const { name } of commands) {
+    assertMatch(program.out, new RegExp(`^  ${name}\\b`, "m"));
+    const { code, out } = await cli([name, "--help"]);
+    assertEquals(code, 0);
+    assertMatch(out, new RegExp(`^Usage: denoise ${name} `));
+    assertMatch(out, /--quiet/);
+    assertMatch(out, /--debug/);
+  }
+  assertEquals((await cli([])).out, program.out);
+});
+
+Deno.test("--version is deno.json's", async () => {
+  const { version } = JSON.parse(
+    await Deno.readTextFile(new URL("../deno.json", import.meta.url)),
+  );
+  assertEquals(VERSION, version);
+  assertEquals((await cli(["--version"])).out, version);
+});
