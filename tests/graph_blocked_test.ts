@@ -91,7 +91,7 @@ const cases: readonly Case[] = [
   convolution("to a grey picture", [16, 16, 6, 6], 1),
   convolution("to a colour picture", [16, 32, 6, 6], 3),
   convolution("channels that fill no blocks", [16, 24, 4, 4], 20),
-  convolution("pictures that fill no block", [6, 16, 4, 4], 16),
+  convolution("fewer pictures than a block", [6, 16, 4, 4], 16),
   ...[16, 24, 40].map((n) => convolution(`${n} pictures`, [n, 16, 4, 4], 16)),
 
   inBlocks("silu", 32, (x) => silu(x)),

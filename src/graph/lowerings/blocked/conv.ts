@@ -105,7 +105,7 @@ export function convLowerings(block: number, base: Lowering): Record<string, Low
   const conv2dWeightGrad: LowerOp = (e, value, inputs) => {
     const [xValue, dyValue] = value.node.inputs;
     const [n, channels, h, w] = xValue.shape as number[];
-    if (n % block !== 0 || !takes(xValue, block) || !takes(dyValue, block)) {
+    if (!takes(xValue, block) || !takes(dyValue, block)) {
       return base.ops.conv2dWeightGrad(e, value, inputs);
     }
     const { stride, padding: [top, left] } = attributesOf<ConvGeometry>(value.node);
@@ -195,39 +195,42 @@ function picturesAsChannels(
 ): string {
   const [n, channels, h, w] = shape;
   const groups = channels / side;
+  const pictures = roundUp(n, block);
   const lying = e.op("Reshape", [
     side === 1 ? name : toBlocked(e, name),
     e.int64([n, groups, h, w * side]),
   ]);
-  const pads = [top, left * side, rows - h - top, (columns - w - left) * side];
+  const pads = [
+    ...[0, top, left * side],
+    ...[pictures - n, rows - h - top, (columns - w - left) * side],
+  ];
   const padded = pads.some((p) => p !== 0)
-    ? e.op("Pad", [lying, e.int64(pads), "", e.int64([2, 3])])
+    ? e.op("Pad", [lying, e.int64(pads), "", e.int64([0, 2, 3])])
     : lying;
   // Over all elements of a picture at once: [1, N, elements, 1] → [N/B, elements, B].
   const gathered = blockedOp(e, "ReorderInput", [
-    e.op("Reshape", [padded, e.int64([1, n, groups * rows * columns * side, 1])]),
+    e.op("Reshape", [padded, e.int64([1, pictures, groups * rows * columns * side, 1])]),
   ]);
   const split = e.op("Reshape", [
     gathered,
-    e.int64([n / block, groups, rows * columns * side * block]),
+    e.int64([pictures / block, groups, rows * columns * side * block]),
   ]);
-  const ordered = groups === 1 || n === block
+  const ordered = groups === 1 || pictures === block
     ? split
     : e.op("Transpose", [split], { perm: [1, 0, 2] });
-  return e.op("Reshape", [ordered, e.int64([groups, n, rows, columns * side])]);
+  return e.op("Reshape", [ordered, e.int64([groups, pictures, rows, columns * side])]);
 }
 
-/** A tensor [N, O, h, w] as blocked kernels [O, N, h, w], O filled up to whole blocks. */
+/** A tensor [N, O, h, w] as blocked kernels [O, N, h, w], N and O filled up to whole blocks. */
 function picturesAsKernels(e: Emitter, { name, shape }: Pictures, block: number): string {
   const [n, out, h, w] = shape;
-  const outs = roundUp(out, block);
-  const filled = outs === out
-    ? name
-    : e.op("Pad", [name, e.int64([0, outs - out]), "", e.int64([1])]);
+  const [pictures, outs] = [roundUp(n, block), roundUp(out, block)];
+  const fill = (x: string, axis: number, missing: number) =>
+    missing === 0 ? x : e.op("Pad", [x, e.int64([0, missing]), "", e.int64([axis])]);
   const split = e.op("Reshape", [
-    toBlocked(e, filled),
-    e.int64([n / block, block, outs / block, h * w, block]),
+    fill(toBlocked(e, fill(name, 1, outs - out)), 0, pictures - n),
+    e.int64([pictures / block, block, outs / block, h * w, block]),
   ]);
   const ordered = e.op("Transpose", [split], { perm: [2, 0, 3, 1, 4] });
-  return e.op("Reshape", [ordered, e.int64([outs, n, h, w])]);
+  return e.op("Reshape", [ordered, e.int64([outs, pictures, h, w])]);
 }
