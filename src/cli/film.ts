@@ -7,7 +7,7 @@ import { enlarge } from "../image/resize.ts";
 
 /** The most frames: beyond it files grow and nobody sees more. */
 const MAX_FRAMES = 48;
-/** Small pictures are enlarged to about this many pixels across. */
+/** Small pictures are enlarged until they are this many pixels across. */
 const MIN_WIDTH = 256;
 const FRAME_MS = 80;
 const LAST_FRAME_MS = 2000;
@@ -62,7 +62,7 @@ export class Film {
     const columns = 2 * Math.ceil(Math.sqrt(all[0].length / 2));
     const frames = all.map((cells) => {
       const whole = grid(cells, { columns: Math.min(columns, cells.length) });
-      return enlarge(whole, Math.max(1, Math.floor(MIN_WIDTH / whole.width)));
+      return enlarge(whole, Math.ceil(MIN_WIDTH / whole.width));
     });
     const delay = frames.map((_, i) => i === frames.length - 1 ? LAST_FRAME_MS : FRAME_MS);
     return { frames, delay };

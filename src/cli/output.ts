@@ -3,33 +3,41 @@ import { dirname } from "node:path";
 import { InputError } from "../errors.ts";
 
 /** What becomes of the pictures; "stdout" is one PNG. */
-export type TargetKind = "png" | "gif" | "apng" | "npz" | "zip" | "folder" | "stdout";
+export type TargetKind = Ending | "folder" | "stdout";
+type Ending = "png" | "gif" | "apng" | "npz" | "zip" | "svg";
 
 export interface Target {
   readonly path: string;
   readonly kind: TargetKind;
 }
 
-const ENDINGS: readonly TargetKind[] = ["png", "gif", "apng", "npz", "zip"];
+const PICTURES: readonly TargetKind[] = ["png", "gif", "apng", "npz", "zip", "folder"];
 
 /**
  * Where pictures go. Looks before any work is done whether that can be written.
  * @param force whether a file that is there may be replaced
+ * @param kinds what may be asked for beside standard output
  */
-export async function openTarget(path: string, force: boolean): Promise<Target> {
+export async function openTarget(
+  path: string,
+  force: boolean,
+  kinds: readonly TargetKind[] = PICTURES,
+): Promise<Target> {
   if (path === "-") return { path, kind: "stdout" };
   const info = await Deno.stat(path).catch(() => undefined);
-  if (/[/\\]$/.test(path) || info?.isDirectory) {
+  const folders = kinds.includes("folder");
+  if (folders && (/[/\\]$/.test(path) || info?.isDirectory)) {
     await explain(path, () => Deno.mkdir(path, { recursive: true }));
     await explain(path, () => probe(path));
     return { path: path.replace(/[/\\]+$/, "") || "/", kind: "folder" };
   }
-  const kind = ENDINGS.find((ending) => path.toLowerCase().endsWith(`.${ending}`));
-  if (!kind) {
+  const endings = kinds.filter((kind) => kind !== "folder");
+  const kind = endings.find((ending) => path.toLowerCase().endsWith(`.${ending}`));
+  if (!kind || info?.isDirectory) {
     throw new InputError(
-      `--out ${path}: expected ${
-        ENDINGS.map((ending) => `.${ending}`).join(", ")
-      }, a folder with a slash at its end, or - for standard output`,
+      `--out ${path}: expected ${endings.map((ending) => `.${ending}`).join(", ")}${
+        folders ? ", a folder with a slash at its end," : ""
+      } or - for standard output`,
     );
   }
   if (info && !force) {

@@ -1,36 +1,61 @@
 /** `noise`: the forward process of a picture, x_0 to x_T. */
-import { betasByName, createGenerator, makeSchedule, q_sample } from "../../diffusion/mod.ts";
-import { encodePng } from "../../image/png.ts";
+import {
+  betasByName,
+  createGenerator,
+  makeSchedule,
+  type Schedule,
+  SCHEDULE_NAMES,
+} from "../../diffusion/mod.ts";
+import { InputError } from "../../errors.ts";
+import { encodeApng } from "../../image/apng.ts";
+import { encodeGif } from "../../image/gif.ts";
 import { grid } from "../../image/grid.ts";
 import { fromPixels, type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
+import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
-import { InputError } from "../../errors.ts";
 import type { Command } from "../command.ts";
+import { curvesSvg } from "../curves.ts";
+import { closedForm, stepByStep, timestepsToShow } from "../forward.ts";
 import type { Io } from "../io.ts";
-import { openTarget, writeWhole } from "../output.ts";
+import { openTarget, type TargetKind, writeWhole } from "../output.ts";
 import { parseWhole } from "../values.ts";
 
 interface Flags {
   schedule: string;
-  frames: string;
+  frames?: string;
   steps: string;
   size?: string;
   seed: string;
+  stepByStep: boolean;
   out: string;
   force: boolean;
 }
 
+/** Small pictures are enlarged until they are this high. */
+const MIN_HEIGHT = 64;
+const STRIP_FRAMES = 9;
+const ANIMATION_FRAMES = 48;
+
 export function define(command: Command, io: () => Io): void {
   command
     .argument("<image>", "a PNG or JPEG")
-    .option("--schedule <names>", "noise schedules, a row each: linear,cosine", "linear")
-    .option("--frames <n>", "pictures in the strip, x_0 and x_T included", "9")
+    .option("--schedule <names>", `side by side: ${SCHEDULE_NAMES.join(", ")}`, "linear")
+    .option("--frames <n>", "how many x_t, x_0 and x_T included (default: 9; animations 48)")
     .option("--steps <n>", "T, the length of the chain", "1000")
-    .option("--size <pixels>", "the pictures' height (default: as it is, at most 256)")
+    .option("--step-by-step", "walk along the chain; else each x_t is drawn from x_0", false)
+    .option("--size <pixels>", "the picture's height (default: as it is, at most 256)")
     .option("--seed <n>", "which noise", "0")
-    .option("--out <file>", "a .png, or -", "noise.png")
+    .option("--out <file>", "a strip .png, a .gif or .apng, a .svg of ᾱ and SNR, or -", "noise.png")
     .option("--force", "overwrite a file that is there", false)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  noise photo.jpg                            the strip x_0 … x_T in noise.png
+  noise photo.jpg --schedule linear,cosine --out noise.gif
+  noise photo.jpg --schedule linear,cosine --out curves.svg`,
+    )
     .action((image: string, flags: Flags) => {
       const scratch = command.getOptionValueSource("out") === "default";
       return run(image, { ...flags, force: flags.force || scratch }, io());
@@ -39,20 +64,44 @@ export function define(command: Command, io: () => Io): void {
 
 async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const T = parseWhole("--steps", flags.steps, 2, 1_000_000);
-  const frames = parseWhole("--frames", flags.frames, 2, 100);
   const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - 1);
-  const target = await openTarget(flags.out, flags.force);
-  if (target.kind !== "png" && target.kind !== "stdout") {
-    throw new InputError(`--out ${flags.out}: a strip is a .png`);
-  }
-  const picture = await readPicture(path, flags.size);
-  const rows = flags.schedule.split(",").map((name) =>
-    strip(picture, name.trim(), T, frames, seed)
+  const schedules = new Map(
+    flags.schedule.split(",").map((part) => {
+      const name = part.trim();
+      return [name, makeSchedule(betasByName(name, T, 1e-4, 0.02))];
+    }),
   );
-  const png = encodePng(grid(rows.flat(), { columns: frames, gap: 2, background: 255 }));
-  if (target.kind === "stdout") return io.writeBytes(png);
-  await writeWhole(target.path, png);
-  if (!io.quiet) io.err(`${target.path}: ${flags.schedule}, ${frames} of ${T} steps, seed ${seed}`);
+  const target = await openTarget(flags.out, flags.force, ["png", "gif", "apng", "svg"]);
+  const animated = target.kind === "gif" || target.kind === "apng";
+  const frames = flags.frames === undefined
+    ? Math.min(T + 1, animated ? ANIMATION_FRAMES : STRIP_FRAMES)
+    : parseWhole("--frames", flags.frames, 2, Math.min(T + 1, 1000));
+  const picture = await readPicture(path, flags.size);
+  const rows = target.kind === "svg" ? [] : [...schedules.values()].map((schedule) => {
+    const timesteps = timestepsToShow(T, frames);
+    return process(picture, schedule, timesteps, seed, flags.stepByStep);
+  });
+  const bytes = encode(target.kind, rows, schedules);
+  if (target.kind === "stdout") return io.writeBytes(bytes);
+  await writeWhole(target.path, bytes);
+  if (io.quiet) return;
+  const what = rows.length === 0 ? "curves" : `${frames} of ${T} steps, seed ${seed}`;
+  io.err(`${target.path}: ${[...schedules.keys()].join(", ")}, ${what}`);
+}
+
+function encode(
+  kind: TargetKind,
+  rows: readonly (readonly Pixels[])[],
+  schedules: ReadonlyMap<string, Schedule>,
+): Uint8Array {
+  if (kind === "svg") return new TextEncoder().encode(curvesSvg(schedules));
+  const look = { gap: 2, background: 255 };
+  if (kind !== "gif" && kind !== "apng") {
+    return encodePng(grid(rows.flat(), { columns: rows[0].length, ...look }));
+  }
+  const moments = rows[0].map((_, i) => grid(rows.map((row) => row[i]), look));
+  const delay = moments.map((_, i) => i === 0 || i === moments.length - 1 ? 1000 : 80);
+  return kind === "gif" ? encodeGif(moments, { delay }) : encodeApng(moments, { delay });
 }
 
 async function readPicture(path: string, size: string | undefined): Promise<Pixels> {
@@ -71,15 +120,18 @@ async function readPicture(path: string, size: string | undefined): Promise<Pixe
   return resizeCrop(picture, width, height);
 }
 
-/** x_0, then x_t at evenly spaced t up to x_{T−1}, all with the same ε, so that only t changes. */
-function strip(picture: Pixels, name: string, T: number, frames: number, seed: number): Pixels[] {
-  const schedule = makeSchedule(betasByName(name, T, 1e-4, 0.02));
-  const x_0 = fromPixels(picture);
-  const eps = createGenerator(seed).randn(x_0.length);
+function process(
+  picture: Pixels,
+  schedule: Schedule,
+  timesteps: readonly number[],
+  seed: number,
+  walk: boolean,
+): Pixels[] {
   const shape = [picture.channels, picture.height, picture.width];
-  const factor = Math.ceil(64 / picture.height);
-  return Array.from({ length: frames }, (_, i) => {
-    const t = i === 0 ? -1 : Math.round(i / (frames - 1) * (T - 1));
-    return enlarge(toPixels(q_sample(x_0, t, schedule, eps), shape), factor);
-  });
+  const factor = Math.ceil(MIN_HEIGHT / picture.height);
+  const states = walk ? stepByStep : closedForm;
+  return Array.from(
+    states(fromPixels(picture), schedule, timesteps, createGenerator(seed)),
+    (x) => enlarge(toPixels(x, shape), factor),
+  );
 }
