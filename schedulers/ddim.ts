@@ -2,6 +2,7 @@
 import {
   combine,
   configTimesteps,
+  epsOf,
   q_posterior,
   type Run,
   type Scheduler,
@@ -35,14 +36,21 @@ const ddim: Scheduler = {
       minimum: 0,
       maximum: 1,
     },
+    clipped_eps: {
+      type: "boolean",
+      description: "take eps from the clipped estimate; guided pictures want it (diffusers: " +
+        "use_clipped_model_output)",
+      default: false,
+    },
   },
   async *sampler(run) {
     const eta = Number(run.options.eta);
     const alpha_bars_after = alphaBarsAfter(run);
     let x = run.x;
     for (const [i, t] of run.timesteps.entries()) {
-      const { eps, x_0: raw } = await run.denoise(x, t);
+      const { eps: raw_eps, x_0: raw } = await run.denoise(x, t);
       const x_0 = run.clip(raw);
+      const eps = run.options.clipped_eps ? epsOf(x_0, x, run.schedule.alpha_bar(t)) : raw_eps;
       const alpha_bar_s = alpha_bars_after[i];
       // eq. 16
       const sigma = eta * Math.sqrt(q_posterior(run.schedule.alpha_bar(t), alpha_bar_s).beta_tilde);

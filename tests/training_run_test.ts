@@ -96,7 +96,7 @@ Deno.test("a run that is finished", async (t) => {
     await using model = await load(weights!, { backend: native });
     assertEquals(model.labels, ["dark", "light"]);
     assertEquals(model.nullLabel, 2);
-    assertEquals(model.recommended, { scheduler: "ddim", steps: 50, guidance: 2 });
+    assertEquals(model.recommended, { scheduler: "dpmpp", steps: 20, guidance: 2 });
     const [picture] = await generate(model, { seeds: [1], labels: 1, guidance: 2, steps: 2 });
     assertEquals([picture.width, picture.height, picture.channels], [8, 8, 1]);
   });
