@@ -20,8 +20,12 @@ export const commands: readonly CommandEntry[] = [
   { name: "sample", summary: "make pictures from noise" },
   { name: "merge", summary: "put the shards of a bulk run together" },
   { name: "noise", summary: "show how noise takes a picture apart" },
+  { name: "compare", summary: "one seed under several schedulers and steps" },
+  { name: "interpolate", summary: "the way from one seed or picture to another" },
   { name: "train", summary: "learn from pictures" },
   { name: "eval", summary: "measure how good weights are" },
+  { name: "inspect", summary: "say what weights are" },
+  { name: "convert", summary: "bring weights into another form" },
   { name: "serve", summary: "make pictures over HTTP" },
 ];
 

@@ -14,8 +14,8 @@ export const builtInWeights: Readonly<Record<string, URL>> = {
 const HUB = "https://huggingface.co";
 
 /**
- * The files of weights: a built-in name, a folder or .zip on disc, an address of either, or
- * `hf:owner/name[@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
+ * The files of weights: a built-in name, a folder or a file (.zip, .safetensors, .npz) on disc, an
+ * address of one, or `hf:owner/name[@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
  * file's in a folder. What is downloaded is kept, so that a second run needs no network.
  * @throws InputError for what is none of these, or does not have that hash.
  */
@@ -23,17 +23,23 @@ export async function locate(source: string | URL, options?: DownloadOptions): P
   const { place, sha256 } = splitHash(source);
   const url = addressOf(place);
   const fetchFile = fetcher(options);
-  if (!/\.zip$/i.test(url.pathname)) {
+  const kind = /\.(zip|npz|safetensors)$/i.exec(url.pathname)?.[1].toLowerCase();
+  if (!kind) {
     const files = filesAt(url, fetchFile);
     return sha256 ? checkedFolder(files, sha256) : files;
   }
   const bytes = await fetchFile(url);
-  if (!bytes) throw new InputError(`${url.href}: expected a zip archive, found nothing`);
+  if (!bytes) throw new InputError(`${place}: expected a .${kind} file, found nothing`);
   await checkHash(bytes, sha256, url.href);
+  const single: typeof import("./single_file.ts") = await import(
+    new URL("./single_file.ts", import.meta.url).href
+  );
+  if (kind === "safetensors") return single.filesOfSafetensors(bytes, place);
   const zip: typeof import("../image/zip.ts") = await import(
     new URL("../image/zip.ts", import.meta.url).href
   );
-  return archiveFiles(await zip.readZip(bytes, place), place);
+  const entries = await zip.readZip(bytes, place);
+  return kind === "npz" ? single.filesOfNpz(entries, place) : archiveFiles(entries, place);
 }
 
 function splitHash(source: string | URL): { place: string; sha256?: string } {

@@ -131,7 +131,15 @@ async function fresh(flags: Flags): Promise<{ recipe: Recipe; init?: string }> {
 async function resumed(flags: Flags) {
   const { recipe, init } = await readRun(flags.resume!);
   const given = overrides(flags);
-  const free: readonly string[] = ["data", "steps", "checkpoint_every", "keep_checkpoints"];
+  const free: readonly string[] = [
+    "data",
+    "steps",
+    "fp16",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "sample_every",
+    "sample_steps",
+  ];
   const fixed = Object.keys(given).find((key) => !free.includes(key));
   if (fixed || flags.recipe || flags.init) {
     throw new InputError(

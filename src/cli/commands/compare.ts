@@ -1,0 +1,84 @@
+/** `compare`: one seed under several schedulers and numbers of steps, as a labelled grid. */
+import { InputError } from "../../errors.ts";
+import { labelledGrid } from "../../image/labelled_grid.ts";
+import { encodePng } from "../../image/png.ts";
+import { enlarge } from "../../image/resize.ts";
+import { loadScheduler } from "../../plugin.ts";
+import { generate } from "../../sample.ts";
+import type { Command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { openTarget, writeWhole } from "../output.ts";
+import { Progress } from "../progress.ts";
+import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
+import { parseLabels, parseNumber, parseWhole } from "../values.ts";
+
+interface Flags extends ModelFlags {
+  seed: string;
+  schedulers: string;
+  steps: string;
+  label?: string;
+  guidance?: string;
+  out: string;
+  force: boolean;
+}
+
+/** Small pictures are enlarged to about this many pixels across. */
+const MIN_WIDTH = 64;
+
+export function define(command: Command, io: () => Io): void {
+  defineModelOptions(command)
+    .option("--seed <n>", "whose picture", "0")
+    .option(
+      "--schedulers <names>",
+      "a row each; names, paths or addresses",
+      "ddpm,ddim,dpmpp,unipc",
+    )
+    .option("--steps <list>", "a column each", "5,10,20,50")
+    .option("-l, --label <label>", "the class")
+    .option("-g, --guidance <scale>", "how much the class counts")
+    .option("--out <file>", "a .png, or -", "compare.png")
+    .option("--force", "overwrite a file that is there", false)
+    .action((flags: Flags) => run(flags, command.getOptionValueSource("out") === "default", io()));
+}
+
+async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
+  const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - 1);
+  const guidance = flags.guidance === undefined
+    ? undefined
+    : parseNumber("--guidance", flags.guidance);
+  const columns = flags.steps.split(",").map((n) => parseWhole("--steps", n.trim(), 1, 100_000));
+  const schedulers = await Promise.all(
+    flags.schedulers.split(",").map((s) => loadScheduler(s.trim())),
+  );
+  const target = await openTarget(flags.out, scratch || flags.force);
+  if (target.kind !== "png" && target.kind !== "stdout") {
+    throw new InputError(`--out ${flags.out}: a comparison is a .png`);
+  }
+  await using model = await loadModel(flags, io);
+  const labels = flags.label === undefined ? undefined : parseLabels(flags.label, model.labels);
+
+  const cells = schedulers.length * columns.length;
+  const progress = new Progress(io, cells, cells, "images");
+  let done = 0;
+  const rows = [];
+  for (const scheduler of schedulers) {
+    const row = [];
+    for (const steps of columns) {
+      const options = { seeds: [seed], scheduler, steps, labels, guidance, signal: io.signal };
+      const [picture] = await generate(model, options);
+      row.push(enlarge(picture, Math.ceil(MIN_WIDTH / picture.width)));
+      progress.update(++done);
+    }
+    rows.push(row);
+  }
+  progress.end();
+  const png = encodePng(labelledGrid(rows, {
+    rows: schedulers.map(({ name }) => name),
+    columns: columns.map(String),
+  }));
+  if (target.kind === "stdout") return io.writeBytes(png);
+  await writeWhole(target.path, png);
+  if (!io.quiet) {
+    io.err(`${target.path}: seed ${seed}, a row a scheduler, a column a number of steps`);
+  }
+}

@@ -1,0 +1,100 @@
+/** `convert`: weights from one form to another. */
+import { InputError } from "../../errors.ts";
+import { Graph, portable } from "../../graph/mod.ts";
+import { readText } from "../../model/files.ts";
+import { readFolder } from "../../model/folder.ts";
+import { locate } from "../../model/locate.ts";
+import { emitModel } from "../../model/model.ts";
+import {
+  type Configs,
+  folderFiles,
+  folderOf,
+  singleNpz,
+  singleSafetensors,
+  type Weights,
+} from "../../model/single_file.ts";
+import { matchTensors, unetGraph } from "../../unet/mod.ts";
+import { paramShapes } from "../../model/model.ts";
+import { writeZip } from "../../image/zip.ts";
+import type { Command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { writeWhole } from "../output.ts";
+
+interface Flags {
+  fp16: boolean;
+  force: boolean;
+}
+
+export function define(command: Command, io: () => Io): void {
+  command
+    .argument("<weights>", "a built-in name, a diffusers folder, a file or an address")
+    .argument("<out>", "a folder/, .zip, .safetensors, .npz, or .onnx")
+    .option("--fp16", "16-bit weights (not for .npz and .onnx)", false)
+    .option("--force", "overwrite what is there", false)
+    .action((weights: string, out: string, flags: Flags) => run(weights, out, flags, io()));
+}
+
+async function run(source: string, out: string, { fp16, force }: Flags, io: Io): Promise<void> {
+  const kind = out.endsWith("/") ? "folder" : /\.(zip|safetensors|npz|onnx)$/i.exec(out)?.[1];
+  if (!kind) {
+    throw new InputError(
+      `${out}: expected a folder with a slash at its end, .zip, .safetensors, .npz or .onnx`,
+    );
+  }
+  if (!force && await Deno.stat(out).then(() => true, () => false)) {
+    throw new InputError(`${out}: is there already; --force overwrites it`);
+  }
+  const files = await locate(source);
+  const folder = await readFolder(files);
+  if (fp16 && (kind === "npz" || kind === "onnx")) {
+    throw new InputError(`--fp16: .${kind} files have 32-bit weights here`);
+  }
+  // Today's names and shapes, whatever the file's age.
+  const shapes = paramShapes(unetGraph(new Graph(), folder.config));
+  const matched = matchTensors(shapes, folder.tensors, folder.where);
+  const tensors = new Map(
+    [...shapes].map(([name, shape]) => [name, { shape, data: matched.get(name)! }]),
+  );
+  const weights: Weights = { configs: await readConfigs(files), tensors };
+  const dtype = fp16 ? "F16" : "F32";
+  switch (kind.toLowerCase()) {
+    case "folder":
+      for (const [name, bytes] of folderOf(weights, dtype)) {
+        const path = out + name;
+        await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+        await writeWhole(path, bytes);
+      }
+      break;
+    case "zip":
+      await writeWhole(out, await writeZip(folderOf(weights, dtype), { compress: true }));
+      break;
+    case "safetensors":
+      await writeWhole(out, singleSafetensors(weights, dtype));
+      break;
+    case "npz":
+      await writeWhole(out, await singleNpz(weights));
+      break;
+    case "onnx":
+      await writeWhole(out, emitModel(folder, { lowering: portable }));
+  }
+  if (!io.quiet) io.err(`${out}: ${tensors.size} tensors of ${folder.where}`);
+}
+
+/** The folder's configs under today's names, from either layout. */
+async function readConfigs(files: Parameters<typeof readText>[0]): Promise<Configs> {
+  const configs = new Map<string, string>();
+  const places = {
+    [folderFiles.index]: ["model_index.json"],
+    [folderFiles.unet]: ["unet/config.json", "config.json"],
+    [folderFiles.scheduler]: ["scheduler/scheduler_config.json", "scheduler_config.json"],
+  };
+  for (const [name, paths] of Object.entries(places)) {
+    for (const path of paths) {
+      const text = await readText(files, path);
+      if (text === undefined) continue;
+      configs.set(name, text);
+      break;
+    }
+  }
+  return configs;
+}

@@ -1,0 +1,111 @@
+/** `interpolate`: the way from one seed, or picture, to another. */
+import { createGenerator } from "../../diffusion/mod.ts";
+import { InputError } from "../../errors.ts";
+import { encodeApng } from "../../image/apng.ts";
+import { encodeGif } from "../../image/gif.ts";
+import { grid } from "../../image/grid.ts";
+import { fromPixels, withChannels } from "../../image/pixels.ts";
+import { encodePng } from "../../image/png.ts";
+import { decodePicture } from "../../image/read.ts";
+import { enlarge, resizeCrop } from "../../image/resize.ts";
+import type { Model } from "../../model/model.ts";
+import { completeOptions, generate, schedulerByName } from "../../sample.ts";
+import { invert, slerp } from "../../sampling/interpolate.ts";
+import type { Command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { openTarget, writeWhole } from "../output.ts";
+import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
+import { parseLabels, parseNumber, parseWhole } from "../values.ts";
+
+interface Flags extends ModelFlags {
+  frames: string;
+  steps?: string;
+  label?: string;
+  guidance?: string;
+  out: string;
+  force: boolean;
+}
+
+const FRAME_MS = 120;
+/** Small pictures are enlarged to about this many pixels across. */
+const MIN_WIDTH = 128;
+
+export function define(command: Command, io: () => Io): void {
+  defineModelOptions(command)
+    .argument("<a>", "a seed, or a PNG or JPEG that is taken back to its noise first")
+    .argument("<b>", "a seed or a picture")
+    .option("--frames <n>", "pictures, both ends included", "16")
+    .option("--steps <n>", "DDIM steps (default: what the weights recommend)")
+    .option("-l, --label <label>", "the class of all")
+    .option("-g, --guidance <scale>", "how much the class counts", "1")
+    .option("--out <file>", ".gif, .apng, or .png (side by side)", "interpolate.gif")
+    .option("--force", "overwrite a file that is there", false)
+    .action((a: string, b: string, flags: Flags) =>
+      run([a, b], flags, command.getOptionValueSource("out") === "default", io())
+    );
+}
+
+async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Promise<void> {
+  const count = parseWhole("--frames", flags.frames, 2, 1000);
+  const guidance = parseNumber("--guidance", flags.guidance ?? "1");
+  const target = await openTarget(flags.out, scratch || flags.force);
+  if (!["gif", "apng", "png"].includes(target.kind)) {
+    throw new InputError(`--out ${flags.out}: expected .gif, .apng or .png`);
+  }
+  await using model = await loadModel(flags, io);
+  const labels = flags.label === undefined
+    ? (model.labels ? 0 : undefined)
+    : parseLabels(flags.label, model.labels);
+  if (Array.isArray(labels)) throw new InputError("--label: one class for all frames");
+  const scheduler = schedulerByName("ddim");
+  const steps = flags.steps === undefined
+    ? undefined
+    : parseWhole("--steps", flags.steps, 1, model.scheduler.num_train_timesteps);
+  const options = { scheduler, steps, guidance, labels, signal: io.signal };
+
+  const [a, b] = await Promise.all(
+    ends.map((end) =>
+      startOf(end, model, {
+        ...completeOptions(model, { seeds: [], ...options }),
+        guidance,
+        label: labels,
+      })
+    ),
+  );
+  const x_T = Array.from({ length: count }, (_, i) => slerp(a, b, i / (count - 1)));
+  // DDIM draws no noise, so the seeds only number the frames.
+  const made = await generate(model, { ...options, seeds: x_T.keys(), x_T });
+  const frames = made.map((picture) => enlarge(picture, Math.ceil(MIN_WIDTH / picture.width)));
+  const bytes = target.kind === "png"
+    ? encodePng(grid(frames, { gap: 2, background: 255 }))
+    : target.kind === "gif"
+    ? encodeGif(frames, { delay: FRAME_MS })
+    : encodeApng(frames, { delay: FRAME_MS });
+  await writeWhole(target.path, bytes);
+  if (!io.quiet) io.err(`${target.path}: ${count} pictures from ${ends[0]} to ${ends[1]}`);
+}
+
+/** x_T of a seed, or of a picture by DDIM inversion. */
+async function startOf(
+  end: string,
+  model: Model,
+  request: Parameters<typeof invert>[2],
+): Promise<Float32Array> {
+  const [channels, height, width] = model.shape;
+  if (/^\d+$/.test(end)) {
+    return createGenerator(Number(end)).randn(channels * height * width);
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = await Deno.readFile(end);
+  } catch (error) {
+    throw new InputError(
+      `${end}: expected a seed or a picture, and it cannot be read (${(error as Error).message})`,
+    );
+  }
+  if (channels !== 1 && channels !== 3) {
+    throw new InputError(`${end}: these weights draw ${channels} channels, pictures have 1 or 3`);
+  }
+  const picture = withChannels(decodePicture(bytes, end), channels);
+  return invert(model, fromPixels(resizeCrop(picture, width, height)), request);
+}

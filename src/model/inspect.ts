@@ -1,0 +1,79 @@
+/** What a folder of weights is, without running it. */
+import { Graph } from "../graph/mod.ts";
+import { graphCost } from "../graph/cost.ts";
+import { matchTensors, unetGraph } from "../unet/mod.ts";
+import type { WeightsFolder } from "./folder.ts";
+import { paramShapes } from "./model.ts";
+
+export interface BlockReport {
+  readonly name: string;
+  readonly tensors: number;
+  readonly parameters: number;
+}
+
+export interface WeightsReport {
+  readonly source: string;
+  readonly hash: string;
+  /** [C, H, W]. */
+  readonly picture: readonly number[];
+  readonly classes: readonly string[] | null;
+  readonly null_label: number | null;
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly blocks: readonly BlockReport[];
+  readonly multiply_adds: number;
+  /** Bytes of the weights and of the most intermediate results, a picture at a time. */
+  readonly memory: { readonly weights: number; readonly activations: number };
+  readonly default_run: {
+    readonly scheduler: string;
+    readonly steps: number;
+    readonly guidance: number;
+  };
+  /** Evaluations of the network for one picture of the default run. */
+  readonly evaluations: number;
+  readonly unet: WeightsFolder["config"];
+  readonly scheduler: WeightsFolder["scheduler"];
+}
+
+/** Checks that the tensors are the config's and describes them. @throws InputError where not. */
+export function inspectWeights({ where, hash, config, scheduler, card, tensors }: WeightsFolder) {
+  const graph = unetGraph(new Graph(), config);
+  const shapes = paramShapes(graph);
+  matchTensors(shapes, tensors, where);
+  const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+  const byBlock = Map.groupBy(shapes, ([name]) => blockOf(name));
+  const blocks = [...byBlock].map(([name, entries]) => ({
+    name,
+    tensors: entries.length,
+    parameters: entries.reduce((n, [, shape]) => n + sizeOf(shape), 0),
+  }));
+  const parameters = blocks.reduce((n, block) => n + block.parameters, 0);
+  const { multiplyAdds, peakBytes } = graphCost(graph, 1);
+  const { scheduler: sampler, steps, guidance = 1 } = card.recommended ??
+    { scheduler: "ddim", steps: 50 };
+  const classes = config.num_class_embeds;
+  const report: WeightsReport = {
+    source: where,
+    hash,
+    picture: [config.in_channels, ...config.sample_size],
+    classes: classes === null
+      ? null
+      : card.labels ?? Array.from({ length: classes }, (_, i) => String(i)),
+    null_label: card.null_label ?? null,
+    tensors: shapes.size,
+    parameters,
+    blocks,
+    multiply_adds: multiplyAdds,
+    memory: { weights: 4 * parameters, activations: peakBytes },
+    default_run: { scheduler: sampler, steps, guidance },
+    evaluations: steps * (guidance === 1 ? 1 : 2),
+    unet: config,
+    scheduler,
+  };
+  return report;
+}
+
+function blockOf(name: string): string {
+  const parts = name.split(".");
+  return /^\d+$/.test(parts[1]) ? `${parts[0]}.${parts[1]}` : parts[0];
+}

@@ -1,0 +1,61 @@
+/** Ways between pictures: along the sphere that starting noise lies on, and back to it from a picture. */
+import { combine, denoisedFrom } from "../diffusion/mod.ts";
+import { InputError } from "../errors.ts";
+import { Batcher } from "./batcher.ts";
+import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
+import type { Network } from "./network.ts";
+import { type PlanRequest, planRun } from "./plan.ts";
+
+/**
+ * The point a share of the way from a to b along the arc between them (Shoemake 1985). A straight
+ * line would pass through shorter vectors than a network has ever seen as noise.
+ */
+export function slerp(a: Float32Array, b: Float32Array, share: number): Float32Array {
+  const dot = (u: Float32Array, v: Float32Array) => u.reduce((sum, x, i) => sum + x * v[i], 0);
+  const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
+  if (angle < 1e-6) return combine([1 - share, a], [share, b]);
+  return combine(
+    [Math.sin((1 - share) * angle) / Math.sin(angle), a],
+    [Math.sin(share * angle) / Math.sin(angle), b],
+  );
+}
+
+export interface InvertRequest extends PlanRequest, Conditioning {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The noise from which DDIM draws a picture: its steps run backwards (Song et al. 2021a, §4.3). The
+ * more steps, the closer `sample` from it comes to the picture.
+ * @param x_0 [C, H, W] in −1 … 1
+ * @returns x_T
+ */
+export async function invert(
+  network: Network,
+  x_0: Float32Array,
+  request: InvertRequest,
+): Promise<Float32Array> {
+  checkConditioning(network, request);
+  const { schedule, timesteps, modelTime, config } = planRun(network.scheduler, request);
+  const size = network.shape.reduce((a, b) => a * b);
+  if (x_0.length !== size) {
+    throw new InputError(`expected a picture of [${network.shape}], found ${x_0.length} numbers`);
+  }
+  const ask = asker(new Batcher(network), request, request.signal);
+  let x = x_0;
+  let alpha_bar = 1;
+  for (const t of timesteps.toReversed()) {
+    const output = await ask(x, modelTime(t));
+    const alpha_bar_t = schedule.alpha_bar(t);
+    // The network is asked one level ahead of x: a step is small, and ε changes little in it.
+    const { eps } = denoisedFrom(config.prediction_type, output, x, alpha_bar_t);
+    const estimate = combine([1 / Math.sqrt(alpha_bar), x], [
+      -Math.sqrt((1 - alpha_bar) / alpha_bar),
+      eps,
+    ]);
+    x = combine([Math.sqrt(alpha_bar_t), estimate], [Math.sqrt(1 - alpha_bar_t), eps]);
+    alpha_bar = alpha_bar_t;
+  }
+  return x;
+}
