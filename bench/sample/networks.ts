@@ -1,0 +1,91 @@
+/** The networks that are measured. */
+import type { Tensors } from "../../src/backend/backend.ts";
+import { emit, Graph, type Lowering, sizeOf } from "../../src/graph/mod.ts";
+import { builtInWeights } from "../../src/model/locate.ts";
+import { filesAt } from "../../src/model/files.ts";
+import { readFolder } from "../../src/model/folder.ts";
+import { matchTensors, parseUNetConfig, type UNetConfig, unetGraph } from "../../src/unet/mod.ts";
+
+export interface MeasuredNetwork {
+  readonly name: string;
+  readonly config: UNetConfig;
+  readonly parameters: number;
+  emit(lowering: Lowering): Uint8Array;
+}
+
+export async function networkByName(name: string): Promise<MeasuredNetwork> {
+  if (name === "digits") {
+    const folder = await readFolder(filesAt(builtInWeights.digits));
+    return networkOf(name, folder.config, (shapes) => {
+      return matchTensors(shapes, folder.tensors, folder.where);
+    });
+  }
+  if (name === "cifar10") return networkOf("cifar10-32 (random weights)", cifar10, randomWeights);
+  throw new Error(`expected digits or cifar10, found "${name}"`);
+}
+
+type Weights = Map<string, Float32Array>;
+type Shapes = Map<string, readonly number[]>;
+
+function networkOf(
+  name: string,
+  config: UNetConfig,
+  weightsOf: (shapes: Shapes) => Weights,
+): MeasuredNetwork {
+  const graph = unetGraph(new Graph(), config);
+  const shapes: Shapes = new Map(
+    [...graph.params].map(([param, { shape }]) => [param, shape as readonly number[]]),
+  );
+  const weights = weightsOf(shapes);
+  return {
+    name,
+    config,
+    parameters: [...shapes.values()].reduce((n, shape) => n + sizeOf(shape), 0),
+    emit: (lowering) => emit(graph, { lowering, weights, name }),
+  };
+}
+
+/** google/ddpm-cifar10-32's config.json. */
+const cifar10 = parseUNetConfig({
+  act_fn: "silu",
+  attention_head_dim: null,
+  block_out_channels: [128, 256, 256, 256],
+  center_input_sample: false,
+  down_block_types: ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+  downsample_padding: 0,
+  flip_sin_to_cos: false,
+  freq_shift: 1,
+  in_channels: 3,
+  layers_per_block: 2,
+  mid_block_scale_factor: 1,
+  norm_eps: 1e-6,
+  norm_num_groups: 32,
+  out_channels: 3,
+  sample_size: 32,
+  time_embedding_type: "positional",
+  up_block_types: ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+});
+
+/** Small uniform numbers from a generator with a fixed seed. */
+function randomWeights(shapes: Shapes): Weights {
+  let state = 1;
+  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1;
+  return new Map(
+    [...shapes].map(([name, shape]) => {
+      const reach = 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1));
+      return [name, Float32Array.from({ length: sizeOf(shape) }, () => next() * reach)];
+    }),
+  );
+}
+
+/** Feeds for n pictures of a network. */
+export function feedsFor({ config }: MeasuredNetwork, n: number): Tensors {
+  const shape = [n, config.in_channels, ...config.sample_size];
+  const data = new Float32Array(shape.reduce((a, b) => a * b)).map((_, i) => Math.sin(i));
+  return {
+    sample: { data, dims: shape },
+    timestep: { data: new Float32Array(n).fill(500), dims: [n] },
+    ...(config.num_class_embeds !== null &&
+      { class_labels: { data: new Int32Array(n), dims: [n] } }),
+  };
+}

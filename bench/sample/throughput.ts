@@ -1,0 +1,52 @@
+/** Images a second by engine, network, lowering and batch. */
+import type { Backend, Session } from "../../src/backend/backend.ts";
+import { fused, type Lowering, portable, wasm, winograd } from "../../src/graph/mod.ts";
+import { inTurns } from "./measure.ts";
+import { feedsFor, type MeasuredNetwork } from "./networks.ts";
+
+/** Steps that an image is counted with: the digits' recommendation. */
+const STEPS = 50;
+
+export async function measureThroughput(
+  backend: Backend,
+  network: MeasuredNetwork,
+  batches: number[],
+  repeats: number,
+) {
+  const lowerings = loweringsFor(backend);
+  const sessions: Record<string, Session> = {};
+  for (const [name, lowering] of Object.entries(lowerings)) {
+    sessions[name] = await backend.createSession(network.emit(lowering));
+  }
+  const rows = [];
+  for (const batch of batches) {
+    const feeds = feedsFor(network, batch);
+    const runs = Object.entries(sessions).map(([name, session]) => {
+      return [name, () => session.run(feeds)] as const;
+    });
+    const ms = await inTurns(Object.fromEntries(runs), repeats);
+    const own = ms[backend.lowering.name];
+    for (const name of Object.keys(sessions)) {
+      rows.push({
+        network: network.name,
+        backend: backend.name,
+        batch,
+        lowering: name === backend.lowering.name ? `**${name}**` : name,
+        "ms an evaluation": ms[name].toFixed(1),
+        [`images/s at ${STEPS} steps`]: (1000 * batch / ms[name] / STEPS).toFixed(3),
+        "time against its own lowering": (ms[name] / own).toFixed(2),
+      });
+    }
+  }
+  for (const session of Object.values(sessions)) await session.close();
+  return rows;
+}
+
+/** The backend's own lowering, in bold in the table, and the others it could run. */
+function loweringsFor(backend: Backend): Record<string, Lowering> {
+  const all = backend.name === "webgpu" ? [portable, fused] : [portable, fused, winograd, wasm];
+  return {
+    ...Object.fromEntries(all.map((lowering) => [lowering.name, lowering])),
+    [backend.lowering.name]: backend.lowering,
+  };
+}
