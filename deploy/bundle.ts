@@ -15,6 +15,9 @@ export async function bundle(entry: string, to: URL): Promise<void> {
     stdout: "null",
   }).output();
   if (!success) throw new Error(`${entry}: ${new TextDecoder().decode(stderr)}`);
+  const [, external] = /(?:^|[;}])import[^;"(]*"(node:[^"]*)"/.exec(await Deno.readTextFile(to)) ??
+    [];
+  if (external) throw new Error(`${entry}: imports ${external}, which only Deno and Node have`);
 }
 
 /** Copies a file of onnxruntime-web out of Deno's npm cache. */

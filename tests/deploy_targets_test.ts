@@ -79,7 +79,7 @@ Deno.test({
         await t.step(engine, async () => {
           const { page, errors } = await openPage(browser);
           await page.goto(`${site.origin}/index.html?engine=${engine}&seed=7&steps=2`);
-          await page.waitForSelector("body[data-done], body[data-failed]", { timeout: 120_000 });
+          await page.waitForSelector("body[data-done], body[data-failed]", { timeout: 60_000 });
           const said = await page.textContent("#status");
           assertMatch(said!, new RegExp(`^Seed 7: 2 steps in .* on ${engine}\\.$`));
           assertEquals(errors, []);

@@ -106,7 +106,7 @@ export interface Sampled {
 export function sampleInPage(page: Page, asked: Asked): Promise<Sampled> {
   return page.evaluate(async (asked) => {
     const at = (path: string) => new URL(path, location.href).href;
-    const denoise: typeof import("../../mod.ts") = await import(at("denoise.js"));
+    const denoise: typeof import("../../deploy/browser/library.ts") = await import(at("denoise.js"));
     const engine = await import(at(`engine_${asked.engine}.js`));
     const files = denoise.filesAt(new URL(at("weights/")));
     const model = await denoise.load(files, { backend: await engine.backend() });
@@ -141,7 +141,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
     try {
       const { page } = await openPage(browser);
       await page.goto(`${site.origin}/index.html?engine=${engine}&steps=1`);
-      await page.waitForSelector("body[data-done]", { timeout: 120_000 });
+      await page.waitForSelector("body[data-done]", { timeout: 60_000 });
       const coldStart = performance.now() - start;
       const { pixels } = await sampleInPage(page, { engine, ...probe, seeds: [probe.seed] });
       // A software GPU takes seconds an evaluation, and its speed says nothing about a real one.

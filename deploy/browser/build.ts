@@ -10,7 +10,7 @@ export async function buildSite(to: URL, name = "digits"): Promise<void> {
   for (const entry of ["playground", "engine_wasm", "engine_webgpu"]) {
     await bundle(`deploy/browser/${entry}.ts`, at(`${entry}.js`));
   }
-  await bundle("mod.ts", at("denoise.js"));
+  await bundle("deploy/browser/library.ts", at("denoise.js"));
   await copyEngine("ort-wasm-simd-threaded.wasm", at("ort.wasm"));
   await copyEngine("ort-wasm-simd-threaded.jspi.wasm", at("ort-wasm-simd-threaded.jspi.wasm"));
   await Deno.copyFile(new URL("index.html", here), at("index.html"));

@@ -12,8 +12,8 @@ import {
   sample,
   type SampleFrame,
   schedulers,
-} from "../../mod.ts";
-import { toPixels } from "../../src/image/pixels.ts";
+  toPixels,
+} from "./library.ts";
 
 type Engine = "wasm" | "webgpu";
 
