@@ -30,12 +30,11 @@ export async function serve(app: DenoiseApp, options: ServeOptions = {}): Promis
   }, app.fetch);
   await Promise.race([stopAsked(signal), server.finished]);
   await app.drain(graceMs);
-  const closed = server.shutdown();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, FLUSH_MS));
-  await Promise.race([closed, late]);
+  const late = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), FLUSH_MS));
+  const closed = await Promise.race([server.shutdown().then(() => true), late]);
   clearTimeout(timer);
-  force.abort();
+  if (!closed) force.abort();
   await server.finished;
 }
 
