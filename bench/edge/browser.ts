@@ -106,7 +106,9 @@ export interface Sampled {
 export function sampleInPage(page: Page, asked: Asked): Promise<Sampled> {
   return page.evaluate(async (asked) => {
     const at = (path: string) => new URL(path, location.href).href;
-    const denoise: typeof import("../../deploy/browser/library.ts") = await import(at("denoise.js"));
+    const denoise: typeof import("../../deploy/browser/library.ts") = await import(
+      at("denoise.js")
+    );
     const engine = await import(at(`engine_${asked.engine}.js`));
     const files = denoise.filesAt(new URL(at("weights/")));
     const model = await denoise.load(files, { backend: await engine.backend() });

@@ -18,6 +18,10 @@ const app = createApp({
 app.warmUp().catch((error) => console.error("the first evaluation failed:", error));
 
 // The platform gives five seconds after SIGINT.
-Deno.addSignalListener("SIGINT", async () => Deno.exit(await app.drain(4000) ? 0 : 1));
+Deno.addSignalListener("SIGINT", async () => {
+  const finished = await app.drain(4000);
+  // Answers are on their way out.
+  setTimeout(() => Deno.exit(finished ? 0 : 1), 300);
+});
 
 export default { fetch: app.fetch } satisfies Deno.ServeDefaultExport;
