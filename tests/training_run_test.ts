@@ -8,7 +8,7 @@ import { load } from "../src/model/load.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
 import { generate } from "../src/sample.ts";
 import { readRun, type RunOptions, train } from "../src/training/train.ts";
-import { temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder } from "./cli.ts";
 
 const native = await backendByName("native");
 
@@ -104,6 +104,25 @@ Deno.test("a run that is finished", async (t) => {
   await t.step("is not overwritten by another run", async () => {
     await assertRejects(() => train(runOf(run, recipe)), InputError, "go on with --resume");
   });
+});
+
+Deno.test("what cannot be trained is refused before the pictures are read, and leaves nothing", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  await assertRejects(
+    () => train(runOf(run, tiny(`${folder.path}/none`, { size: 9 }))),
+    InputError,
+    "sample_size 9×9 cannot be halved",
+  );
+  await assertRejects(
+    () => train(runOf(run, tiny(`${folder.path}/none`))),
+    InputError,
+    "there is no such file or folder",
+  );
+  assertEquals(await names(folder.path), []);
+  const { code, err } = await cli(["train"]);
+  assertEquals(code, 2);
+  assert(err.includes("data is missing; expected a folder of PNG or JPEG"), err);
 });
 
 Deno.test("a run that is made longer goes on as if it had been planned so, with the same horizon", async () => {

@@ -150,13 +150,13 @@ export function parseRecipe(...parts: readonly unknown[]): Recipe {
     }
   }
   const recipe = Object.fromEntries(recipeKeys.map((key) => {
-    const { value: missing, check } = recipeFields[key];
+    const { value: missing, check, help } = recipeFields[key];
     const value = given[key] === undefined ? missing : given[key];
     if (check.accepts(value)) return [key, value];
     throw new InputError(
-      `recipe: ${key} is ${
-        value === undefined ? "missing" : JSON.stringify(value)
-      }; expected ${check.expected}`,
+      value === undefined
+        ? `recipe: ${key} is missing; expected ${help}`
+        : `recipe: ${key} is ${JSON.stringify(value)}; expected ${check.expected}`,
     );
   })) as unknown as Recipe;
   return checkTogether(recipe);

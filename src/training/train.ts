@@ -13,6 +13,7 @@ import { exportFolder } from "./export.ts";
 import { Log } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
+import { unetOf } from "./network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseRecipe, type Recipe, sizeOf } from "./recipe.ts";
@@ -52,7 +53,9 @@ export async function train(options: RunOptions): Promise<RunResult> {
   // From here on the learning rate no longer depends on `steps`, which a resumed run may change.
   const recipe = { ...options.recipe, horizon: options.recipe.horizon ?? options.recipe.steps };
   const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
-  await claimFolder(folder, checkpoints, options.resume ?? false);
+  await checkFolder(folder, checkpoints, options.resume ?? false);
+  // Reading the pictures may take minutes: what the recipe alone can tell comes before.
+  if (options.init === undefined) unetOf(recipe, undefined);
 
   const data = await dataOf(recipe, onNotice);
   const start = options.init === undefined
@@ -60,6 +63,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
     : startFrom(await readFolder(await locate(options.init)), recipe, data);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
+  await Deno.mkdir(folder, { recursive: true });
   await writeTextDurably(`${folder}/recipe.json`, runJson(recipe, options.init));
   const log = await Log.open(`${folder}/log.jsonl`, done);
   const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
@@ -126,7 +130,7 @@ function runJson(recipe: Recipe, init: string | undefined): string {
   return `${JSON.stringify(init === undefined ? recipe : { ...recipe, init }, null, 2)}\n`;
 }
 
-async function claimFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {
+async function checkFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {
   const steps = await checkpoints.steps();
   if (!resume && steps.length > 0) {
     throw new InputError(
@@ -138,7 +142,6 @@ async function claimFolder(folder: string, checkpoints: Checkpoints, resume: boo
   if (resume && !await Deno.stat(folder).catch(() => undefined)) {
     throw new InputError(`--resume ${folder}: there is no such folder`);
   }
-  await Deno.mkdir(folder, { recursive: true });
 }
 
 interface ExportOptions extends Pick<RunOptions, "recipe" | "init" | "onNotice"> {
