@@ -71,6 +71,7 @@ Deno.test("a run that is finished", async (t) => {
     async () => {
       assertEquals(await names(run), [
         "checkpoints",
+        "data.sha256",
         "log.jsonl",
         "loss.svg",
         "recipe.json",
@@ -135,6 +136,23 @@ Deno.test("a run that is made longer goes on as if it had been planned so, with 
   const resumed = await train(runOf(parts, { ...recipe, steps: 8 }, { resume: true }));
   assertEquals(resumed.hash, hash);
   assertEquals((await logOf(parts)).map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+Deno.test("a run does not go on with other pictures, wherever they lie", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const run = `${folder.path}/run`;
+  await train(runOf(run, tiny(data, { steps: 1 })));
+  const moved = `${folder.path}/moved`;
+  await Deno.rename(data, moved);
+  const { step } = await train(runOf(run, tiny(moved, { steps: 2 }), { resume: true }));
+  assertEquals(step, 2);
+  await Deno.copyFile(`${moved}/dark/0.png`, `${moved}/light/0.png`);
+  await assertRejects(
+    () => train(runOf(run, tiny(moved, { steps: 3 }), { resume: true })),
+    InputError,
+    "began with other pictures",
+  );
 });
 
 Deno.test("the signal ends a run after the update under way, with a checkpoint", async () => {

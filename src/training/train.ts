@@ -7,6 +7,7 @@ import { readFolder } from "../model/folder.ts";
 import { writeDurably, writeTextDurably } from "./atomic.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
 import type { DataSet } from "./data/data_set.ts";
+import { fingerprintOf } from "./data/fingerprint.ts";
 import { openData } from "./data/open.ts";
 import { splitData } from "./data/split.ts";
 import { exportFolder } from "./export.ts";
@@ -21,7 +22,7 @@ import { type Start, startFresh, startFrom } from "./start.ts";
 
 export interface RunOptions {
   readonly recipe: Recipe;
-  /** recipe.json, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
+  /** recipe.json, data.sha256, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
   readonly folder: string;
   readonly backend: Backend;
   readonly session?: SessionOptions;
@@ -64,6 +65,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
   await Deno.mkdir(folder, { recursive: true });
+  await checkData(folder, start.data, done);
   await writeTextDurably(`${folder}/recipe.json`, runJson(recipe, options.init));
   const log = await Log.open(`${folder}/log.jsonl`, done);
   const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
@@ -128,6 +130,19 @@ export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: 
 
 function runJson(recipe: Recipe, init: string | undefined): string {
   return `${JSON.stringify(init === undefined ? recipe : { ...recipe, init }, null, 2)}\n`;
+}
+
+/** A run that goes on with other pictures would not be the run it began as. */
+async function checkData(folder: string, data: DataSet, done: number): Promise<void> {
+  const path = `${folder}/data.sha256`;
+  const now = fingerprintOf(data);
+  const then = (await Deno.readTextFile(path).catch(() => now)).trim();
+  if (done > 0 && then !== now) {
+    throw new InputError(
+      `${path}: the run began with other pictures than the ${data.length} that the data has now; --init begins a new run from trained weights`,
+    );
+  }
+  await writeTextDurably(path, `${now}\n`);
 }
 
 async function checkFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {
