@@ -3,9 +3,9 @@ import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { stepsToShow } from "../src/cli/film.ts";
 import { VERSION } from "../src/cli/version.ts";
 import { commands } from "../src/cli/command.ts";
-import { decodePng } from "../src/image/png.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";
-import { RECIPE_KEYWORD, recipeFromText } from "../src/image/recipe.ts";
+import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/image/recipe.ts";
 import { readZip } from "../src/image/zip.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
@@ -28,8 +28,8 @@ Deno.test("several pictures are a grid whose recipe makes each of them again", a
   const whole = decodePng(await Deno.readFile(all), all);
   const recipe = recipeFromText(whole.text[RECIPE_KEYWORD], all);
   assertEquals(
-    [recipe.seeds, recipe.labels, recipe.scheduler, recipe.steps, recipe.options],
-    [[4, 9, 2], [1, 0, 3], "ddim", 2, { eta: 0.5 }],
+    [recipe.seeds, recipe.labels, recipe.scheduler, recipe.steps, recipe.options.eta],
+    [[4, 9, 2], [1, 0, 3], "ddim", 2, 0.5],
   );
   assertMatch(recipe.weights, /^[0-9a-f]{64}$/);
 
@@ -125,6 +125,75 @@ Deno.test("stopping by signal is exit code 130, and no file", async () => {
   const { code, err } = await running;
   assertEquals([code, err], [130, "denoise: stopped"]);
   assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
+Deno.test("--from makes a picture again, bit for bit, and says so", async () => {
+  await using folder = await temporaryFolder();
+  const [first, again, other] = ["a", "b", "c"].map((name) => `${folder.path}/${name}.png`);
+  const flags = ["--seeds", "4,9,2", "--label", "1,0,3", "--guidance", "2", "--null-label", "10"];
+  const sampler = ["--scheduler", "ddim", "--option", "eta=0.5", "--schedule", "cosine"];
+  assertEquals((await cli(tiny(...flags, ...sampler, "--out", first))).code, 0);
+  const weightsOnly = tiny().slice(0, -2);
+
+  const made = await cli([...weightsOnly, "--from", first, "--out", again]);
+  assertMatch(made.err, /3 pictures, 3 seeds, ddim 2 steps, the same pixels as .*a\.png, /);
+  assertEquals(await Deno.readFile(again), await Deno.readFile(first));
+
+  const changed = await cli([...weightsOnly, "--from", first, "--steps", "3", "--out", other]);
+  assertMatch(changed.err, /ddim 3 steps, [\d.]+ % of the levels unlike .*a\.png's/);
+});
+
+Deno.test("--from says when the weights are others, and which it would need", async () => {
+  await using folder = await temporaryFolder();
+  const first = `${folder.path}/a.png`;
+  const scheduler = ["--scheduler", "ddim"];
+  await cli(tiny(...scheduler, "--n", "1", "--out", first));
+  const recipe = decodePng(await Deno.readFile(first), first).text[RECIPE_KEYWORD];
+  assert(recipe.includes('"source":"class_conditional"'), "a name, not the maker's folders");
+
+  const unknown = await cli(["sample", "--from", first, "--out", "-"]);
+  assertEquals(unknown.code, 2);
+  assertMatch(
+    unknown.err,
+    /made with the weights "class_conditional" \([0-9a-f]{12}…\); give them/,
+  );
+
+  const others = ["--weights", weights("train_unconditional"), "--backend", "native"];
+  const { err } = await cli(["sample", ...others, "--from", first, "--seed", "1", "--out", "-"]);
+  assertMatch(err, /a\.png was made with other weights \([0-9a-f]{12}…, these are [0-9a-f]{12}…\)/);
+});
+
+Deno.test("--from runs no code and follows no address that a picture names", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.png`;
+  const plugin = `${folder.path}/evil.ts`;
+  await Deno.writeTextFile(plugin, `Deno.writeTextFileSync("${folder.path}/ran", "")`);
+  const recipe = {
+    weights: "0".repeat(64),
+    steps: 2,
+    options: {},
+    seeds: [1],
+    guidance: 1,
+  };
+  const pixels = { pixels: new Uint8Array(1), width: 1, height: 1, channels: 1 };
+  const picture = (more: { scheduler: string; source: string }) =>
+    encodePng(pixels, { [RECIPE_KEYWORD]: recipeToText({ ...recipe, ...more }) });
+  const cases: [{ scheduler: string; source: string }, RegExp][] = [
+    [{ scheduler: plugin, source: "digits" }, /made with the plug-in ".*evil\.ts"; give it with/],
+    [{ scheduler: "ddim", source: "http://127.0.0.1:9/w/" }, /give them with --weights/],
+  ];
+  for (const [more, message] of cases) {
+    await Deno.writeFile(path, picture(more));
+    const { code, err } = await cli(["sample", "--from", path, "--out", "-"]);
+    assertEquals(code, 2);
+    assertMatch(err, message);
+  }
+  assertEquals(
+    Array.from(Deno.readDirSync(folder.path), ({ name }) => name).includes("ran"),
+    false,
+  );
+  await Deno.writeFile(path, encodePng(pixels));
+  assertMatch((await cli(["sample", "--from", path, "--out", "-"])).err, /found no recipe$/);
 });
 
 const refusals: [args: string[], message: RegExp][] = [

@@ -1,6 +1,7 @@
 /** The options of every command that samples, and what they ask for. */
 import type { Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
+import type { Recipe } from "../image/recipe.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { loadScheduler } from "../plugin.ts";
@@ -8,6 +9,7 @@ import { completeOptions } from "../sample.ts";
 import { parseOption, resolveOptions } from "../sampling/options.ts";
 import type { SampleRequest } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";
+import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { parseLabels, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
 
@@ -97,8 +99,13 @@ async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise
   }
 }
 
-/** The seeds that the flags ask for; `count` where they do not say how many. */
-export function seedsOf({ seeds, seed, n }: SamplingFlags, count: number): number[] {
+/** The seeds that the flags ask for; else a recipe's, else the first `count`. */
+export function seedsOf(
+  { seeds, seed, n }: SamplingFlags,
+  count: number,
+  recipe?: Recipe,
+): readonly number[] {
+  if (recipe && seeds === undefined && seed === undefined && n === undefined) return recipe.seeds;
   if (seeds !== undefined && (seed !== undefined || n !== undefined)) {
     throw new InputError("--seeds: give either --seeds, or --seed and --n");
   }
@@ -114,36 +121,45 @@ export function seedsOf({ seeds, seed, n }: SamplingFlags, count: number): numbe
 /**
  * What the flags ask for. Everything that can be refused without the model is refused here, before
  * anything is downloaded; the rest when the model is given.
+ * @param from a picture whose recipe stands in for the flags that are not given
  * @returns the request for a model, with its defaults filled in
  */
 export async function readSamplingFlags(
   flags: SamplingFlags,
   seeds: readonly number[],
   io: Io,
+  from?: RecipeFile,
 ): Promise<(model: Model) => SampleRequest> {
   const scheduler = flags.scheduler === undefined
-    ? undefined
+    ? from && schedulerOf(from)
     : await loadScheduler(flags.scheduler);
   const given = parsePairs("--option", flags.option);
   if (scheduler) resolveOptions(scheduler, typedOptions(scheduler, given));
+  const recipe = from?.recipe;
   const asked = {
     seeds,
     scheduler,
-    schedule: flags.schedule,
-    steps: parsed(flags.steps, (text) => parseWhole("--steps", text, 1, 2 ** 31 - 1)),
-    timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)),
-    guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)),
-    nullLabel: parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)),
+    schedule: flags.schedule ?? recipe?.schedule,
+    steps: parsed(flags.steps, (text) => parseWhole("--steps", text, 1, 2 ** 31 - 1)) ??
+      recipe?.steps,
+    timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)) ??
+      (flags.steps === undefined ? recipe?.timesteps : undefined),
+    guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)) ?? recipe?.guidance,
+    nullLabel:
+      parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
+        recipe?.nullLabel,
     maxBatch: parsed(flags.batch, (text) => parseWhole("--batch", text, 1, 4096)),
     signal: io.signal,
   };
   return (model) => {
-    const labels = parsed(flags.label, (text) => parseLabels(text, model.labels));
+    const labels = parsed(flags.label, (text) => parseLabels(text, model.labels)) ??
+      (seeds === recipe?.seeds ? recipe.labels : undefined);
     if (Array.isArray(labels) && labels.length !== seeds.length) {
       throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
     }
     const complete = completeOptions(model, { ...asked, labels });
-    return { ...complete, options: typedOptions(complete.scheduler, given) };
+    const before = complete.scheduler.name === recipe?.scheduler ? recipe.options : {};
+    return { ...complete, options: { ...before, ...typedOptions(complete.scheduler, given) } };
   };
 }
 

@@ -35,7 +35,7 @@ export function recipeOf(
   const { scheduler, schedule, steps, timesteps, nullLabel } = options;
   return {
     weights: network.hash,
-    source: network.source,
+    source: network.source && sourceName(network.source),
     scheduler: scheduler.name,
     schedule,
     steps,
@@ -47,6 +47,18 @@ export function recipeOf(
     nullLabel,
     backend: network.backend,
   };
+}
+
+/**
+ * What weights are called in a file that is passed on: an address without its query, of a path only
+ * the last name. Folders of one's own and tokens do not belong in pictures.
+ */
+function sourceName(source: string): string {
+  if (/^https?:/.test(source) && URL.canParse(source)) {
+    const { origin, pathname } = new URL(source);
+    return origin + pathname;
+  }
+  return source.split(/[/\\]/).findLast((part) => part !== "") ?? source;
 }
 
 /** The picture of a frame that is done. */

@@ -2,6 +2,7 @@
 import { InputError } from "../../errors.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
+import { grid } from "../../image/grid.ts";
 import { RECIPE_KEYWORD, recipeToText } from "../../image/recipe.ts";
 import { writeZip } from "../../image/zip.ts";
 import type { Model } from "../../model/model.ts";
@@ -13,6 +14,7 @@ import { bulkRequest, parseShard, type Shard } from "../bulk/request.ts";
 import { type BulkTarget, runBulk } from "../bulk/run.ts";
 import type { Command } from "../command.ts";
 import { Film } from "../film.ts";
+import { comparison, readRecipeFile, type RecipeFile, weightsOf } from "../from_picture.ts";
 import type { Io } from "../io.ts";
 import { openTarget, type Target, writeWhole } from "../output.ts";
 import { duration, Progress } from "../progress.ts";
@@ -25,6 +27,7 @@ import {
 } from "../sampling_options.ts";
 
 interface Flags extends SamplingFlags {
+  from?: string;
   out: string;
   force: boolean;
   resume: boolean;
@@ -36,6 +39,7 @@ const DEFAULT_COUNT = 16;
 
 export function define(command: Command, io: () => Io): void {
   defineSamplingOptions(command)
+    .option("--from <picture>", "make a PNG's pictures again; other flags change its recipe")
     .option(
       "--out <file>",
       ".png (a grid for several), .npz, .zip, .gif or .apng of the steps, a folder/, or -",
@@ -53,26 +57,44 @@ Examples:
   sample --scheduler dpmpp --steps 12 --out pictures/
   sample --scheduler ./mine.ts --option strength=2
   sample --n 4 --out denoising.gif
+  sample --from sample.png --steps 200 --out better.png
   sample --seeds 0-49999 --shard 3/16 --out pictures/ --resume`,
     )
-    .action((flags: Flags) => run(flags, command.getOptionValueSource("out") === "default", io()));
+    .action((flags: Flags) => {
+      const isDefault = (name: string) => command.getOptionValueSource(name) === "default";
+      return run(flags, isDefault, io());
+    });
 }
 
-/** @param scratch whether the file is this command's own choice, and may be made again */
-async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
+async function run(
+  flags: Flags,
+  isDefault: (name: string) => boolean,
+  io: Io,
+): Promise<void> {
   const start = performance.now();
-  const seeds = seedsOf(flags, DEFAULT_COUNT);
+  const from = flags.from === undefined ? undefined : await readRecipeFile(flags.from);
+  const weights = from && isDefault("weights") ? weightsOf(from) : flags.weights;
+  const seeds = seedsOf(flags, DEFAULT_COUNT, from?.recipe);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
-  const requestFor = await readSamplingFlags(flags, seeds, io);
+  const requestFor = await readSamplingFlags(flags, seeds, io, from);
+  // The default file is this command's own choice, and may be made again.
+  const scratch = isDefault("out") && flags.from !== flags.out;
   const target = await openTarget(flags.out, scratch || flags.force || flags.resume);
   const bulk = bulkTarget(target, flags);
   if (target.kind === "zip") refuseTwins(seeds.map((seed) => ({ seed })));
-  await using model = await loadModel(flags, io);
+  await using model = await loadModel({ ...flags, weights }, io);
   const request = requestFor(model);
+  if (from && from.recipe.weights !== model.hash && !io.quiet) {
+    io.err(
+      `${from.path} was made with other weights (${from.recipe.weights.slice(0, 12)}…, these are ${
+        model.hash.slice(0, 12)
+      }…)`,
+    );
+  }
 
   const made = bulk
     ? await makeBulk(model, request, bulk, shard, io)
-    : await makeFile(model, request, seeds, target, io);
+    : await makeFile(model, request, seeds, target, io, from);
   if (io.quiet) return;
   const where = target.kind === "stdout" ? "standard output" : target.path;
   const seconds = (performance.now() - start) / 1000;
@@ -86,6 +108,7 @@ async function makeFile(
   seeds: readonly number[],
   target: Target,
   io: Io,
+  from?: RecipeFile,
 ): Promise<string> {
   const plan = planRun(model.scheduler, request);
   const steps = plan.timesteps.length;
@@ -105,7 +128,10 @@ async function makeFile(
   }
   const bytes = await encode(target.kind, made, film);
   await (target.kind === "stdout" ? io.writeBytes(bytes) : writeWhole(target.path, bytes));
-  return `${countOf(made.length)}, ${seedText(seeds)}, ${request.scheduler.name} ${steps} steps`;
+  const what = `${countOf(made.length)}, ${
+    seedText(seeds)
+  }, ${request.scheduler.name} ${steps} steps`;
+  return from ? `${what}, ${comparison(from, grid(made))}` : what;
 }
 
 async function encode(
