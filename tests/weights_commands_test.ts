@@ -1,0 +1,160 @@
+/** inspect, convert, compare and interpolate on real weights. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import * as ort from "npm:onnxruntime-node@1.30.0";
+import { decodePng } from "../src/image/png.ts";
+import { readFolder } from "../src/model/folder.ts";
+import { locate } from "../src/model/locate.ts";
+import { cli, temporaryFolder } from "./cli.ts";
+import { readGolden } from "./golden.ts";
+
+const conditional = new URL("./golden/class_conditional/", import.meta.url).href;
+const old = new URL("./golden/ddpm_legacy_root/", import.meta.url).href;
+
+Deno.test("inspect counts parameters and says what sample would do", async () => {
+  const { code, out } = await cli(["inspect", conditional]);
+  assertEquals(code, 0);
+  assertStringIncludes(out, "ddim, 50 steps: 50 evaluations");
+  const report = JSON.parse((await cli(["inspect", "--json", conditional])).out);
+  assertEquals(report.picture, [1, 12, 12]);
+  const { blocks } = report as { blocks: { parameters: number; tensors: number }[] };
+  assertEquals(blocks.reduce((n, b) => n + b.parameters, 0), report.parameters);
+  assertEquals(blocks.reduce((n, b) => n + b.tensors, 0), report.tensors);
+  assert(report.multiply_adds > 0 && report.memory.activations > 4 * 12 * 12 * 16);
+});
+
+Deno.test("inspect refuses what is no folder of weights in one line", async () => {
+  const { code, err } = await cli(["inspect", "tests/nothing-here"]);
+  assertEquals(code, 2);
+  assertStringIncludes(err, "expected a diffusers folder");
+});
+
+Deno.test("convert goes round: folder, zip, npz, safetensors and back to the same tensors", async () => {
+  await using folder = await temporaryFolder();
+  const first = await readFolder(await locate(old));
+  let from = old;
+  for (const name of ["a/", "b.zip", "c.npz", "d.safetensors", "e/"]) {
+    const to = `${folder.path}/${name}`;
+    const { code, err } = await cli(["convert", from, to]);
+    assertEquals(code, 0, err);
+    from = to;
+  }
+  const last = await readFolder(await locate(from));
+  assertEquals(last.tensors.size, first.tensors.size);
+  assertEquals(last.config, first.config);
+  assertEquals(last.scheduler, first.scheduler);
+  const query = last.tensors.get("mid_block.attentions.0.to_q.weight")!;
+  const before = first.tensors.get("mid_block.attentions.0.query.weight")!;
+  assertEquals(query.data, before.data);
+  assertEquals(query.shape, before.shape.slice(0, 2));
+});
+
+Deno.test("convert --fp16 halves the file and keeps what fp16 can", async () => {
+  await using folder = await temporaryFolder();
+  const to = `${folder.path}/half.safetensors`;
+  assertEquals((await cli(["convert", conditional, to, "--fp16"])).code, 0);
+  const [full, half] = [
+    await readFolder(await locate(conditional)),
+    await readFolder(await locate(to)),
+  ];
+  for (const [name, { data }] of full.tensors) {
+    const rounded = half.tensors.get(name)!.data;
+    assert(data.every((x, i) => Math.abs(x - rounded[i]) <= Math.abs(x) / 1024 + 2 ** -24), name);
+  }
+});
+
+Deno.test("convert to .onnx gives one file that bare onnxruntime runs as PyTorch would", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/unet.onnx`;
+  assertEquals((await cli(["convert", conditional, path])).code, 0);
+  const golden = await readGolden("class_conditional/io.safetensors");
+  const session = await ort.InferenceSession.create(path, { logSeverityLevel: 3 });
+  const labels = golden.integers("class_labels")!;
+  const { out_sample } = await session.run({
+    sample: new ort.Tensor("float32", golden.floats("sample"), golden.shape("sample")),
+    timestep: new ort.Tensor("float32", Float32Array.from(golden.integers("timestep")!), [
+      labels.length,
+    ]),
+    class_labels: new ort.Tensor("int32", Int32Array.from(labels), [labels.length]),
+  });
+  const expected = golden.floats("out");
+  const found = out_sample.data as Float32Array;
+  assert(expected.every((x, i) => Math.abs(x - found[i]) < 2e-5));
+  await session.release();
+});
+
+Deno.test("convert does not overwrite, and refuses endings it does not know", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/w.zip`;
+  await Deno.writeTextFile(path, "mine");
+  assertEquals((await cli(["convert", conditional, path])).code, 2);
+  assertEquals(await Deno.readTextFile(path), "mine");
+  assertEquals((await cli(["convert", conditional, `${folder.path}/w.bin`])).code, 2);
+});
+
+Deno.test("compare draws a labelled grid, a row a scheduler and a column a number of steps", async () => {
+  await using folder = await temporaryFolder();
+  const out = `${folder.path}/compare.png`;
+  const flags = ["--backend", "native", "--schedulers", "ddim,dpmpp", "--steps", "2,3"];
+  const { code, err } = await cli(["compare", "-w", conditional, ...flags, "--out", out]);
+  assertEquals(code, 0, err);
+  const { width, height } = decodePng(await Deno.readFile(out));
+  assert(width > 2 * 64 && height > 2 * 64);
+});
+
+Deno.test("interpolate goes from one seed's picture to the other's", async () => {
+  await using folder = await temporaryFolder();
+  const flags = ["-w", conditional, "--backend", "native", "--label", "1", "--steps", "5"];
+  const out = `${folder.path}/way.png`;
+  const way = await cli(["interpolate", "3", "8", "--frames", "4", ...flags, "--out", out]);
+  assertEquals(way.code, 0, way.err);
+  const grid = decodePng(await Deno.readFile(out));
+  const ends = [];
+  for (const seed of ["3", "8"]) {
+    const file = `${folder.path}/${seed}.png`;
+    const ddim = ["--scheduler", "ddim", "--guidance", "1"];
+    await cli(["sample", "--seed", seed, ...flags, ...ddim, "--out", file]);
+    ends.push(decodePng(await Deno.readFile(file)));
+  }
+  // Enlarged so that a picture of 12 is 132 pixels across, two by two with a gap of 2.
+  const factor = 11;
+  const at = (column: number, row: number) =>
+    Array.from({ length: 144 }, (_, p) => {
+      const x = column * (12 * factor + 2) + (p % 12) * factor;
+      const y = row * (12 * factor + 2) + Math.floor(p / 12) * factor;
+      return grid.pixels[(y * grid.width + x) * grid.channels];
+    });
+  assertEquals(at(0, 0), [...ends[0].pixels]);
+  assertEquals(at(1, 1), [...ends[1].pixels]);
+});
+
+Deno.test("DDIM inversion brings a picture back to noise that draws it again", async () => {
+  await using folder = await temporaryFolder();
+  const digits = new URL("./golden/digits/", import.meta.url).href;
+  const flags = ["-w", digits, "--backend", "native"];
+  const file = `${folder.path}/seven.png`;
+  await cli([
+    "sample",
+    "--seed",
+    "1",
+    ...flags,
+    "--steps",
+    "20",
+    "--scheduler",
+    "ddim",
+    "--out",
+    file,
+  ]);
+  const out = `${folder.path}/way.png`;
+  const { code, err } = await cli(
+    ["interpolate", file, "2", "--frames", "2", "--steps", "50", ...flags, "--out", out],
+  );
+  assertEquals(code, 0, err);
+  const picture = decodePng(await Deno.readFile(file));
+  const grid = decodePng(await Deno.readFile(out));
+  const differences = Array.from({ length: 1024 }, (_, p) => {
+    const x = (p % 32) * 4, y = Math.floor(p / 32) * 4;
+    return Math.abs(picture.pixels[p] - grid.pixels[y * grid.width + x]);
+  });
+  const mean = differences.reduce((a, b) => a + b, 0) / 1024;
+  assert(mean < 16, `the picture comes back with a mean difference of ${mean}/255`);
+});
