@@ -4,11 +4,7 @@ import type { Scheduler } from "./diffusion/types.ts";
 import { InputError } from "./errors.ts";
 import type { Network } from "./sampling/network.ts";
 import { generate as generateWith, type NamedNetwork, type Picture } from "./sampling/pictures.ts";
-import {
-  sample as sampleWith,
-  type SampleFrame,
-  type SampleRequest,
-} from "./sampling/sample.ts";
+import { sample as sampleWith, type SampleFrame, type SampleRequest } from "./sampling/sample.ts";
 
 /** What {@link sample} and {@link generate} take; all but the seeds may be left out. */
 export interface SampleOptions extends Omit<SampleRequest, "scheduler" | "steps"> {
