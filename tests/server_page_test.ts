@@ -2,7 +2,7 @@
 /// <reference lib="dom" />
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Browser, chromium, type Page } from "npm:playwright-core@1.65.1";
-import { buildAssets } from "../src/server/page/build.ts";
+import { buildAssets } from "../deploy/page.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 

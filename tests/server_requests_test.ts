@@ -295,7 +295,7 @@ Deno.test("the public is limited by cost; what costs nothing and who has a key i
     models: { fake: fakeModel() },
     keys: ["one"],
     limits: { publicCostPerMinute: 12 },
-    client: (c) => c.req.header("x-test-client") ?? "",
+    client: (request) => request.headers.get("x-test-client") ?? "",
   });
   const status = async (seed: number, headers: Record<string, string> = {}) => {
     const response = await app.request(`/v1/images/${seed}.png`, { headers });

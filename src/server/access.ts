@@ -2,6 +2,7 @@
 import { base64url } from "./recipe.ts";
 import { Problem } from "./problem.ts";
 
+/** Who needs a key or a signature. */
 export interface AccessOptions {
   /** Bearer keys; without any, nobody needs one. */
   readonly keys?: readonly string[];

@@ -25,6 +25,7 @@ import type { ServedModel } from "./served_model.ts";
 import type { Services } from "./services.ts";
 import { Studio } from "./studio.ts";
 
+/** What {@link createApp} is made from. */
 export interface AppOptions extends AccessOptions {
   /** Weights by the name that requests use; the first is the default. */
   readonly models: Readonly<Record<string, ServedModel>>;
@@ -41,7 +42,7 @@ export interface AppOptions extends AccessOptions {
   /** Where visitors reach the app, for addresses in answers; default what the request says. */
   readonly publicUrl?: string;
   /** Names the client that the rate limit counts; default its network address. */
-  readonly client?: (context: Context) => string;
+  readonly client?: (request: Request) => string;
   /** Whether to serve the page at "/"; default true. */
   readonly page?: boolean;
 }
@@ -104,6 +105,7 @@ export function createApp(options: AppOptions): DenoiseApp {
 
 function createServices(options: AppOptions): Services {
   const { models, schedulers = builtInSchedulers, log = () => {}, reopen } = options;
+  const { client: named } = options;
   const names = Object.keys(models);
   if (names.length === 0) throw new InputError("createApp: expected at least one model in models");
   const odd = names.find((name) => !/^[\w.-]{1,64}$/.test(name));
@@ -137,7 +139,7 @@ function createServices(options: AppOptions): Services {
     access: new Access(options),
     rateLimit: new RateLimit(limits.publicCostPerMinute),
     log,
-    client: options.client ?? clientAddress,
+    client: named ? (c) => named(c.req.raw) : clientAddress,
     signingKey: options.signingKey,
     signPictures: options.pictures === "signed",
     publicUrl: options.publicUrl,

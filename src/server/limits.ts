@@ -18,6 +18,7 @@ export interface Limits {
   readonly deadlineMs: number;
   /** Milliseconds that a request's body may take to arrive. */
   readonly bodyTimeoutMs: number;
+  /** Bytes of one request's body. */
   readonly maxBodyBytes: number;
   /** Bytes of finished PNGs kept in memory; 0 keeps none. */
   readonly cacheBytes: number;
@@ -27,6 +28,7 @@ export interface Limits {
   readonly maxNameLength: number;
 }
 
+/** What a small machine can do. */
 export const defaultLimits: Limits = {
   maxImages: 10,
   maxSteps: 1000,

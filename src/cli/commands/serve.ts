@@ -93,7 +93,9 @@ async function run(flags: Flags, io: Io): Promise<void> {
       corsOrigins: flags.cors.length ? flags.cors : "*",
       publicUrl: flags.publicUrl,
       page: flags.page,
-      ...(flags.proxy ? { client: (c) => c.req.header(flags.proxy!) ?? "unknown" } : {}),
+      ...(flags.proxy
+        ? { client: (request) => request.headers.get(flags.proxy!) ?? "unknown" }
+        : {}),
     });
     app.warmUp().catch((error) => log({ level: "error", message: `warm-up: ${error}` }));
     await serve(app, {

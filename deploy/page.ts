@@ -1,10 +1,10 @@
 /**
- * Bundles the page into `assets.ts`, which is committed: the server then needs no bundler, whether it
+ * Bundles the server's page into `src/server/page/assets.ts`, which is committed: the server then needs no bundler, whether it
  * is run from a clone, from an address or at the edge. `--check` fails where the file is not current.
  */
 import * as esbuild from "npm:esbuild@0.28.2";
 
-const here = new URL("./", import.meta.url);
+const here = new URL("../src/server/page/", import.meta.url);
 
 /** The text that `assets.ts` should have. */
 export async function buildAssets(): Promise<string> {
@@ -34,7 +34,7 @@ function render(files: { html: string; js: string; css: string }): string {
   const lines = Object.entries(files).map(([name, text]) =>
     `export const ${name}: string = ${JSON.stringify(text)};\n`
   );
-  return "// Made by build.ts from the files beside it; do not edit.\n" +
+  return "// Made by deploy/page.ts from the files beside this one; do not edit.\n" +
     "// deno-fmt-ignore-file\n// deno-lint-ignore-file\n" + lines.join("");
 }
 
@@ -48,6 +48,6 @@ if (import.meta.main) {
     }
   } else {
     await Deno.writeTextFile(file, text);
-    console.log(`assets.ts: ${(text.length / 1024).toFixed(1)} KiB`);
+    console.log(`src/server/page/assets.ts: ${(text.length / 1024).toFixed(1)} KiB`);
   }
 }
