@@ -167,7 +167,8 @@ function parsed<T>(text: string | undefined, parse: (text: string) => T): T | un
   return text === undefined ? undefined : parse(text);
 }
 
-function typedOptions({ options = {} }: Scheduler, given: Record<string, string>) {
+/** Scheduler options as they were typed, turned into their types. */
+export function typedOptions({ options = {} }: Scheduler, given: Record<string, string>) {
   return Object.fromEntries(
     Object.entries(given).map(([key, text]) => [
       key,

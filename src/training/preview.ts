@@ -34,8 +34,8 @@ export async function previewPng(
   const classes = start.card.labels?.length;
   const pictures = await generate(model, {
     seeds,
-    scheduler: "ddim",
-    steps: Math.min(steps, start.scheduler.num_train_timesteps),
+    // Solvers that jump from their last step to the end have room for one step less than T.
+    steps: Math.min(steps, start.scheduler.num_train_timesteps - 1),
     labels: classes === undefined ? undefined : seeds.map((seed) => seed % classes),
   });
   return gridPng(pictures);

@@ -123,7 +123,7 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
   checkpoint_every: { value: 500, check: whole(1, 1e9), help: "updates between checkpoints" },
   keep_checkpoints: { value: 2, check: whole(1, 1000), help: "how many of the last ones stay" },
   sample_every: { value: 1000, check: whole(0, 1e9), help: "updates between grids; 0 is none" },
-  sample_steps: { value: 25, check: whole(1, 1000), help: "DDIM steps of those grids" },
+  sample_steps: { value: 25, check: whole(1, 1000), help: "sampling steps of those grids" },
 };
 
 export const recipeKeys = Object.keys(recipeFields) as (keyof Recipe)[];

@@ -11,7 +11,9 @@ import { evaluationTable } from "../../training/eval/table.ts";
 import { writeTextDurably } from "../../training/atomic.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { parseNumber, parseWhole } from "../values.ts";
+import { schedulerByName } from "../../sample.ts";
+import { typedOptions } from "../sampling_options.ts";
+import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 
 interface Flags {
   data: string;
@@ -25,6 +27,11 @@ interface Flags {
   backend: string;
   threads?: string;
   json?: string;
+  option: string[];
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
 }
 
 export function define(command: Command, io: () => Io): void {
@@ -46,6 +53,12 @@ export function define(command: Command, io: () => Io): void {
     .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
     .option("--steps <n>", "of those samples (default: what the weights recommend)")
     .option("-s, --scheduler <name>", "of those samples (default: what the weights recommend)")
+    .option(
+      "-o, --option <name=value>",
+      "an option of that scheduler: clipped_eps=true",
+      collect,
+      [],
+    )
     .option("--backend <name>", "native, wasm, webgpu", "native")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("--json <file>", "write the figures as JSON too; - is standard output")
@@ -53,8 +66,8 @@ export function define(command: Command, io: () => Io): void {
 }
 
 async function run(weights: string, flags: Flags, io: Io): Promise<void> {
-  const count = (name: keyof Flags, option: string) =>
-    parseWhole(option, flags[name]!, 0, 10_000_000);
+  const count = (name: "lossPictures" | "bitsPictures" | "samples", option: string) =>
+    parseWhole(option, flags[name], 0, 10_000_000);
   const backend = await backendByName(flags.backend);
   const threads = flags.threads === undefined
     ? undefined
@@ -75,6 +88,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
     steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
     scheduler: flags.scheduler,
+    options: optionsOf(flags, model.recommended?.scheduler),
     signal: io.signal,
     onProgress: (what, done, total) => io.status(`${what}: ${done} of ${total}`),
   });
@@ -83,6 +97,13 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   if (flags.json === "-") return io.out(json.trimEnd());
   io.out(evaluationTable(result));
   if (flags.json !== undefined) await writeTextDurably(flags.json, json);
+}
+
+/** The scheduler options that were typed, as their types. */
+function optionsOf({ option, scheduler }: Flags, recommended = "ddim") {
+  const given = Object.entries(parsePairs("--option", option));
+  if (given.length === 0) return undefined;
+  return typedOptions(schedulerByName(scheduler ?? recommended), Object.fromEntries(given));
 }
 
 /** What the classifier learns from, and what is measured on. */

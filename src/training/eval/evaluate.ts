@@ -27,6 +27,8 @@ export interface EvalOptions {
   readonly guidances: readonly number[];
   readonly steps?: number;
   readonly scheduler?: string;
+  /** Of the scheduler, by name. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (what: string, done: number, total: number) => void;
 }
@@ -35,6 +37,8 @@ export interface SampleScore {
   readonly guidance: number;
   readonly scheduler: string;
   readonly steps: number;
+  /** The scheduler options that were set. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly samples: number;
   /** The share that the classifier reads as the label they were made for. */
   readonly readAsLabel?: number;
@@ -93,7 +97,8 @@ async function scoreSamples(model: Model, options: EvalOptions) {
   const half = (odd: number) => real.features.filter((_, i) => i % 2 === odd);
 
   const samples: SampleScore[] = [];
-  for (const guidance of model.labels ? options.guidances : [1]) {
+  // Without a label for "no class" there is nothing to be guided away from.
+  for (const guidance of model.nullLabel === undefined ? [1] : options.guidances) {
     const set = await sampleSet(model, {
       ...options,
       count,
@@ -106,6 +111,7 @@ async function scoreSamples(model: Model, options: EvalOptions) {
       guidance,
       scheduler: options.scheduler ?? model.recommended?.scheduler ?? "ddim",
       steps: options.steps ?? model.recommended?.steps ?? 50,
+      options: options.options,
       samples: count,
       readAsLabel: set.labels && agreement(read.labels, set.labels),
       frechet: frechetDistance(read.features, real.features),

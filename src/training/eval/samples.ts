@@ -11,6 +11,8 @@ export interface SamplesRequest {
   readonly guidance: number;
   readonly steps?: number;
   readonly scheduler?: string;
+  /** Of the scheduler, by name. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly maxBatch?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
@@ -29,6 +31,7 @@ export async function sampleSet(model: Model, request: SamplesRequest): Promise<
     guidance: model.labels ? guidance : undefined,
     steps,
     scheduler,
+    options: request.options,
     maxBatch,
     signal,
   });

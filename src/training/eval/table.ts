@@ -1,5 +1,5 @@
 /** An evaluation as a person reads it. */
-import type { Evaluation } from "./evaluate.ts";
+import type { Evaluation, SampleScore } from "./evaluate.ts";
 
 export function evaluationTable(evaluation: Evaluation): string {
   const { weights, heldOutPictures, region, epsLoss, bits, classifier, samples } = evaluation;
@@ -29,22 +29,32 @@ export function evaluationTable(evaluation: Evaluation): string {
     lines.push(
       "",
       `classifier: ${percent(classifier.heldOutAccuracy)} of held-out pictures read right`,
-    );
-    lines.push("guidance  samples  steps  read as label  Fréchet distance");
-    for (const { guidance, samples: n, scheduler, steps, readAsLabel, frechet } of samples) {
-      lines.push(
-        `${String(guidance).padEnd(8)}  ${String(n).padEnd(7)}  ${
-          `${scheduler} ${steps}`.padEnd(5)
-        }  ${(readAsLabel === undefined ? "–" : percent(readAsLabel)).padEnd(13)}  ${
-          frechet.toFixed(3)
-        }`,
-      );
-    }
-    lines.push(
+      ...columns([
+        ["guidance", "samples", "sampler", "read as label", "Fréchet distance"],
+        ...samples.map(sampleRow),
+      ]),
       `two halves of the held-out pictures: ${evaluation.frechetOfRealHalves!.toFixed(3)}`,
     );
   }
   return lines.join("\n");
+}
+
+function sampleRow(score: SampleScore): string[] {
+  const { guidance, samples, scheduler, steps, options = {}, readAsLabel, frechet } = score;
+  const set = Object.entries(options).map(([name, value]) => ` ${name}=${value}`).join("");
+  return [
+    String(guidance),
+    String(samples),
+    `${scheduler} ${steps}${set}`,
+    readAsLabel === undefined ? "–" : percent(readAsLabel),
+    frechet.toFixed(3),
+  ];
+}
+
+/** Rows of text, each column as wide as its widest cell. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd());
 }
 
 function percent(share: number): string {
