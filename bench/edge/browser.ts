@@ -157,7 +157,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
         size,
         target: engine === "wasm" ? "browser, WebAssembly" : "browser, WebGPU (SwiftShader)",
         coldStart,
-        memory: { bytes: await memoryOf(page), of: "JS heap and buffers" },
+        memory: { bytes: await memoryOf(page), of: "JS heap, without WebAssembly's" },
         secondsAnImage: timed ? median(timed.seconds) : NaN,
         pixels: Uint8Array.from(pixels[0]),
         notes: [`Chromium ${browser.version()}`],

@@ -1,6 +1,7 @@
 /** workerd, through miniflare: the Worker of deploy/cloudflare as the platform would run it. */
 import { Miniflare } from "npm:miniflare@4.20260730.0";
 import { buildWorker } from "../../deploy/cloudflare/build.ts";
+import { peakMemory } from "./process.ts";
 import { type Measured, median, pixelsAt, probeAddress, timePictures } from "./target.ts";
 
 /** The platform kills an isolate at 128 MB; miniflare does not. */
@@ -50,6 +51,8 @@ export interface RunningWorker extends AsyncDisposable {
   wasmMemory(): Promise<number>;
   /** Bytes of the JavaScript heap with its array buffers, as V8's inspector tells. */
   heap(): Promise<number>;
+  /** VmHWM of the workerd process, runtime included: an upper bound. */
+  peak(): Promise<number>;
   /** CPU seconds of the workerd process so far. */
   cpu(): Promise<number>;
 }
@@ -82,6 +85,7 @@ export async function runWorker(folder: URL): Promise<RunningWorker> {
     async heap() {
       return heapUsage(await miniflare.getInspectorURL());
     },
+    peak: () => peakMemory(pid),
     cpu: () => cpuSeconds(pid),
     [Symbol.asyncDispose]: () => miniflare.dispose(),
   };
@@ -159,6 +163,7 @@ export async function measureCloudflare(): Promise<Measured> {
     heap = Math.max(heap, await worker.heap());
     const wasm = await worker.wasmMemory();
     const bytes = wasm + heap;
+    const peak = await worker.peak();
     if (bytes > MAX_MEMORY) throw new Error(`workerd: ${bytes} bytes, at most ${MAX_MEMORY}`);
     return {
       target: "workerd (Cloudflare)",
@@ -168,6 +173,7 @@ export async function measureCloudflare(): Promise<Measured> {
       secondsAnImage: median(seconds),
       pixels,
       notes: [
+        `the whole workerd process at its peak ${mega(peak)}`,
         `CPU until it listens ${startCpu.toFixed(2)} s`,
         `CPU an image ${cpu.toFixed(2)} s`,
         `listens after ${Math.round(worker.started)} ms`,

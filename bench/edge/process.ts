@@ -30,10 +30,7 @@ export function startServer(command: string, args: readonly string[], port: numb
       const { code } = await child.status;
       return { milliseconds: performance.now() - start, code };
     },
-    async peakMemory() {
-      const status = await Deno.readTextFile(`/proc/${child.pid}/status`);
-      return Number(/VmHWM:\s*(\d+) kB/.exec(status)![1]) * 1024;
-    },
+    peakMemory: () => peakMemory(child.pid),
     async [Symbol.asyncDispose]() {
       try {
         child.kill("SIGKILL");
@@ -43,6 +40,12 @@ export function startServer(command: string, args: readonly string[], port: numb
       await child.status;
     },
   };
+}
+
+/** VmHWM in bytes. */
+export async function peakMemory(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  return Number(/VmHWM:\s*(\d+) kB/.exec(status)![1]) * 1024;
 }
 
 export function freePort(): number {
