@@ -23,7 +23,7 @@ async function denoDir(): Promise<string> {
 function minimalPermissions(host: string, cache: string): string[] {
   return [
     "--no-prompt",
-    `--allow-import=${host}`,
+    // The weights. Modules of the program's own host need no leave.
     `--allow-net=${host}`,
     // onnxruntime reads its .wasm out of the npm cache.
     `--allow-read=.,${cache}`,
@@ -122,6 +122,7 @@ Deno.test("weights from the repository, a scheduler from a third place", async (
   await using folder = await temporaryFolder();
   const plugin = `export default {
     name: "halves",
+    api: 1,
     async *sampler({ x, timesteps, schedule, denoise }) {
       for (const [i, t] of timesteps.entries()) {
         const { eps, x_0 } = await denoise(x, t);
@@ -159,10 +160,10 @@ Deno.test("deno publish would take the repository as it is", async () => {
     cwd: root,
   }).output();
   assert(copy.success, new TextDecoder().decode(copy.stderr));
+  // Fails on slow types, which are those that are not written out.
   const { code, err } = await deno(
     ["publish", "--dry-run", "--allow-dirty", "--no-check"],
     folder.path,
   );
   assertEquals(code, 0, err);
-  assert(!/slow type/i.test(err), err);
 });

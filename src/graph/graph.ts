@@ -19,11 +19,11 @@ export class Graph {
   /** Every value, in the order they were made. */
   readonly values: Value[] = [];
   /** What is fed, by name. */
-  readonly inputs = new Map<string, Value>();
+  readonly inputs: Map<string, Value> = new Map();
   /** What is learned, by name. */
-  readonly params = new Map<string, Value>();
+  readonly params: Map<string, Value> = new Map();
   /** What is asked for, by name. */
-  readonly outputs = new Map<string, Value>();
+  readonly outputs: Map<string, Value> = new Map();
 
   /** Appends an operation. Callers outside `ops/` and `gradients/` use the functions there. */
   add(
