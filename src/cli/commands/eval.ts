@@ -21,6 +21,7 @@ interface Flags {
   lossPictures: string;
   bitsPictures: string;
   samples: string;
+  classifierSteps: string;
   guidance: string;
   steps?: string;
   scheduler?: string;
@@ -50,6 +51,7 @@ export function define(command: Command, io: () => Io): void {
       "16",
     )
     .option("--samples <n>", "samples to classify and compare; 0 leaves them out", "1000")
+    .option("--classifier-steps <n>", "updates of the classifier that reads the samples", "2000")
     .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
     .option("--steps <n>", "of those samples (default: what the weights recommend)")
     .option("-s, --scheduler <name>", "of those samples (default: what the weights recommend)")
@@ -85,6 +87,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     lossPictures: count("lossPictures", "--loss-pictures"),
     bitsPictures: count("bitsPictures", "--bits-pictures"),
     samples: count("samples", "--samples"),
+    classifierSteps: parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
     guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
     steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
     scheduler: flags.scheduler,

@@ -76,7 +76,11 @@ export interface ClassifierOptions {
 }
 
 const LR = 2e-3;
-const DEFAULTS = { steps: 2000, batch: 64, seed: 0 };
+/** Every setting that its parameters depend on. */
+export function withDefaults<T extends ClassifierOptions>(options: T) {
+  const { steps = 2000, batch = 64, seed = 0 } = options;
+  return { ...options, steps, batch, seed };
+}
 
 /** Trains a classifier; gives the running mean of its parameters. */
 export async function trainClassifier(
@@ -84,7 +88,7 @@ export async function trainClassifier(
   data: DataSet,
   options: ClassifierOptions = {},
 ): Promise<Float32Array> {
-  const { steps, batch, seed, session, onProgress } = { ...DEFAULTS, ...options };
+  const { steps, batch, seed, session, onProgress } = withDefaults(options);
   const classes = data.labelNames!.length;
   const objective = (graph: Graph) => {
     const { logits } = network(graph, graph.input("pictures", [batch, ...data.shape]), classes);

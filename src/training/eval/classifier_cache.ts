@@ -5,7 +5,12 @@ import { sha256Hex } from "../../model/hash.ts";
 import { parseSafetensors, writeSafetensors } from "../../model/safetensors.ts";
 import { writeDurably } from "../atomic.ts";
 import type { DataSet } from "../data/data_set.ts";
-import { classifierLayout, type ClassifierOptions, trainClassifier } from "./classifier.ts";
+import {
+  classifierLayout,
+  type ClassifierOptions,
+  trainClassifier,
+  withDefaults,
+} from "./classifier.ts";
 
 /** Raised when the classifier or its training changes. */
 const VERSION = 1;
@@ -18,7 +23,7 @@ export async function classifierFor(
 ): Promise<Float32Array> {
   const { size } = classifierLayout(data.shape, data.labelNames!.length);
   const folder = cacheFolder();
-  const { steps, batch, seed } = options;
+  const { steps, batch, seed } = withDefaults(options);
   const hash = await fingerprint(data, { steps, batch, seed });
   const path = folder && `${folder}/classifiers/${hash}.safetensors`;
   const known = path && await Deno.readFile(path).catch(() => undefined);

@@ -25,6 +25,8 @@ export interface EvalOptions {
   /** Samples a guidance scale; 0 leaves them out. */
   readonly samples: number;
   readonly guidances: readonly number[];
+  /** Updates of the classifier, where it is not known yet. */
+  readonly classifierSteps?: number;
   readonly steps?: number;
   readonly scheduler?: string;
   /** Of the scheduler, by name. */
@@ -90,6 +92,7 @@ async function scoreSamples(model: Model, options: EvalOptions) {
   const classes = train.labelNames!.length;
   const theta = await classifierFor(backend, train, {
     session,
+    steps: options.classifierSteps,
     onProgress: (done, total) => onProgress("classifier", done, total),
   });
   await using classifier = await Classifier.open(backend, theta, train.shape, classes, session);

@@ -1,0 +1,55 @@
+/** `eval` from pictures to figures. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { backendByName } from "../src/backend/select.ts";
+import { parseRecipe } from "../src/training/recipe.ts";
+import { train } from "../src/training/train.ts";
+import { cli, temporaryFolder } from "./cli.ts";
+import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
+
+Deno.test("eval measures loss, bits, classes and distance, as a table and as JSON", async () => {
+  await using folder = await temporaryFolder();
+  const data = `${folder.path}/pictures`;
+  await pictureFolder(data, ["a", "b"], 20);
+  const recipe = parseRecipe(tinyRecipe, { data, steps: 3, sample_every: 0, holdout: 0.25 });
+  const backend = await backendByName("native");
+  const { weights } = await train({ recipe, folder: `${folder.path}/run`, backend });
+  Deno.env.set("DENOISE_CACHE", `${folder.path}/cache`);
+  const json = `${folder.path}/figures.json`;
+  const args = ["eval", weights!, "--data", data, "--holdout", "0.25", "--samples", "6"];
+  const few = ["--loss-pictures", "4", "--bits-pictures", "2", "--classifier-steps", "10"];
+  const sampler = ["--scheduler", "ddim", "--steps", "3", "--option", "clipped_eps=true"];
+  const { code, out, err } = await cli([...args, ...few, ...sampler, "--json", json]);
+  assertEquals(code, 0, err);
+
+  const figures = JSON.parse(await Deno.readTextFile(json));
+  assertEquals(figures.heldOutPictures, 10);
+  assertEquals(figures.region, "the whole picture, 8×8×1");
+  assertEquals(figures.epsLoss.bands.length, 10);
+  const { total, prior, kl, decoder, pictures } = figures.bits;
+  assert(Math.abs(total - prior - kl - decoder) < 1e-9 && total > 0);
+  assertEquals(pictures, 2);
+  assert(figures.classifier.heldOutAccuracy >= 0 && figures.classifier.heldOutAccuracy <= 1);
+  assertEquals(
+    figures.samples.map((s: Record<string, unknown>) => [s.guidance, s.samples, s.steps]),
+    [[1, 6, 3], [2, 6, 3]],
+  );
+  for (const { readAsLabel, frechet } of figures.samples) {
+    assert(readAsLabel >= 0 && readAsLabel <= 1 && frechet > figures.frechetOfRealHalves);
+  }
+  assertStringIncludes(out, "ddim 3 clipped_eps=true");
+
+  const kept = [...Deno.readDirSync(`${folder.path}/cache/classifiers`)];
+  assertEquals(kept.length, 1, "the classifier is kept for the next time");
+  const again = await cli([...args, ...few, ...sampler, "--json", "-"]);
+  assertEquals(JSON.parse(again.out), figures);
+});
+
+Deno.test("eval refuses data that does not fit the network", async () => {
+  await using folder = await temporaryFolder();
+  const data = `${folder.path}/loose`;
+  await pictureFolder(folder.path, ["loose"], 3);
+  const weights = new URL("./golden/class_conditional", import.meta.url).pathname;
+  const { code, err } = await cli(["eval", weights, "--data", data, "--holdout", "0.5"]);
+  assertEquals(code, 2, err);
+  assertStringIncludes(err, "needs labels");
+});
