@@ -239,6 +239,15 @@ Deno.test("an EventSource that connects again after the end is told to stop", as
   assertEquals(model.evaluations, 0);
 });
 
+Deno.test("HEAD of an event stream starts no work", async () => {
+  const model = fakeModel();
+  const app = createApp({ models: { fake: model } });
+  const head = await app.request("/v1/images/7/events", { method: "HEAD" });
+  assertEquals([head.status, head.headers.get("content-type")], [200, "text/event-stream"]);
+  const metrics = await (await app.request("/metrics")).text();
+  assertEquals([model.evaluations, metric(metrics, "denoise_queue_cost")], [0, 0]);
+});
+
 Deno.test("a stream's failure before its first event has its status", async () => {
   const app = createApp({ models: { fake: fakeModel() }, limits: { maxQueue: 3 } });
   assertEquals((await app.request("/v1/images/7/events?steps=0")).status, 422);
@@ -400,4 +409,16 @@ Deno.test("createApp refuses what could not work", async () => {
   const steps = { type: "number", description: "", default: 1 } as const;
   const schedulers = { mine: { name: "mine", api: 1, options: { steps } } } as const;
   assertThrows(() => createApp({ models: { a: fakeModel() }, schedulers }), Error, '"steps"');
+});
+
+Deno.test("the app runs where there is neither Deno nor node: only serve.ts knows its process", async () => {
+  const folder = new URL("../src/server/", import.meta.url);
+  const wrong: string[] = [];
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (!isFile || name === "serve.ts") continue;
+    const text = await Deno.readTextFile(new URL(name, folder));
+    const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+    if (/\bDeno\.|from "node:/.test(code)) wrong.push(name);
+  }
+  assertEquals(wrong, []);
 });

@@ -48,10 +48,6 @@ async function firstLine(base: URL, text: string): Promise<string> {
   return new TextDecoder().decode(answer.subarray(0, length ?? 0));
 }
 
-function latencyPercentile(times: number[], p: number): number {
-  return times.toSorted((a, b) => a - b)[Math.ceil(times.length * p) - 1];
-}
-
 Deno.test("fetch gets a picture, its 304, its HEAD and its events", async () => {
   const model = fakeModel();
   await listening(model, {}, async (base) => {
@@ -141,7 +137,7 @@ Deno.test("a request that succeeds is never taken for one whose client left", as
   });
 });
 
-Deno.test("livez answers in under 50 ms (p99) under full load", async () => {
+Deno.test("livez answers while 32 clients keep the network busy, and none of them fails", async () => {
   const model = fakeModel({ latency: 5, shape: [1, 28, 28] });
   await listening(model, { limits: { cacheBytes: 0 } }, async (base) => {
     let done = false;
@@ -153,20 +149,14 @@ Deno.test("livez answers in under 50 ms (p99) under full load", async () => {
         await response.bytes();
       }
     });
-    const times: number[] = [];
-    for (let i = 0; i < 200; i++) {
-      const start = performance.now();
-      await (await fetch(new URL("livez", base))).text();
-      times.push(performance.now() - start);
+    const before = model.evaluations;
+    for (let i = 0; i < 100; i++) {
+      const response = await fetch(new URL("livez", base));
+      assertEquals([response.status, await response.text()], [200, "ok"]);
     }
+    await until(() => model.evaluations > before, "work goes on beside it");
     done = true;
     await Promise.all(clients);
-    const p99 = latencyPercentile(times, 0.99);
-    console.log(
-      `livez under load: p50 ${latencyPercentile(times, 0.5).toFixed(1)} ms, p99 ${
-        p99.toFixed(1)
-      } ms`,
-    );
   });
 });
 

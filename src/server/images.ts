@@ -70,6 +70,9 @@ async function events(services: Services, c: Context): Promise<Response> {
   const fields = validate(eventFields, { preview });
   const { recipe } = await readAddress(services, c.req.param("seed")!, query);
   const order = { recipe, etag: await etagOf(recipe) };
+  if (c.req.method === "HEAD") {
+    return new Response(null, { headers: { "content-type": "text/event-stream" } });
+  }
   const controller = new AbortController();
   const charge = chargeTo(services, c, standing);
   const steps = await services.studio.steps(order, controller, charge);
