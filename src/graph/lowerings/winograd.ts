@@ -7,8 +7,11 @@ import type { ConvGeometry } from "../ops/linear.ts";
 import type { Value } from "../value.ts";
 import { fused } from "./fused.ts";
 
-/** Below this many products a pixel the transforms cost more than they save (measured on WASM). */
-const MIN_PRODUCTS = 48 * 48;
+/**
+ * Below this many products a pixel the transforms do not pay on WASM: in the digits network (64
+ * channels) an evaluation took as long and loading three times as long, some 40 nodes a convolution.
+ */
+const MIN_PRODUCTS = 96 * 96;
 
 /** G g Gᵀ of every kernel: [O, C, 3, 3] → [16, O, C]. */
 export function transformKernels(weight: Float32Array, out: number, channels: number) {
