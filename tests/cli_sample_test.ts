@@ -7,6 +7,7 @@ import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";
 import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/image/recipe.ts";
 import { readZip } from "../src/image/zip.ts";
+import { schedulers } from "../schedulers/mod.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
 const weights = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
@@ -251,10 +252,12 @@ for (const [args, message] of refusals) {
   });
 }
 
-Deno.test("--debug shows where an error came from", async () => {
-  const { code, err } = await cli(["sample", "--debug", "--steps", "0"]);
-  assertEquals(code, 2);
-  assertMatch(err, /parseWhole/);
+Deno.test("--debug shows where an error came from, wherever it stands", async () => {
+  for (const args of [["sample", "--debug"], ["--debug", "sample"]]) {
+    const { code, err } = await cli([...args, "--steps", "0"]);
+    assertEquals(code, 2);
+    assertMatch(err, /parseWhole/);
+  }
 });
 
 Deno.test("every command has its help, and the program its own", async () => {
@@ -268,7 +271,12 @@ Deno.test("every command has its help, and the program its own", async () => {
     assertMatch(out, /--quiet/);
     assertMatch(out, /--debug/);
   }
-  assertEquals((await cli([])).out, program.out);
+  for (const args of [[], ["help"]]) assertEquals((await cli(args)).out, program.out);
+  const { out } = await cli(["help", "sample"]);
+  for (const { name, options = {} } of Object.values(schedulers)) {
+    assertMatch(out, new RegExp(`^  ${name} `, "m"));
+    for (const key of Object.keys(options)) assert(out.includes(`--option ${key}=`), key);
+  }
 });
 
 Deno.test("--version is deno.json's", async () => {

@@ -29,12 +29,21 @@ export async function main(args: readonly string[]): Promise<void> {
 /** Runs a command line and gives its exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
-    const program = await build(args, io);
-    await program.parseAsync([...args], { from: "user" });
+    const inOrder = commandFirst(args);
+    const program = await build(inOrder, io);
+    await program.parseAsync(inOrder, { from: "user" });
     return 0;
   } catch (error) {
     return report(error, args.includes("--debug"), io);
   }
+}
+
+/** `--debug sample` is `sample --debug`, and `help sample` is `sample --help`. */
+function commandFirst(args: readonly string[]): string[] {
+  const [first, ...rest] = args;
+  if (first === "help") return [...rest, "--help"];
+  const at = args.findIndex((arg) => !["-q", "--quiet", "--debug"].includes(arg));
+  return at < 1 ? [...args] : [args[at], ...args.slice(0, at), ...args.slice(at + 1)];
 }
 
 async function build(args: readonly string[], io: Io): Promise<Command> {

@@ -1,10 +1,11 @@
 /** The options of every command that samples, and what they ask for. */
-import type { Scheduler } from "../diffusion/types.ts";
+import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Recipe } from "../image/recipe.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { loadScheduler } from "../plugin.ts";
+import { schedulers } from "../../schedulers/mod.ts";
 import { completeOptions } from "../sample.ts";
 import { parseOption, resolveOptions } from "../sampling/options.ts";
 import type { SampleRequest } from "../sampling/sample.ts";
@@ -30,7 +31,7 @@ export interface SamplingFlags extends ModelFlags {
   label?: string;
   guidance?: string;
   nullLabel?: string;
-  option: string[];
+  option?: string[];
   batch?: string;
 }
 
@@ -49,9 +50,9 @@ export function defineModelOptions(command: Command): Command {
 
 export function defineSamplingOptions(command: Command): Command {
   return defineModelOptions(command)
-    .option("-s, --scheduler <name>", "linear, cosine, ddpm, ddim, dpmpp …, a path or an address")
-    .option("--schedule <name>", "another noise schedule under the sampler: linear, cosine …")
-    .option("--steps <n>", "network evaluations (default: what the weights recommend)")
+    .option("-s, --scheduler <name>", "see below; or a plug-in's path or address")
+    .option("--schedule <name>", `another noise schedule under it: ${SCHEDULE_NAMES.join(", ")}`)
+    .option("--steps <n>", "denoising steps (default: what the weights recommend)")
     .option("--timesteps <list>", "the timesteps themselves, descending: 999,500,0")
     .option("--seeds <list>", "one picture each: 0-15,20")
     .option("--seed <n>", "the first seed")
@@ -59,11 +60,22 @@ export function defineSamplingOptions(command: Command): Command {
     .option("-l, --label <label>", "the class: a name or an index, or one for each seed: 3,1,4")
     .option("-g, --guidance <scale>", "how much the class counts; 1 is off")
     .option("--null-label <index>", 'the class that means "none", where the weights do not say')
-    .option("-o, --option <name=value>", "an option of the scheduler: eta=0.5", collect, [])
+    .option("-o, --option <name=value>", "an option of the scheduler: eta=0.5", collect)
     .option("--batch <n>", "the most pictures in one evaluation");
 }
 
-function collect(value: string, before: string[]): string[] {
+/** The built-in schedulers and their options, as help text. */
+export function schedulersHelp(): string {
+  const lines = Object.values(schedulers).flatMap(({ name, description = "", options = {} }) => [
+    `  ${name.padEnd(8)} ${description}`,
+    ...Object.entries(options).map(([key, { description, default: value }]) =>
+      `${" ".repeat(13)}--option ${key}=${value}: ${description}`
+    ),
+  ]);
+  return ["", "Schedulers:", ...lines].join("\n");
+}
+
+function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
@@ -133,7 +145,7 @@ export async function readSamplingFlags(
   const scheduler = flags.scheduler === undefined
     ? from && schedulerOf(from)
     : await loadScheduler(flags.scheduler);
-  const given = parsePairs("--option", flags.option);
+  const given = parsePairs("--option", flags.option ?? []);
   if (scheduler) resolveOptions(scheduler, typedOptions(scheduler, given));
   const recipe = from?.recipe;
   const asked = {

@@ -27,9 +27,9 @@ interface Flags {
   steps: string;
   size?: string;
   seed: string;
-  stepByStep: boolean;
+  stepByStep?: boolean;
   out: string;
-  force: boolean;
+  force?: boolean;
 }
 
 /** Small pictures are enlarged until they are this high. */
@@ -43,11 +43,11 @@ export function define(command: Command, io: () => Io): void {
     .option("--schedule <names>", `side by side: ${SCHEDULE_NAMES.join(", ")}`, "linear")
     .option("--frames <n>", "how many x_t, x_0 and x_T included (default: 9; animations 48)")
     .option("--steps <n>", "T, the length of the chain", "1000")
-    .option("--step-by-step", "walk along the chain; else each x_t is drawn from x_0", false)
+    .option("--step-by-step", "walk along the chain; else each x_t is drawn from x_0")
     .option("--size <pixels>", "the picture's height (default: as it is, at most 256)")
     .option("--seed <n>", "which noise", "0")
     .option("--out <file>", "a strip .png, a .gif or .apng, a .svg of ᾱ and SNR, or -", "noise.png")
-    .option("--force", "overwrite a file that is there", false)
+    .option("--force", "overwrite a file that is there")
     .addHelpText(
       "after",
       `
@@ -71,7 +71,7 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
       return [name, makeSchedule(betasByName(name, T, 1e-4, 0.02))];
     }),
   );
-  const target = await openTarget(flags.out, flags.force, ["png", "gif", "apng", "svg"]);
+  const target = await openTarget(flags.out, !!flags.force, ["png", "gif", "apng", "svg"]);
   const animated = target.kind === "gif" || target.kind === "apng";
   const frames = flags.frames === undefined
     ? Math.min(T + 1, animated ? ANIMATION_FRAMES : STRIP_FRAMES)
@@ -79,7 +79,7 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const picture = await readPicture(path, flags.size);
   const rows = target.kind === "svg" ? [] : [...schedules.values()].map((schedule) => {
     const timesteps = timestepsToShow(T, frames);
-    return process(picture, schedule, timesteps, seed, flags.stepByStep);
+    return process(picture, schedule, timesteps, seed, !!flags.stepByStep);
   });
   const bytes = encode(target.kind, rows, schedules);
   if (target.kind === "stdout") return io.writeBytes(bytes);

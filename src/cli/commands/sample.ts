@@ -23,14 +23,15 @@ import {
   loadModel,
   readSamplingFlags,
   type SamplingFlags,
+  schedulersHelp,
   seedsOf,
 } from "../sampling_options.ts";
 
 interface Flags extends SamplingFlags {
   from?: string;
   out: string;
-  force: boolean;
-  resume: boolean;
+  force?: boolean;
+  resume?: boolean;
   shard?: string;
 }
 
@@ -45,9 +46,10 @@ export function define(command: Command, io: () => Io): void {
       ".png (a grid for several), .npz, .zip, .gif or .apng of the steps, a folder/, or -",
       "sample.png",
     )
-    .option("--force", "overwrite files that are there", false)
-    .option("--resume", "make only what is not there yet (folder/ or .npz)", false)
+    .option("--force", "overwrite files that are there")
+    .option("--resume", "make only what is not there yet (folder/ or .npz)")
     .option("--shard <i/n>", "part i of n, from 0, of the seeds (folder/ or .npz)")
+    .addHelpText("after", schedulersHelp)
     .addHelpText(
       "after",
       `
@@ -79,7 +81,7 @@ async function run(
   const requestFor = await readSamplingFlags(flags, seeds, io, from);
   // The default file is this command's own choice, and may be made again.
   const scratch = isDefault("out") && flags.from !== flags.out;
-  const target = await openTarget(flags.out, scratch || flags.force || flags.resume);
+  const target = await openTarget(flags.out, scratch || !!flags.force || !!flags.resume);
   const bulk = bulkTarget(target, flags);
   if (target.kind === "zip") refuseTwins(seeds.map((seed) => ({ seed })));
   await using model = await loadModel({ ...flags, weights }, io);
@@ -153,7 +155,7 @@ async function encode(
 
 /** Where pictures are written one at a time, as they are made. */
 function bulkTarget({ path, kind }: Target, flags: Flags): BulkTarget | undefined {
-  const { resume, force } = flags;
+  const { resume = false, force = false } = flags;
   if (kind === "folder" || kind === "npz") return { path, kind, resume, force };
   if (resume || flags.shard !== undefined) {
     const option = resume ? "--resume" : "--shard";
