@@ -19,7 +19,7 @@ export { builtInWeights } from "./src/model/locate.ts";
 export type { DownloadProgress } from "./src/model/download.ts";
 export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
-export { type Files, filesAt, filesOf } from "./src/model/files.ts";
+export { type FetchFile, type Files, filesAt, filesOf } from "./src/model/files.ts";
 export { readFolder, type WeightsFolder } from "./src/model/folder.ts";
 export type { Network, Recommendation } from "./src/sampling/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";

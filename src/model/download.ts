@@ -5,8 +5,11 @@ import { InputError } from "../errors.ts";
 export const MAX_DOWNLOAD_BYTES = 4 * 2 ** 30;
 const MAX_REDIRECTS = 5;
 
+/** How far a download is. */
 export interface DownloadProgress {
+  /** What is downloaded. */
   readonly url: string;
+  /** Bytes so far. */
   readonly received: number;
   /** What the server announced, where it did. */
   readonly total?: number;
