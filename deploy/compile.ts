@@ -10,10 +10,7 @@ export async function includes(native: boolean): Promise<string[]> {
   const found: string[] = ["weights/digits"];
   for (const folder of ["src", "schedulers"]) {
     for await (const path of modules(folder)) {
-      const engine = path.startsWith("src/backend/native");
-      // Builds the page for the repository; it would bring a bundler along.
-      if (path === "src/server/page/build.ts" || engine && !native) continue;
-      found.push(path);
+      if (native || !path.startsWith("src/backend/native")) found.push(path);
     }
   }
   return found.sort();
