@@ -79,6 +79,12 @@ async function run(flags: Flags, io: Io): Promise<void> {
   const models: Record<string, Model> = {};
   try {
     for (const name of sources.keys()) models[name] = await open(name);
+    if (Object.values(models).some(({ backend }) => backend === "native")) {
+      io.err(
+        "native computes on the thread that answers: every answer waits for the evaluation under " +
+          "way. wasm answers meanwhile.",
+      );
+    }
     const log = io.quiet ? () => {} : (entry: LogEntry) => io.out(logLine(entry));
     const app = createApp({
       models,
