@@ -31,25 +31,30 @@ export function transformKernels(weight: Float32Array, out: number, channels: nu
   return U;
 }
 
-/** Bᵀ along one axis: d₀−d₂, d₁+d₂, d₂−d₁, d₁−d₃, where dₖ starts at k and takes every second. */
-function inputTransform(e: Emitter, x: string, axis: number, size: number): string[] {
+/**
+ * Bᵀ along one axis: d₀−d₂, d₁+d₂, d₂−d₁, d₁−d₃, where dₖ starts at k and takes every second. The
+ * four lie one after the other in the channels, so that the second axis takes no more nodes than the
+ * first: loading costs milliseconds a node on WASM.
+ */
+function inputTransform(e: Emitter, x: string, axis: number, size: number): string {
   const every = (k: number) =>
     e.op("Slice", [x, e.int64([k]), e.int64([k + size - 1]), e.int64([axis]), e.int64([2])]);
   const [d0, d1, d2, d3] = [0, 1, 2, 3].map(every);
-  return [
+  return e.op("Concat", [
     e.op("Sub", [d0, d2]),
     e.op("Add", [d1, d2]),
     e.op("Sub", [d2, d1]),
     e.op("Sub", [d1, d3]),
-  ];
+  ], { axis: 1 });
 }
 
-/** Aᵀ: m₀+m₁+m₂ and m₁−m₂−m₃. */
-function outputTransform(e: Emitter, [m0, m1, m2, m3]: readonly string[]): [string, string] {
-  return [
+/** Aᵀ along an axis of four: m₀+m₁+m₂ and m₁−m₂−m₃. */
+function outputTransform(e: Emitter, m: string, axis: number): string {
+  const [m0, m1, m2, m3] = e.ops("Split", [m, e.int64([1, 1, 1, 1])], 4, { axis });
+  return e.op("Concat", [
     e.op("Add", [e.op("Add", [m0, m1]), m2]),
     e.op("Sub", [e.op("Sub", [m1, m2]), m3]),
-  ];
+  ], { axis });
 }
 
 /** Whether a convolution gains by it. */
@@ -71,19 +76,15 @@ const conv2d: LowerOp = (e, value, inputs) => {
   const [x, , bias] = inputs;
 
   const padded = e.op("Pad", [x, e.int64([1, 1, 1, 1]), "", e.int64([2, 3])]);
-  const V = inputTransform(e, padded, 2, h)
-    .flatMap((rows) => inputTransform(e, rows, 3, w))
-    .map((d) => e.op("Reshape", [d, e.int64([-1, 1, channels, h * w / 4])]));
+  const V = inputTransform(e, inputTransform(e, padded, 3, w), 2, h);
   const U = e.constant(transformKernels(weight, out, channels), [16, out, channels]);
-  const M = e.op("MatMul", [U, e.op("Concat", V, { axis: 1 })]);
-
-  const m = e.ops("Split", [M, e.int64(Array(16).fill(1))], 16, { axis: 1 });
-  const rows = [0, 1, 2, 3].map((j) => outputTransform(e, [m[j], m[4 + j], m[8 + j], m[12 + j]]));
-  const blocks = [0, 1].flatMap((i) => outputTransform(e, rows.map((r) => r[i])));
-  const joined = e.op("Reshape", [
-    e.op("Concat", blocks, { axis: 1 }),
-    e.int64([-1, 4 * out, h / 2, w / 2]),
+  const tiles = e.op("Reshape", [V, e.int64([-1, 16, channels, h * w / 4])]);
+  const M = e.op("Reshape", [
+    e.op("MatMul", [U, tiles]),
+    e.int64([-1, 4, 4, out * h * w / 4]),
   ]);
+  const blocks = outputTransform(e, outputTransform(e, M, 2), 1);
+  const joined = e.op("Reshape", [blocks, e.int64([-1, 4 * out, h / 2, w / 2])]);
   const y = e.op("DepthToSpace", [joined], { blocksize: 2, mode: "DCR" });
   if (bias === undefined) return y;
   return e.op("Add", [y, e.op("Reshape", [bias, e.int64([out, 1, 1])])]);
