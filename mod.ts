@@ -13,7 +13,6 @@
  * @module
  */
 export { generate, sample, type SampleOptions, schedulerByName } from "./src/sample.ts";
-export { loadScheduler } from "./src/plugin.ts";
 export { type BackendName, load, type LoadOptions } from "./src/model/load.ts";
 export { builtInWeights } from "./src/model/locate.ts";
 export type { DownloadProgress } from "./src/model/download.ts";
