@@ -52,4 +52,6 @@ export interface Backend {
   readonly trainingLowering?: Lowering;
   /** Loads a serialised ONNX model. Rejects with what the engine said when it cannot. */
   createSession(model: Uint8Array, options?: SessionOptions): Promise<Session>;
+  /** Starts the engine ahead of a session with these options, beside what the caller does. */
+  prepare?(options?: SessionOptions): void;
 }

@@ -2,7 +2,14 @@
  * onnxruntime-web's WebAssembly build on every core, in a worker, so that the calling thread stays
  * free while a network runs.
  */
-import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/mod.ts";
+import {
+  emit,
+  Graph,
+  neg,
+  portable,
+  wasm as wasmLowering,
+  WASM_MAX_THREADS,
+} from "../graph/mod.ts";
 import type { Backend, Session, SessionOptions, Tensors } from "./backend.ts";
 import { checkFeeds, closedMessage } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
@@ -42,19 +49,25 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     return engine;
   };
 
+  const createSession = async (
+    model: Uint8Array,
+    { threads, ...session }: SessionOptions = {},
+  ): Promise<Session> => {
+    const wanted = threads ?? options.threads ?? navigator.hardwareConcurrency;
+    const count = Math.min(wanted, WASM_MAX_THREADS);
+    const opened = new WorkerSession(() => engineFor(count), model, { ...session, threads: count });
+    await opened.open();
+    return opened;
+  };
+
   return {
     name: "wasm",
     lowering: wasmLowering,
-    async createSession(model, { threads, ...session }: SessionOptions = {}) {
-      const wanted = threads ?? options.threads ?? navigator.hardwareConcurrency;
-      const count = Math.min(wanted, WASM_MAX_THREADS);
-      const opened = new WorkerSession(
-        () => engineFor(count),
-        model,
-        { ...session, threads: count },
-      );
-      await opened.open();
-      return opened;
+    createSession,
+    prepare(session) {
+      createSession(smallestModel(), session).then((opened) => opened.close()).catch(() => {
+        // The first real session meets the same error and reports it.
+      });
     },
     async terminate() {
       const ending = [...engines.values()].map((engine) => engine.terminate("it was ended"));
@@ -62,6 +75,13 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
       await Promise.all(ending);
     },
   };
+}
+
+/** Loading any model makes onnxruntime compile itself and start its threads. */
+function smallestModel(): Uint8Array {
+  const graph = new Graph();
+  graph.output("y", neg(graph.input("x", [1])));
+  return emit(graph, { lowering: portable });
 }
 
 let sessions = 0;

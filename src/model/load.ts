@@ -38,8 +38,13 @@ export async function load(
   source: string | URL | Files,
   { backend = "auto", onNotice, onProgress, maxBytes, ...session }: LoadOptions = {},
 ): Promise<Model> {
+  const start = async () => {
+    const engine = typeof backend === "string" ? await backendByName(backend, onNotice) : backend;
+    engine.prepare?.(session);
+    return engine;
+  };
   const [engine, folder] = await Promise.all([
-    typeof backend === "string" ? backendByName(backend, onNotice) : backend,
+    start(),
     filesOfSource(source, { onProgress, maxBytes }).then(readFolder),
   ]);
   return openModel(folder, engine, session);
