@@ -108,3 +108,11 @@ export function stridedConvolution(lowering: Lowering, shape: ConvolutionShape):
   graph.output("y", conv2d(x, w, graph.param("b", [channels]), { stride, padding }));
   return emit(graph, { lowering, weights });
 }
+
+/** `lookup` with two rows that hold `elements` float32 in all, 0.5 each. */
+export function largeTable(elements: number): Uint8Array {
+  const graph = new Graph();
+  const table = graph.constant(new Float32Array(elements).fill(0.5), [2, elements / 2]);
+  graph.output("rows", gather(table, graph.input("indices", ["N"], "int32")));
+  return emit(graph, { lowering: portable });
+}

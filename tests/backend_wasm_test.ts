@@ -5,7 +5,7 @@ import { withFallback } from "../src/backend/select.ts";
 import { wasm } from "../src/backend/wasm.ts";
 import { wasmInline } from "../src/backend/wasm_inline.ts";
 import { portable, wasm as wasmLowering } from "../src/graph/mod.ts";
-import { doubling, powers, ramp, stridedConvolution } from "./backend_models.ts";
+import { doubling, largeTable, powers, ramp, stridedConvolution } from "./backend_models.ts";
 
 const matrix = { x: { data: ramp(256 * 256).map((v) => v / 16), dims: [256, 256] } };
 const one = { x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } };
@@ -131,4 +131,14 @@ Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, wi
   assertEquals(notices, ["gpu: out of memory; using wasm instead"]);
   assertEquals(backend.name, "wasm");
   await session.close();
+});
+
+Deno.test("wasm: a model of 150 MB loads", async () => {
+  const backend = wasm({ threads: 1 });
+  const session = await backend.createSession(largeTable(37_500_000));
+  const { rows } = await session.run({ indices: { data: new Int32Array([1]), dims: [1] } });
+  assertEquals(rows.data.length, 37_500_000 / 2);
+  assertEquals(rows.data[7], 0.5);
+  await session.close();
+  await backend.terminate();
 });

@@ -120,7 +120,7 @@ class WorkerSession implements Session {
     return this.#queue.add(async () => {
       checkFeeds("wasm", this.inputNames, feeds);
       const engine = await this.open();
-      return engine.run(this.#id, copyOf(feeds));
+      return engine.run(this.#id, feeds);
     });
   }
 
@@ -129,11 +129,4 @@ class WorkerSession implements Session {
       if (this.#engine && !this.#engine.dead) await this.#engine.close(this.#id);
     });
   }
-}
-
-/** Copies whose buffers can be transferred; the caller keeps its own. */
-function copyOf(feeds: Tensors): Tensors {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, { data, dims }]) => [name, { data: data.slice(), dims }]),
-  );
 }

@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import * as ort from "npm:onnxruntime-web@1.30.0";
 import { commonOptions, createOrtSession, type OrtSession, runOrt } from "./ort.ts";
-import { buffersOf, type Reply, type Request } from "./worker_protocol.ts";
+import { buffersOf, packOwn, type Reply, type Request, unpack } from "./worker_protocol.ts";
 
 const port = parentPort!;
 const sessions = new Map<number, OrtSession>();
@@ -13,7 +13,12 @@ async function answer(request: Request): Promise<Reply> {
     case "create": {
       // onnxruntime starts its threads with its first session; wasm.ts starts a worker a count.
       ort.env.wasm.numThreads = request.options.threads;
-      const session = await createOrtSession(ort, "wasm", request.model, commonOptions);
+      const session = await createOrtSession(
+        ort,
+        "wasm",
+        new Uint8Array(request.model),
+        commonOptions,
+      );
       sessions.set(request.session, session);
       const { inputNames, outputNames } = session;
       return {
@@ -25,7 +30,8 @@ async function answer(request: Request): Promise<Reply> {
     case "run": {
       const session = sessions.get(request.session);
       if (!session) throw new Error("wasm: the session is closed");
-      return { kind: "ran", id, results: await runOrt(ort, "wasm", session, request.feeds) };
+      const results = await runOrt(ort, "wasm", session, unpack(request.feeds));
+      return { kind: "ran", id, results: packOwn(results) };
     }
     case "close": {
       const session = sessions.get(request.session);

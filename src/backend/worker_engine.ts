@@ -1,6 +1,13 @@
 /** The main thread's side of a worker: requests out, replies in, and what to do when it dies. */
 import { Worker } from "node:worker_threads";
-import { buffersOf, type Created, type Reply, type Request } from "./worker_protocol.ts";
+import {
+  buffersOf,
+  type Created,
+  packCopies,
+  type Reply,
+  type Request,
+  unpack,
+} from "./worker_protocol.ts";
 import type { SessionOptions, Tensors } from "./backend.ts";
 
 type Answer = Exclude<Reply, { kind: "ready" }>;
@@ -43,19 +50,16 @@ export class WorkerEngine {
 
   /** `model` is copied. */
   async create(session: number, model: Uint8Array, options: SessionOptions): Promise<Created> {
-    // slice: a view would take its whole buffer across.
-    const copy = model.slice();
-    const answer = await this.#ask(
-      { kind: "create", session, model: copy, options },
-      [copy.buffer],
-    );
+    const copy = model.slice().buffer;
+    const answer = await this.#ask({ kind: "create", session, model: copy, options }, [copy]);
     return (answer as Extract<Answer, { kind: "created" }>).created;
   }
 
-  /** Takes the feeds' buffers with it. */
-  async run(session: number, feeds: Tensors): Promise<Tensors> {
+  /** The feeds are copied. */
+  async run(session: number, tensors: Tensors): Promise<Tensors> {
+    const feeds = packCopies(tensors);
     const answer = await this.#ask({ kind: "run", session, feeds }, buffersOf(feeds));
-    return (answer as Extract<Answer, { kind: "ran" }>).results;
+    return unpack((answer as Extract<Answer, { kind: "ran" }>).results);
   }
 
   async close(session: number): Promise<void> {
