@@ -325,9 +325,10 @@ Deno.test("metrics count requests, evaluations, batches, pictures and failures b
   await app.request("/v1/images/1.png?steps=0");
   const text = await (await app.request("/metrics")).text();
   assertEquals(metric(text, 'denoise_images_total{weights="fake"}'), 3);
-  assertEquals(metric(text, 'denoise_evaluations_total{weights="fake"}'), 5);
-  assertEquals(metric(text, 'denoise_batch_size_bucket{weights="fake",le="2"}'), 0);
-  assertEquals(metric(text, 'denoise_batch_size_bucket{weights="fake",le="4"}'), 5);
+  // Three times five calls; how they fall into evaluations depends on when the requests arrive.
+  const evaluations = metric(text, 'denoise_evaluations_total{weights="fake"}')!;
+  assert(evaluations >= 5 && evaluations < 15, `${evaluations} evaluations`);
+  assertEquals(metric(text, 'denoise_batch_size_bucket{weights="fake",le="4"}'), evaluations);
   assertEquals(metric(text, 'denoise_batch_size_sum{weights="fake"}'), 15);
   assertEquals(metric(text, 'denoise_failures_total{reason="invalid"}'), 1);
   assertEquals(metric(text, "denoise_queue_cost"), 0);
