@@ -1,8 +1,7 @@
 /** Samples as a data set, so that they are read as real pictures are. */
 import { fromPixels, type Pixels } from "../../image/pixels.ts";
-import type { Model } from "../../model/model.ts";
 import { completeOptions } from "../../sample.ts";
-import { pictures } from "../../sampling/pictures.ts";
+import { type NamedNetwork, pictures } from "../../sampling/pictures.ts";
 import type { DataSet } from "../data/data_set.ts";
 
 export interface SamplesRequest {
@@ -19,7 +18,7 @@ export interface SamplesRequest {
 }
 
 /** Pictures of seeds 0 … count−1 as bytes, their classes in turn; `labels` is what was asked for. */
-export async function sampleSet(model: Model, request: SamplesRequest): Promise<DataSet> {
+export async function sampleSet(model: NamedNetwork, request: SamplesRequest): Promise<DataSet> {
   const { count, classes, guidance, steps, scheduler, maxBatch = 32, signal } = request;
   const seeds = Array.from({ length: count }, (_, i) => i);
   const labels = seeds.map((i) => i % classes);

