@@ -8,51 +8,10 @@ import { readFolder } from "../src/model/folder.ts";
 import { sha256Hex } from "../src/model/hash.ts";
 import { locate } from "../src/model/locate.ts";
 import { temporaryFolder } from "./cli.ts";
+import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);
-const names = [
-  "model_index.json",
-  "unet/config.json",
-  "unet/diffusion_pytorch_model.safetensors",
-  "scheduler/scheduler_config.json",
-];
-const weightsHash = await sha256Hex(await Deno.readFile(new URL(names[2], golden)));
-
-type Handler = (path: string, request: Request) => Response | Promise<Response>;
-
-function serve(handler: Handler) {
-  const requests: string[] = [];
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
-    const { pathname } = new URL(request.url);
-    requests.push(pathname);
-    return handler(pathname, request);
-  });
-  return {
-    requests,
-    origin: `http://127.0.0.1:${server.addr.port}`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
-}
-
-/** The golden folder below `/owner/name/resolve/main/`, as the hub lays it out. */
-const hub: Handler = async (path) => {
-  const match = /^\/owner\/name\/resolve\/(?:main|v1)\/(.*)$/.exec(path);
-  if (!match || !names.includes(match[1])) return new Response("no", { status: 404 });
-  return new Response(await Deno.readFile(new URL(match[1], golden)));
-};
-
-async function withEnvironment<T>(values: Record<string, string>, run: () => Promise<T>) {
-  const before = Object.keys(values).map((key) => [key, Deno.env.get(key)] as const);
-  for (const [key, value] of Object.entries(values)) Deno.env.set(key, value);
-  try {
-    return await run();
-  } finally {
-    for (const [key, value] of before) {
-      if (value === undefined) Deno.env.delete(key);
-      else Deno.env.set(key, value);
-    }
-  }
-}
+const weightsHash = await sha256Hex(await Deno.readFile(new URL(hubFiles[2], golden)));
 
 Deno.test("hf:owner/name reads the hub's layout, and a second run needs no network", async () => {
   await using cache = await temporaryFolder();
@@ -79,7 +38,7 @@ Deno.test("a zip is read from disc and from an address, its folder in it or not"
   await using folder = await temporaryFolder();
   const expected = await readFolder(await locate(golden));
   for (const prefix of ["", "weights/"]) {
-    const entries = names.map(async (name) =>
+    const entries = hubFiles.map(async (name) =>
       [prefix + name, await Deno.readFile(new URL(name, golden))] as const
     );
     const zip = await writeZip(new Map(await Promise.all(entries)));

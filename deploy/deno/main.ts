@@ -5,13 +5,18 @@
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
 import { wasmInline } from "../../src/backend/wasm_inline.ts";
 import { load } from "../../src/model/load.ts";
+import type { Model } from "../../src/model/model.ts";
+import { defaultSources, sourcesByName } from "../../src/model/sources.ts";
 import { createApp } from "../../src/server/mod.ts";
 
-const weights = Deno.env.get("DENOISE_WEIGHTS") ?? "digits";
-const model = await load(weights, { backend: wasmInline(ort) });
+const backend = wasmInline(ort);
+const models: Record<string, Model> = {};
+for (const [name, source] of sourcesByName(defaultSources())) {
+  models[name] = await load(source, { backend });
+}
 
 const app = createApp({
-  models: { [weights.split("/").filter(Boolean).at(-1)!]: model },
+  models,
   // An isolate has half a gigabyte and its visitors' patience.
   limits: { maxBatch: 4, maxRunning: 16, maxQueue: 2000, cacheBytes: 16 * 1024 * 1024 },
 });

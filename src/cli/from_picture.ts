@@ -5,6 +5,7 @@ import type { Pixels } from "../image/pixels.ts";
 import { decodePng } from "../image/png.ts";
 import { type Recipe, RECIPE_KEYWORD, recipeFromText } from "../image/recipe.ts";
 import { builtInWeights } from "../model/locate.ts";
+import { defaultSource, deployedSources } from "../model/sources.ts";
 import { schedulerByName } from "../sample.ts";
 
 /** A picture and the recipe in it. */
@@ -32,10 +33,12 @@ export async function readRecipeFile(path: string): Promise<RecipeFile> {
 
 /**
  * The weights of a picture whose maker did not say more. Only a built-in name is followed: a
- * stranger's picture does not decide what is downloaded or read.
+ * stranger's picture does not decide what is downloaded or read. For other weights the deployment's
+ * stand in, where there are any.
  */
 export function weightsOf({ path, recipe: { source = "?", weights } }: RecipeFile): string {
   if (Object.hasOwn(builtInWeights, source)) return source;
+  if (deployedSources().length > 0) return defaultSource();
   throw new InputError(
     `--from ${path}: made with the weights ${JSON.stringify(source)} (${
       weights.slice(0, 12)

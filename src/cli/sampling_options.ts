@@ -10,9 +10,11 @@ import { completeOptions } from "../sample.ts";
 import { parseOption, resolveOptions } from "../sampling/options.ts";
 import type { SampleRequest } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";
+import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { parseLabels, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { weightsOption } from "./weights.ts";
 
 export interface ModelFlags {
   weights: string;
@@ -39,11 +41,7 @@ const backends = ["auto", "wasm", "webgpu", "native"];
 
 export function defineModelOptions(command: Command): Command {
   return command
-    .option(
-      "-w, --weights <weights>",
-      "a built-in name, a diffusers folder or an address",
-      "digits",
-    )
+    .addOption(weightsOption())
     .option("--backend <name>", backends.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
@@ -92,6 +90,7 @@ export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
     onNotice: (notice) => io.err(notice),
+    ...downloadOptions(io),
   });
   return untilStopped(model, io.signal);
 }

@@ -11,7 +11,7 @@ export interface DownloadProgress {
   readonly url: string;
   /** Bytes so far. */
   readonly received: number;
-  /** What the server announced, where it did. */
+  /** What the server announced, where it did; in the last call the bytes received. */
   readonly total?: number;
 }
 
@@ -72,6 +72,7 @@ export async function download(
   if (total !== undefined && received !== total) {
     throw new InputError(`${address.href}: ${total} bytes were announced, ${received} arrived`);
   }
+  if (total === undefined) onProgress?.({ url: address.href, received, total: received });
   const bytes = new Uint8Array(received);
   let at = 0;
   for (const chunk of chunks) {

@@ -19,6 +19,8 @@ export interface LoadOptions extends SessionOptions {
   onProgress?: (progress: DownloadProgress) => void;
   /** The largest file that is downloaded, in bytes; default 4 GiB. */
   maxBytes?: number;
+  /** Stops a download. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -36,7 +38,7 @@ export interface LoadOptions extends SessionOptions {
  */
 export async function load(
   source: string | URL | Files,
-  { backend = "auto", onNotice, onProgress, maxBytes, ...session }: LoadOptions = {},
+  { backend = "auto", onNotice, onProgress, maxBytes, signal, ...session }: LoadOptions = {},
 ): Promise<Model> {
   const start = async () => {
     const engine = typeof backend === "string" ? await backendByName(backend, onNotice) : backend;
@@ -45,7 +47,7 @@ export async function load(
   };
   const [engine, folder] = await Promise.all([
     start(),
-    filesOfSource(source, { onProgress, maxBytes }).then(readFolder),
+    filesOfSource(source, { onProgress, maxBytes, signal }).then(readFolder),
   ]);
   return openModel(folder, engine, session);
 }

@@ -1,6 +1,7 @@
 /** A whole run in a folder: from a recipe to exported weights, or on from where it stopped. */
 import type { Backend, SessionOptions } from "../backend/backend.ts";
 import { InputError } from "../errors.ts";
+import type { DownloadOptions } from "../model/download.ts";
 import { sha256Hex } from "../model/hash.ts";
 import { locate } from "../model/locate.ts";
 import { readFolder } from "../model/folder.ts";
@@ -33,6 +34,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   readonly onNotice?: (notice: string) => void;
+  /** Told how far the download of `init` is. */
+  readonly onDownload?: DownloadOptions["onProgress"];
 }
 
 export interface RunResult {
@@ -50,7 +53,7 @@ export interface RunResult {
  * @throws InputError for a recipe, data or folder that cannot be used, before any training
  */
 export async function train(options: RunOptions): Promise<RunResult> {
-  const { folder, backend, session, onNotice = () => {} } = options;
+  const { folder, backend, session, signal, onDownload, onNotice = () => {} } = options;
   // From here on the learning rate no longer depends on `steps`, which a resumed run may change.
   const recipe = { ...options.recipe, horizon: options.recipe.horizon ?? options.recipe.steps };
   const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
@@ -58,10 +61,11 @@ export async function train(options: RunOptions): Promise<RunResult> {
   // Reading the pictures may take minutes: what the recipe alone can tell comes before.
   if (options.init === undefined) unetOf(recipe, undefined);
 
+  const init = options.init === undefined
+    ? undefined
+    : await readFolder(await locate(options.init, { signal, onProgress: onDownload }));
   const data = await dataOf(recipe, onNotice);
-  const start = options.init === undefined
-    ? startFresh(recipe, data)
-    : startFrom(await readFolder(await locate(options.init)), recipe, data);
+  const start = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
   await Deno.mkdir(folder, { recursive: true });

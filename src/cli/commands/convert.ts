@@ -17,8 +17,10 @@ import { matchTensors, unetGraph } from "../../unet/mod.ts";
 import { paramShapes } from "../../model/model.ts";
 import { writeZip } from "../../image/zip.ts";
 import type { Command } from "../command.ts";
+import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
 import { writeWhole } from "../output.ts";
+import { WEIGHTS_HELP } from "../weights.ts";
 
 interface Flags {
   fp16: boolean;
@@ -27,7 +29,7 @@ interface Flags {
 
 export function define(command: Command, io: () => Io): void {
   command
-    .argument("<weights>", "a built-in name, a diffusers folder, a file or an address")
+    .argument("<weights>", WEIGHTS_HELP)
     .argument("<out>", "a folder/, .zip, .safetensors, .npz, or .onnx")
     .option("--fp16", "16-bit weights (not for .npz and .onnx)", false)
     .option("--force", "overwrite what is there", false)
@@ -44,7 +46,7 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
   if (!force && await Deno.stat(out).then(() => true, () => false)) {
     throw new InputError(`${out}: is there already; --force overwrites it`);
   }
-  const files = await locate(source);
+  const files = await locate(source, downloadOptions(io));
   const folder = await readFolder(files);
   if (fp16 && (kind === "npz" || kind === "onnx")) {
     throw new InputError(`--fp16: .${kind} files have 32-bit weights here`);

@@ -10,10 +10,12 @@ import { atMost, evaluate } from "../../training/eval/evaluate.ts";
 import { evaluationTable } from "../../training/eval/table.ts";
 import { writeTextDurably } from "../../training/atomic.ts";
 import type { Command } from "../command.ts";
+import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
 import { schedulerByName } from "../../sample.ts";
 import { typedOptions } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { weightsArgument } from "../weights.ts";
 
 interface Flags {
   data: string;
@@ -37,7 +39,7 @@ function collect(value: string, before: string[]): string[] {
 
 export function define(command: Command, io: () => Io): void {
   command
-    .argument("<weights>", "a built-in name, a diffusers folder or an address")
+    .addArgument(weightsArgument())
     .requiredOption("--data <source>", "pictures as for train")
     .option(
       "--holdout <share>",
@@ -75,7 +77,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     ? undefined
     : parseWhole("--threads", flags.threads, 1, 1024);
   const session = { threads };
-  const folder = await readFolder(await locate(weights));
+  const folder = await readFolder(await locate(weights, downloadOptions(io)));
   await using model = await openModel(folder, backend, session);
   const { train, heldOut } = await parts(flags, model.shape);
 

@@ -3,17 +3,19 @@ import { readFolder } from "../../model/folder.ts";
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
 import { locate } from "../../model/locate.ts";
 import type { Command } from "../command.ts";
+import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
+import { weightsArgument } from "../weights.ts";
 
 export function define(command: Command, io: () => Io): void {
   command
-    .argument("<weights>", "a built-in name, a diffusers folder, a .zip or an address")
+    .addArgument(weightsArgument())
     .option("--json", "everything, as JSON", false)
     .action((weights: string, flags: { json: boolean }) => run(weights, flags, io()));
 }
 
 async function run(weights: string, { json }: { json: boolean }, io: Io): Promise<void> {
-  const report = inspectWeights(await readFolder(await locate(weights)));
+  const report = inspectWeights(await readFolder(await locate(weights, downloadOptions(io))));
   io.out(json ? JSON.stringify(report, null, 2) : describe(report));
 }
 

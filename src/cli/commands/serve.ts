@@ -2,8 +2,8 @@
 import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
-import { builtInWeights } from "../../model/locate.ts";
 import type { Model } from "../../model/model.ts";
+import { defaultSources, sourcesByName } from "../../model/sources.ts";
 import { loadScheduler } from "../../plugin.ts";
 import { createApp, defaultLimits, type Limits, type LogEntry } from "../../server/mod.ts";
 import { serve } from "../../server/serve.ts";
@@ -11,6 +11,7 @@ import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { loadModel } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { defaultHelp } from "../weights.ts";
 
 interface Flags {
   weights: string[];
@@ -30,7 +31,14 @@ interface Flags {
 export function define(command: Command, io: () => Io): void {
   const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
   command
-    .option("-w, --weights <name=source>", "weights and the name they get; repeatable", collect, [])
+    .option(
+      "-w, --weights <name=source>",
+      `weights and the name they get; repeatable (default: ${
+        defaultHelp(defaultSources().join())
+      })`,
+      collect,
+      [],
+    )
     .option("--backend <name>", "auto, webgpu, wasm, native", "auto")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("-p, --port <n>", "port; 0 takes any", "8000")
@@ -70,7 +78,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
   if (flags.signed && !signingKey && !keys?.length) {
     throw new InputError("--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set");
   }
-  const sources = weightSources(flags.weights);
+  const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : defaultSources());
   const schedulers = await allSchedulers(flags.scheduler);
   const open = (name: string) => {
     const { backend, threads } = flags;
@@ -128,22 +136,6 @@ function parseLimits(texts: readonly string[]): Partial<Limits> {
     return [name, parseNumber(`--limit ${name}`, text)];
   });
   return Object.fromEntries(pairs);
-}
-
-/** "faces=./faces/" or "digits", by the name that requests use. */
-function weightSources(texts: readonly string[]): Map<string, string> {
-  const sources = (texts.length ? texts : ["digits"]).map((text): [string, string] => {
-    const [, name, source] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
-    if (name) return [name, source];
-    if (Object.hasOwn(builtInWeights, text)) return [text, text];
-    const last = text.replace(/[\\/]+$/, "").split(/[\\/]/).at(-1)!.replace(/\.\w+$/, "");
-    return [last.replace(/[^\w.-]/g, "-") || "weights", text];
-  });
-  const names = new Map(sources);
-  if (names.size < sources.length) {
-    throw new InputError("--weights: two have one name; give each its own with NAME=SOURCE");
-  }
-  return names;
 }
 
 async function allSchedulers(files: readonly string[]): Promise<Record<string, Scheduler>> {

@@ -11,6 +11,7 @@ import {
 } from "../../training/recipe.ts";
 import { readRun, train } from "../../training/train.ts";
 import type { Command } from "../command.ts";
+import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
 import { duration } from "../progress.ts";
 import { parseWhole } from "../values.ts";
@@ -69,6 +70,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
     signal: io.signal,
     onNotice: say,
     onProgress: progressOn(io, say),
+    onDownload: downloadOptions(io).onProgress,
   });
   io.status("");
   say(`${folder}: update ${result.step}, state SHA-256 ${result.hash}`);

@@ -1,0 +1,21 @@
+/** How commands take weights, and which they take when none are named. */
+import { Argument, Option } from "npm:commander@15.1.0";
+import { defaultSource, WEIGHTS_VARIABLE } from "../model/sources.ts";
+
+export const WEIGHTS_HELP =
+  "a built-in name, a folder, a file (.zip, .safetensors, .npz), an address, or hf:owner/name";
+
+export function weightsOption(): Option {
+  return new Option("-w, --weights <weights>", WEIGHTS_HELP)
+    .default(defaultSource(), defaultHelp(defaultSource()));
+}
+
+export function weightsArgument(): Argument {
+  return new Argument("[weights]", WEIGHTS_HELP)
+    .default(defaultSource(), defaultHelp(defaultSource()));
+}
+
+/** For the help: what is taken, and what decides it. */
+export function defaultHelp(source: string): string {
+  return `${source}; ${WEIGHTS_VARIABLE} names others`;
+}
