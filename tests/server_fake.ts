@@ -72,17 +72,3 @@ export async function until(condition: () => boolean, what: string): Promise<voi
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
-
-/** The value of a sample in /metrics' text. */
-export function metric(text: string, sample: string): number {
-  const line = text.split("\n").find((line) => line.startsWith(`${sample} `));
-  return line === undefined ? 0 : Number(line.slice(sample.length + 1));
-}
-
-/** The events of a finished stream. */
-export function parseEvents(text: string): { event: string; data: string }[] {
-  return text.split("\n\n").filter((block) => block.includes("data: ")).map((block) => ({
-    event: /^event: (.*)$/m.exec(block)?.[1] ?? "message",
-    data: /^data: (.*)$/m.exec(block)![1],
-  }));
-}

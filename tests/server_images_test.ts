@@ -96,6 +96,15 @@ Deno.test("the ETag changes with whatever changes the picture, and with nothing 
   assertNotEquals(await etag({ ...fakeModel(), backend: "other" }, "7.png"), plain);
 });
 
+Deno.test("one set of weights under two names: bytes that differ have ETags that differ", async () => {
+  const app = createApp({ models: { one: fakeModel(), two: fakeModel() } });
+  const [one, two] = await Promise.all(
+    ["one", "two"].map((name) => app.request(`/v1/images/7.png?weights=${name}`)),
+  );
+  assertNotEquals(one.headers.get("etag"), two.headers.get("etag"));
+  assertEquals((await png(one)).pixels, (await png(two)).pixels);
+});
+
 Deno.test("only an address that names the weights' hash is immutable", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
   const control = async (query: string) => {

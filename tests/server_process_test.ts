@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { wasm } from "../src/backend/wasm.ts";
 import { load } from "../src/model/load.ts";
 import { createApp } from "../src/server/mod.ts";
-import { metric } from "./server_fake.ts";
+import { metric } from "./server_http.ts";
 
 Deno.test("a Worker that dies is replaced while its requests go on, and their pictures are right", async () => {
   const backend = wasm({ threads: 1 });

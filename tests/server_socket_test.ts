@@ -4,7 +4,8 @@ import fc from "npm:fast-check@4.10.2";
 import OpenAI from "npm:openai@7.57.0";
 import { decodePng } from "../src/image/png.ts";
 import { createApp, type DenoiseApp } from "../src/server/mod.ts";
-import { type FakeModel, fakeModel, metric, until } from "./server_fake.ts";
+import { type FakeModel, fakeModel, until } from "./server_fake.ts";
+import { metric } from "./server_http.ts";
 
 type Options = Partial<Parameters<typeof createApp>[0]>;
 
@@ -59,6 +60,7 @@ Deno.test("fetch gets a picture, its 304, its HEAD and its events", async () => 
     assertEquals([again.status, await again.text()], [304, ""]);
     const head = await fetch(address, { method: "HEAD" });
     assertEquals([head.status, head.headers.get("etag")], [200, etag]);
+    assertEquals(head.headers.get("content-length"), null, "the length is not known without work");
     const events = await fetch(new URL("v1/images/1/events?steps=3", base));
     assertEquals((await events.text()).match(/^event: \w+$/gm)?.length, 5);
   });

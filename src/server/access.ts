@@ -1,10 +1,9 @@
 /** Who may ask: bearer keys, signed addresses, and the public within a rate limit. */
-import { base64url } from "./recipe.ts";
-import { Problem } from "./problem.ts";
+import { invalid, Problem } from "./problem.ts";
 
 /** Who needs a key or a signature. */
 export interface AccessOptions {
-  /** Bearer keys; without any, nobody needs one. */
+  /** Bearer keys for generations; without any, generations are as public as pictures are. */
   readonly keys?: readonly string[];
   /** The secret of signed addresses; see {@link signAddress}. */
   readonly signingKey?: string;
@@ -16,6 +15,11 @@ export interface AccessOptions {
 export type Standing = "public" | "trusted";
 
 const encoder = new TextEncoder();
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
 
 async function hmac(secret: string, text: string): Promise<string> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
@@ -53,24 +57,32 @@ export async function signAddress(address: URL, secret: string, expires: number)
 export class Access {
   constructor(readonly options: AccessOptions) {}
 
-  /** @throws Problem 401 where a key is needed and none that fits was given */
-  async requireKey(request: Request): Promise<void> {
-    if (!this.options.keys?.length || await this.#hasKey(request)) return;
+  /**
+   * Who asks for a generation.
+   * @throws Problem 401 where a key is needed and none that fits was given
+   */
+  async generation(request: Request): Promise<Standing> {
+    if (await this.#hasKey(request)) return "trusted";
+    const { keys, pictures = "public" } = this.options;
+    if (!keys?.length && pictures === "public") return "public";
     throw unauthorized("expected a key (Authorization: Bearer …)");
   }
 
-  /** @throws Problem 401 or 403 where a picture is not for the public */
+  /**
+   * Who asks for a picture or its events.
+   * @throws Problem 401 or 403 where it is not for the public
+   */
   async picture(request: Request): Promise<Standing> {
     const { signingKey, pictures = "public" } = this.options;
     const url = new URL(request.url);
     const sig = url.searchParams.get("sig");
     if (sig !== null) {
       if (!signingKey || !await equal(sig, await hmac(signingKey, signedText(url)))) {
-        throw new Problem(403, "unauthorized", "sig: the signature does not fit this address");
+        throw forbidden("sig", "the signature of this address", sig);
       }
-      const expires = Number(url.searchParams.get("expires"));
-      if (!(expires * 1000 > Date.now())) {
-        throw new Problem(403, "unauthorized", "expires: this address is no longer good");
+      const expires = url.searchParams.get("expires");
+      if (!(Number(expires) * 1000 > Date.now())) {
+        throw forbidden("expires", "a time to come, in seconds since 1970", expires);
       }
       return "trusted";
     }
@@ -86,6 +98,11 @@ export class Access {
     for (const key of this.options.keys ?? []) fits = await equal(given, key) || fits;
     return fits;
   }
+}
+
+function forbidden(field: string, expected: string, found: string | null): Problem {
+  const { message, errors } = invalid(field, expected, found?.slice(0, 100));
+  return new Problem(403, "unauthorized", message, { errors });
 }
 
 function unauthorized(detail: string): Problem {

@@ -14,6 +14,7 @@ import { imageRoutes } from "./images.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Gauge, Metrics } from "./metrics.ts";
+import { leaveLengthOpen, refuseOtherMethods } from "./methods.ts";
 import { failure, observe } from "./observe.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { operationRoutes } from "./operation.ts";
@@ -100,6 +101,8 @@ export function createApp(options: AppOptions): DenoiseApp {
   openApiRoutes(app, services);
   const operation = operationRoutes(app, services);
   if (options.page !== false) pageRoutes(app);
+  refuseOtherMethods(app);
+  leaveLengthOpen(app);
   return Object.assign(app, operation);
 }
 
@@ -142,9 +145,16 @@ function createServices(options: AppOptions): Services {
     client: named ? (c) => named(c.req.raw) : clientAddress,
     signingKey: options.signingKey,
     signPictures: options.pictures === "signed",
-    publicUrl: options.publicUrl,
+    publicUrl: readPublicUrl(options.publicUrl),
     fail: failure(metrics, log),
   };
+}
+
+function readPublicUrl(text: string | undefined): URL | undefined {
+  if (text === undefined) return undefined;
+  const url = URL.parse(text.endsWith("/") ? text : `${text}/`);
+  if (url?.protocol === "https:" || url?.protocol === "http:") return url;
+  throw new InputError(`publicUrl: expected an address like https://example.org/, found "${text}"`);
 }
 
 function checkLimits(limits: Limits): Limits {

@@ -15,6 +15,10 @@ export async function readJson(
       `content-type: expected application/json, found ${type ?? "none"}`,
     );
   }
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity") {
+    throw new Problem(415, "media_type", `content-encoding: expected none, found ${encoding}`);
+  }
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes, `${declared} bytes`);
   const bytes = await readBytes(request, maxBodyBytes, bodyTimeoutMs);

@@ -26,6 +26,11 @@ export class Engine {
     this.#model = model;
     const { metrics, maxBatch } = options;
     const labels = { weights: name };
+    for (
+      const counter of [metrics.images, metrics.evaluations, metrics.retried, metrics.reopened]
+    ) {
+      counter.inc(labels, 0);
+    }
     this.batcher = new Batcher(this.#network(), {
       maxBatch,
       onEvaluation: ({ batch, milliseconds, failed }) => {

@@ -4,10 +4,11 @@ import { z } from "npm:zod@4.6.7";
 import { clientLeft, errorEvent, eventStream, type ServerEvent } from "./events.ts";
 import { base64, encodePreview } from "./picture.ts";
 import { addressOf, etagMatches, etagOf, findWeights, type Recipe, resolve } from "./recipe.ts";
-import { queryOf, recipeRequest, validate } from "./schema.ts";
+import { queryOf, recipeRequest } from "./schema.ts";
 import { seedOf } from "./seed.ts";
 import { chargeTo, checkCaps, type Services, whileConnected } from "./services.ts";
 import type { Order, Step } from "./studio.ts";
+import { validate } from "./validate.ts";
 
 /** Fields of the event stream's address beside those of a picture's. */
 export const eventFields: z.ZodObject = z.object({
@@ -27,7 +28,7 @@ async function readAddress(services: Services, name: string, query: Record<strin
   const fields = validate(schemas.picture, query);
   const request = recipeRequest(fields, schemas.optionNames);
   const recipe = resolve(catalog, request, seedOf(name, limits.maxNameLength));
-  await checkCaps(services, recipe, 1);
+  await checkCaps(services, recipe, 1, "scale");
   return { recipe, pinned: findWeights(catalog, request.weights).pinned };
 }
 
@@ -36,7 +37,7 @@ async function picture(services: Services, c: Context): Promise<Response> {
   const standing = await services.access.picture(request);
   const name = c.req.param("file")!.slice(0, -".png".length);
   const { recipe, pinned } = await readAddress(services, name, queryOf(new URL(request.url)));
-  const etag = await etagOf(recipe);
+  const etag = etagOf(recipe);
   const shared = services.signPictures ? "private" : "public";
   const headers = {
     etag,
@@ -69,13 +70,13 @@ async function events(services: Services, c: Context): Promise<Response> {
   const { preview, ...query } = queryOf(new URL(c.req.url));
   const fields = validate(eventFields, { preview });
   const { recipe } = await readAddress(services, c.req.param("seed")!, query);
-  const order = { recipe, etag: await etagOf(recipe) };
+  const order = { recipe, etag: etagOf(recipe) };
   if (c.req.method === "HEAD") {
     return new Response(null, { headers: { "content-type": "text/event-stream" } });
   }
   const controller = new AbortController();
   const charge = chargeTo(services, c, standing);
-  const steps = await services.studio.steps(order, controller, charge);
+  const [steps] = await services.studio.steps([order], controller, charge);
   const show = (fields.preview ?? "x_0") as Preview;
   return eventStream(
     narrate(services, order, steps, show, c.get("requestId")),

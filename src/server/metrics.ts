@@ -2,6 +2,8 @@
  * Counters, gauges and histograms in Prometheus' text format. prom-client is not used because it
  * requires node:cluster and node:fs when it is imported, which the edge runtimes lack.
  */
+import { reasons } from "./problem.ts";
+
 type Labels = Readonly<Record<string, string>>;
 
 interface Metric {
@@ -109,6 +111,11 @@ export class Metrics {
     [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
   );
   readonly gauges: Gauge[] = [];
+
+  constructor() {
+    // A series that is there before its first event lets a monitor see that event.
+    for (const reason of reasons) this.failures.inc({ reason }, 0);
+  }
 
   /** The text exposition, version 0.0.4. */
   text(): string {

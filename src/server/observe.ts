@@ -23,6 +23,7 @@ export function observe({ metrics, log }: { metrics: Metrics; log: Log }): Middl
       method,
       path: c.req.path.slice(0, 500),
       status,
+      ...(c.get("reason") ? { reason: c.get("reason") } : {}),
       milliseconds: Math.round(seconds * 1000),
     });
   };
@@ -33,6 +34,7 @@ export function failure(metrics: Metrics, log: Log): (error: unknown, c: Context
   return (error, c) => {
     const problem = asProblem(error);
     metrics.failures.inc({ reason: problem.reason });
+    c.set("reason", problem.reason);
     const requestId = c.get("requestId") as string | undefined;
     if (problem.status >= 500 && problem.cause !== undefined) {
       const { cause, reason } = problem;

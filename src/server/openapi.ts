@@ -27,11 +27,6 @@ function parameters(schema: z.ZodType): Json[] {
   }));
 }
 
-const problem = {
-  description: "RFC 9457: the field, what was expected and what was found",
-  content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
-};
-
 const seed = {
   name: "seed",
   in: "path",
@@ -40,29 +35,50 @@ const seed = {
   schema: { type: "string", minLength: 1 },
 };
 
-const problemSchema = {
-  type: "object",
-  required: ["type", "title", "status", "detail"],
-  properties: {
-    type: { type: "string" },
-    title: { type: "string" },
-    status: { type: "integer" },
-    detail: { type: "string" },
-    instance: { type: "string" },
-    errors: {
-      type: "array",
-      items: {
-        type: "object",
-        required: ["field", "expected"],
-        properties: { field: { type: "string" }, expected: { type: "string" }, found: {} },
-      },
-    },
-    error: { type: "object", description: "the same for OpenAI's clients" },
+const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  instance: z.string().optional(),
+  errors: z.array(z.object({ field: z.string(), expected: z.string(), found: z.unknown() }))
+    .optional(),
+  error: z.looseObject({}).describe("the same for OpenAI's clients"),
+});
+
+const images = z.object({
+  created: z.int(),
+  size: z.string(),
+  output_format: z.string(),
+  data: z.array(z.looseObject({
+    b64_json: z.string().optional(),
+    url: z.string().optional(),
+    revised_prompt: z.string(),
+    seed: z.int(),
+  })),
+});
+
+const problemContent = {
+  "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } },
+};
+
+const responses = {
+  Problem: {
+    description: "RFC 9457: the field, what was expected and what was found",
+    content: problemContent,
+  },
+  Later: {
+    description: "no room now",
+    headers: { "retry-after": { description: "seconds", schema: { type: "integer" } } },
+    content: problemContent,
   },
 };
 
 function problems(...statuses: number[]): Json {
-  return Object.fromEntries(statuses.map((status) => [String(status), problem]));
+  return Object.fromEntries(statuses.map((status) => {
+    const name: keyof typeof responses = status === 429 || status === 503 ? "Later" : "Problem";
+    return [String(status), { $ref: `#/components/responses/${name}` }];
+  }));
 }
 
 function picturePath({ schemas }: Services): Json {
@@ -118,7 +134,7 @@ function generationsPath({ schemas }: Services): Json {
             "text/event-stream": {},
           },
         },
-        ...problems(400, 401, 404, 408, 413, 415, 422, 500, 503),
+        ...problems(400, 401, 404, 408, 413, 415, 422, 429, 500, 503),
       },
     },
   };
@@ -152,30 +168,8 @@ function openApiDocument(services: Services): Json {
     },
     components: {
       securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
-      schemas: { Problem: problemSchema, Images: imagesSchema },
+      schemas: { Problem: jsonSchema(problem), Images: jsonSchema(images) },
+      responses,
     },
   };
 }
-
-const imagesSchema = {
-  type: "object",
-  required: ["created", "data"],
-  properties: {
-    created: { type: "integer" },
-    size: { type: "string" },
-    output_format: { type: "string" },
-    data: {
-      type: "array",
-      items: {
-        type: "object",
-        required: ["revised_prompt", "seed"],
-        properties: {
-          b64_json: { type: "string" },
-          url: { type: "string" },
-          revised_prompt: { type: "string" },
-          seed: { type: "integer" },
-        },
-      },
-    },
-  },
-};

@@ -8,6 +8,7 @@ export type Reason =
   | "media_type"
   | "slow_body"
   | "not_found"
+  | "method"
   | "unauthorized"
   | "rate_limited"
   | "overloaded"
@@ -31,6 +32,7 @@ const titles: Record<Reason, string> = {
   media_type: "The body's media type is not supported",
   slow_body: "The body took too long to arrive",
   not_found: "There is nothing at this address",
+  method: "This address has other methods",
   unauthorized: "The request is not allowed",
   rate_limited: "Too many evaluations asked for",
   overloaded: "The server is full",
@@ -40,6 +42,9 @@ const titles: Record<Reason, string> = {
   network: "The network failed",
   internal: "The server failed",
 };
+
+/** Every reason there is. */
+export const reasons = Object.keys(titles) as Reason[];
 
 export interface ProblemOptions {
   readonly errors?: readonly FieldError[];

@@ -131,19 +131,14 @@ function chooseOptions(scheduler: Scheduler, asked: SchedulerOptions): Scheduler
 }
 
 /**
- * The ETag of a recipe's PNG, known before anything is computed. Weights are named by their hash, so
- * that one picture under two names is one entity.
+ * The ETag of a recipe's PNG: the recipe itself. It is known before anything is computed, without a
+ * digest to wait for, and no two pictures share one.
  */
-export async function etagOf({ weights: _, ...recipe }: Recipe): Promise<string> {
-  const options = Object.entries(recipe.options).sort(([a], [b]) => a < b ? -1 : 1);
-  const text = JSON.stringify([PICTURE_VERSION, ...Object.entries({ ...recipe, options }).sort()]);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return `"${base64url(new Uint8Array(digest, 0, 16))}"`;
-}
-
-export function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+export function etagOf({ hash, options, ...choices }: Recipe): string {
+  const sorted = Object.entries(options).sort(([a], [b]) => a < b ? -1 : 1);
+  const facts = Object.entries({ picture: PICTURE_VERSION, hash: hash.slice(0, 32), ...choices });
+  const pairs = [...facts, ...sorted].map(([name, value]) => [name, String(value)]);
+  return `"${new URLSearchParams(pairs)}"`;
 }
 
 /** Whether an If-None-Match header names the ETag (RFC 9110, weak comparison). */

@@ -2,7 +2,6 @@
 import { z } from "npm:zod@4.6.7";
 import { type OptionSchema, SCHEDULE_NAMES, type SchedulerOptions } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import { type FieldError, invalid, Problem } from "./problem.ts";
 import type { Catalog, RecipeRequest } from "./recipe.ts";
 import { labelNames } from "./served_model.ts";
 import { MAX_SEED } from "./seed.ts";
@@ -70,8 +69,8 @@ const weights = z.string().min(1).max(200).describe(
 
 /** The schemas for one catalog. */
 export interface Schemas {
-  readonly picture: z.ZodType;
-  readonly generation: z.ZodType;
+  readonly picture: z.ZodObject;
+  readonly generation: z.ZodObject;
   /** Names of plug-in options among the fields. */
   readonly optionNames: ReadonlySet<string>;
 }
@@ -90,7 +89,7 @@ export function createSchemas(catalog: Catalog): Schemas {
   };
   const body: Shape = {
     model: weights,
-    weights,
+    weights: weights.describe("the same as model, by the name it has in addresses; goes before it"),
     ...choices,
     label: z.union([choices.label, z.int().min(0)]),
     seed: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
@@ -141,76 +140,6 @@ function nullish(shape: Shape): Shape {
       [name, schema.nullish().describe(schema.description ?? "")] as const
     ),
   );
-}
-
-/** @throws Problem 422 naming every field that does not fit, what was expected and what was found */
-export function validate(schema: z.ZodType, input: unknown): Record<string, unknown> {
-  const result = schema.safeParse(input);
-  if (result.success) {
-    const fields = Object.entries(result.data as Record<string, unknown>);
-    return Object.fromEntries(fields.filter(([, v]) => v !== undefined && v !== null));
-  }
-  const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, input));
-  const [{ field, expected, found }] = errors;
-  throw new Problem(422, "invalid", invalid(field, expected, found).message, { errors });
-}
-
-function fieldErrors(issue: z.core.$ZodIssue, input: unknown): FieldError[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({
-      field: key,
-      expected: "no such parameter",
-      found: shortened((input as Record<string, unknown>)[key]),
-    }));
-  }
-  const found = issue.path.reduce<unknown>(
-    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
-    input,
-  );
-  return [{
-    field: issue.path.map(String).join(".") || "body",
-    expected: expectation(issue),
-    found: shortened(found),
-  }];
-}
-
-const typeNames: Record<string, string> = {
-  number: "a number",
-  int: "a whole number",
-  string: "text",
-  boolean: "true or false",
-  object: "an object",
-  array: "a list",
-};
-
-function expectation(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return typeNames[issue.expected] ?? issue.expected;
-    case "invalid_value":
-      return `one of ${issue.values.map((v) => JSON.stringify(v)).join(", ")}`;
-    case "too_small":
-      return `${
-        issue.origin === "string" ? "at least this many characters:" : "at least"
-      } ${issue.minimum}`;
-    case "too_big":
-      return `${
-        issue.origin === "string" ? "at most this many characters:" : "at most"
-      } ${issue.maximum}`;
-    case "invalid_union":
-      return issue.errors.map(([first]) => expectation(first)).join(", or ");
-    default:
-      return issue.message;
-  }
-}
-
-/** Bounds what an answer repeats of a request. */
-function shortened(value: unknown): unknown {
-  if (value === undefined) return null;
-  if (typeof value === "object" && value !== null) {
-    return Array.isArray(value) ? "a list" : "an object";
-  }
-  return typeof value === "string" && value.length > 80 ? `${value.slice(0, 80)}…` : value;
 }
 
 /** The parameters of an address; a name that is repeated is a list, which no schema takes. */

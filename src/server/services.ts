@@ -9,7 +9,7 @@ import { invalid, Problem } from "./problem.ts";
 import type { RateLimit } from "./rate_limit.ts";
 import type { Catalog, Recipe } from "./recipe.ts";
 import type { Schemas } from "./schema.ts";
-import type { Studio } from "./studio.ts";
+import type { Charge, Studio } from "./studio.ts";
 
 export interface Services {
   readonly catalog: Catalog;
@@ -24,33 +24,40 @@ export interface Services {
   readonly client: (context: Context) => string;
   readonly signingKey?: string;
   readonly signPictures: boolean;
-  readonly publicUrl?: string;
+  readonly publicUrl?: URL;
   /** Answers what a handler threw. */
   readonly fail: (error: unknown, context: Context) => Response;
 }
 
-/** What a request's work is charged to. */
+/** Charges a request's work to its client's share, if it has one. */
 export function chargeTo(
   { rateLimit, client }: Services,
   context: Context,
   standing: Standing,
-): (cost: number) => void {
+): Charge {
   return standing === "trusted" ? () => {} : (cost) => rateLimit.take(client(context), cost);
 }
 
-/** @throws Problem 422 where n images by this recipe are more than one request may ask for */
+/**
+ * @param enlarging the field that says how large the pictures are to be
+ * @throws Problem 422 where n images by this recipe are more than one request may ask for
+ */
 export async function checkCaps(
   { limits, studio, engines }: Services,
   recipe: Recipe,
   n: number,
+  enlarging: "scale" | "size",
 ): Promise<void> {
   const [, height, width] = engines.get(recipe.weights)!.model.shape;
   const pixels = n * height * width * recipe.scale ** 2;
   if (pixels > limits.maxPixels) {
-    const field = n > 1 ? "n" : "scale";
-    throw invalid(field, `at most ${limits.maxPixels} pixels in one request`, pixels);
+    throw invalid(
+      n > 1 ? "n" : enlarging,
+      `at most ${limits.maxPixels} pixels in one request`,
+      pixels,
+    );
   }
-  const cost = n * await studio.evaluations(recipe);
+  const cost = n * await studio.costs.of(recipe);
   if (cost > limits.maxCost) {
     throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, cost);
   }

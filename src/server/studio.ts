@@ -1,14 +1,17 @@
 /** Makes pictures: the queue, one run for requests of the same picture, and what is remembered. */
-import { Batcher } from "../sampling/batcher.ts";
 import { sampleImage } from "../sampling/image.ts";
-import { type Plan, planRun } from "../sampling/plan.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
+import { Costs, planOf } from "./cost.ts";
 import type { Engine } from "./engine.ts";
+import { type Job, waitFor } from "./job.ts";
 import type { Metrics } from "./metrics.ts";
 import { encodePicture } from "./picture.ts";
 import { Problem } from "./problem.ts";
 import type { Catalog, Recipe } from "./recipe.ts";
+
+/** Told what work will cost before it starts; refuses by throwing. */
+export type Charge = (cost: number) => void;
 
 /** A recipe and the ETag that names its picture. */
 export interface Order {
@@ -28,18 +31,12 @@ export interface Step {
 
 type Png = Uint8Array<ArrayBuffer>;
 
-interface Job {
-  readonly picture: Promise<Png>;
-  readonly controller: AbortController;
-  waiters: number;
-}
-
 export class Studio {
   readonly admission: Admission;
   readonly cache: PictureCache;
-  readonly #jobs = new Map<string, Job>();
+  readonly costs: Costs;
+  readonly #jobs = new Map<string, Job<Png>>();
   readonly #controllers = new Set<AbortController>();
-  readonly #callCounts = new Map<string, Promise<readonly [number, number]>>();
 
   constructor(
     readonly catalog: Catalog,
@@ -48,60 +45,25 @@ export class Studio {
   ) {
     const { limits } = catalog;
     this.cache = new PictureCache(limits.cacheBytes);
+    this.costs = new Costs(catalog);
     this.admission = new Admission(
       limits,
       () => Math.max(...[...engines.values()].map((engine) => engine.perSecond)),
     );
   }
 
-  /** How often one image of this recipe asks the network. */
-  async evaluations(recipe: Recipe): Promise<number> {
-    const { scheduler, steps, guidance } = recipe;
-    const counts = this.#callCounts.get(scheduler) ?? this.#countCalls(recipe);
-    this.#callCounts.set(scheduler, counts);
-    const [perStep, constant] = await counts;
-    return Math.max(1, perStep * steps + constant) * (guidance === 1 ? 1 : 2);
-  }
-
-  /** Calls are linear in the steps: a plug-in is run for 3 and for 4 steps on a single pixel. */
-  async #countCalls(recipe: Recipe): Promise<readonly [number, number]> {
-    const { scheduler: config } = this.catalog.models.get(recipe.weights)!;
-    const count = async (steps: number) => {
-      let calls = 0;
-      const network = {
-        shape: [1, 1, 1] as const,
-        outChannels: 1,
-        scheduler: config,
-        predict: (x: Float32Array) => (calls++, Promise.resolve(x)),
-      };
-      const plan = this.#plan({ ...recipe, steps });
-      const frames = sampleImage(new Batcher(network), { seed: 0, plan, guidance: 1 });
-      while (!(await frames.next()).done);
-      return calls;
-    };
-    const three = await count(3);
-    const perStep = await count(4) - three;
-    return [perStep, three - 3 * perStep];
-  }
-
-  #plan({ weights, scheduler, schedule, steps, options }: Recipe): Plan {
-    const { models, schedulers } = this.catalog;
-    const config = models.get(weights)!.scheduler;
-    return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
-  }
-
   /**
    * Starts every order or none. Pictures remembered or in the making cost nothing.
-   * @param charge told what the rest will cost, before any work starts; may refuse by throwing
+   * @param charge told what the rest will cost
    * @throws Problem 503 where the queue has no room for all
    */
   async pictures(
     orders: readonly Order[],
     signal: AbortSignal,
-    charge: (cost: number) => void,
+    charge: Charge,
   ): Promise<Promise<Png>[]> {
     const costs = new Map<string, number>();
-    for (const { etag, recipe } of orders) costs.set(etag, await this.evaluations(recipe));
+    for (const { etag, recipe } of orders) costs.set(etag, await this.costs.of(recipe));
     const known = ({ etag }: Order) => this.cache.get(etag) || this.#jobs.has(etag);
     const fresh = new Set(orders.filter((order) => !known(order)).map(({ etag }) => etag));
     const cost = [...fresh].reduce((sum, etag) => sum + costs.get(etag)!, 0);
@@ -122,9 +84,9 @@ export class Studio {
     return waitFor(job, signal);
   }
 
-  #start(order: Order, cost: number): Job {
+  #start(order: Order, cost: number): Job<Png> {
     const controller = new AbortController();
-    const job: Job = {
+    const job: Job<Png> = {
       picture: finish(this.#run(order, cost, controller)),
       controller,
       waiters: 0,
@@ -136,23 +98,29 @@ export class Studio {
     return job;
   }
 
-  #forget(etag: string, job: Job): void {
+  #forget(etag: string, job: Job<Png>): void {
     if (this.#jobs.get(etag) === job) this.#jobs.delete(etag);
   }
 
   /**
-   * The reverse process of one order, step by step; returns its PNG. It takes its place in the queue
-   * at once, and gives it back when it is done or the controller aborts.
-   * @throws Problem 503 where the queue is full
+   * The reverse process of every order or of none, step by step; each returns its PNG. They take their
+   * places in the queue at once, and give them back when they are done or the controller aborts.
+   * @param charge told what they will cost
+   * @throws Problem 503 where the queue has no room for all
    */
   async steps(
-    order: Order,
+    orders: readonly Order[],
     controller: AbortController,
-    charge: (cost: number) => void,
-  ): Promise<AsyncGenerator<Step, Png>> {
-    const cost = await this.evaluations(order.recipe);
+    charge: Charge,
+  ): Promise<AsyncGenerator<Step, Png>[]> {
+    const costs = await Promise.all(orders.map(({ recipe }) => this.costs.of(recipe)));
+    const cost = costs.reduce((a, b) => a + b);
     this.admission.check(cost);
     charge(cost);
+    return orders.map((order, i) => this.#follow(order, costs[i], controller));
+  }
+
+  #follow(order: Order, cost: number, controller: AbortController): AsyncGenerator<Step, Png> {
     const run = this.#run(order, cost, controller);
     const first = run.next();
     first.catch(() => {});
@@ -176,7 +144,7 @@ export class Studio {
       await place.turn(signal);
       const engine = this.engines.get(recipe.weights)!;
       const { seed, label, guidance } = recipe;
-      const plan = this.#plan(recipe);
+      const plan = planOf(this.catalog, recipe);
       const { shape } = engine.model;
       const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
       for (let step = 1;; step++) {
@@ -228,23 +196,4 @@ async function* resume(
     if (next.done) return next.value;
     yield next.value;
   }
-}
-
-/** Waits with others for one picture; the last to leave ends the work. */
-function waitFor(job: Job, signal: AbortSignal): Promise<Png> {
-  job.waiters++;
-  return new Promise((resolve, reject) => {
-    const leave = () => {
-      signal.removeEventListener("abort", gone);
-      job.waiters--;
-    };
-    const gone = () => {
-      leave();
-      if (job.waiters === 0) job.controller.abort(signal.reason);
-      reject(signal.reason);
-    };
-    if (signal.aborted) return gone();
-    signal.addEventListener("abort", gone, { once: true });
-    job.picture.then((png) => (leave(), resolve(png)), (error) => (leave(), reject(error)));
-  });
 }

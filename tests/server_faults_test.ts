@@ -1,0 +1,91 @@
+/** A network that throws: who is told, and what becomes of it. */
+import { assert, assertEquals } from "@std/assert";
+import { createApp } from "../src/server/mod.ts";
+import { fakeModel } from "./server_fake.ts";
+import { metric, parseEvents } from "./server_http.ts";
+
+Deno.test("a network that throws mid-run fails the requests in that evaluation alone", async () => {
+  let broken = false;
+  const log: string[] = [];
+  const model = fakeModel({
+    before: (evaluation) => {
+      if (evaluation === 3 || evaluation === 4 || broken) {
+        throw new Error("out of memory at /secret/path");
+      }
+    },
+  });
+  const app = createApp({ models: { fake: model }, log: (l) => log.push(JSON.stringify(l)) });
+  const failed = await app.request("/v1/images/1.png");
+  const problem = await failed.json();
+  assertEquals([failed.status, problem.error.code], [500, "network"]);
+  assert(!JSON.stringify(problem).includes("secret"), "nothing of the cause is told");
+  assert(log.some((line) => line.includes("/secret/path")), "the log has the cause");
+  assertEquals((await app.request("/v1/images/1.png")).status, 200);
+  broken = true;
+  const events = parseEvents(await (await app.request("/v1/images/2/events")).text());
+  assertEquals(events.map(({ event }) => event), ["queued", "error"]);
+  broken = false;
+  assertEquals((await app.request("/v1/images/2.png")).status, 200);
+  const text = await (await app.request("/metrics")).text();
+  assertEquals(metric(text, "denoise_queue_cost"), 0);
+  assertEquals(metric(text, 'denoise_failures_total{reason="network"}'), 2);
+});
+
+Deno.test("an engine that died is opened again and no request fails", async () => {
+  const alive = fakeModel();
+  const alone = await (await createApp({ models: { fake: alive } }).request("/v1/images/1.png"))
+    .bytes();
+  let closed = 0;
+  const dying = {
+    ...fakeModel({
+      before: (evaluation) => {
+        if (evaluation >= 3) throw new Error("the worker is gone");
+      },
+    }),
+    close: () => Promise.resolve(void closed++),
+  };
+  const next = fakeModel();
+  const app = createApp({ models: { fake: dying }, reopen: () => Promise.resolve(next) });
+  const response = await app.request("/v1/images/1.png");
+  assertEquals(await response.bytes(), alone);
+  assertEquals([response.status, closed, dying.batches.length, next.evaluations], [200, 1, 4, 3]);
+});
+
+Deno.test("an evaluation that failed once is asked once more, and no request fails", async () => {
+  const alive = createApp({ models: { fake: fakeModel() } });
+  const model = fakeModel({
+    before: (evaluation) => {
+      if (evaluation === 3) throw new Error("the worker died");
+    },
+  });
+  const app = createApp({ models: { fake: model } });
+  const seeds = [1, 2, 3];
+  const pictures = (from: typeof app) =>
+    Promise.all(
+      seeds.map(async (seed) => await (await from.request(`/v1/images/${seed}.png`)).bytes()),
+    );
+  assertEquals(await pictures(app), await pictures(alive));
+  assertEquals(model.batches, [3, 3, 3, 3, 3, 3], "five steps together, and the third twice");
+  const text = await (await app.request("/metrics")).text();
+  assertEquals(metric(text, 'denoise_retried_total{weights="fake"}'), 1);
+});
+
+Deno.test("an engine that cannot be opened again is not ready, and is tried with each request", async () => {
+  const dying = fakeModel({
+    before: (evaluation) => {
+      if (evaluation > 1) throw new Error("the worker is gone");
+    },
+  });
+  let working = false;
+  const app = createApp({
+    models: { fake: dying },
+    reopen: () => working ? Promise.resolve(fakeModel()) : Promise.reject(new Error("no memory")),
+  });
+  await app.warmUp();
+  assertEquals((await app.request("/v1/images/1.png")).status, 500);
+  assertEquals((await app.request("/readyz")).status, 503);
+  assertEquals((await app.request("/v1/images/1.png")).status, 500);
+  working = true;
+  assertEquals((await app.request("/v1/images/1.png")).status, 200);
+  assertEquals((await app.request("/readyz")).status, 200);
+});

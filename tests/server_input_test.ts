@@ -1,0 +1,135 @@
+/** What a request may say, and what it is told where it may not. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { createApp } from "../src/server/mod.ts";
+import { fakeModel } from "./server_fake.ts";
+import { generations, post } from "./server_http.ts";
+
+const labels = ["cat", "dog", "eel"];
+
+Deno.test("a problem names the field, what was expected and what was found", async () => {
+  const model = fakeModel({ labels });
+  const app = createApp({ models: { fake: model }, limits: { maxSteps: 100, maxCost: 150 } });
+  const cases: [string, string, string, unknown][] = [
+    ["steps=0", "steps", "at least 1", 0],
+    ["steps=101", "steps", "at most 100", 101],
+    ["steps=ten", "steps", "a number", "ten"],
+    ["steps=", "steps", "a number", ""],
+    ["steps=2.5", "steps", "a whole number", 2.5],
+    ["steps=1&steps=2", "steps", "a number", "a list"],
+    ["scheduler=magic", "scheduler", "ddim", "magic"],
+    ["schedule=https://evil.example/x.ts", "schedule", "cosine", "https://evil.example/x.ts"],
+    ["label=cow", "label", "cat, dog, eel", "cow"],
+    ["label=3", "label", "cat, dog, eel", "3"],
+    ["guidance=2", "guidance", "no class", 2],
+    ["guidance=NaN", "guidance", "a number", "NaN"],
+    ["scale=100", "scale", "at most 64", 100],
+    ["eta=7", "eta", "at most 1", 7],
+    ["eta=yes", "eta", "a number", "yes"],
+    ["scheduler=linear&eta=1", "eta", "linear", 1],
+    ["label=", "label", "at least 1 character", ""],
+    ["colour=red", "colour", "no such parameter, but weights, scheduler,", "red"],
+    ["__proto__=1", "__proto__", "no such parameter", "1"],
+  ];
+  for (const [query, field, expected, found] of cases) {
+    const response = await app.request(`/v1/images/7.png?${query}`);
+    const problem = await response.json();
+    assertEquals(response.status, 422, query);
+    assertEquals(response.headers.get("content-type"), "application/problem+json");
+    assertEquals(problem.status, 422);
+    assertEquals(problem.errors[0].field, field, query);
+    assertStringIncludes(problem.errors[0].expected, expected, query);
+    assertEquals(String(problem.errors[0].found), String(found), query);
+    assertStringIncludes(problem.detail, field);
+  }
+  assertEquals(model.evaluations, 0);
+});
+
+Deno.test("numbers that are no seeds are refused, not wrapped round to another's picture", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (const name of ["4294967296", "-1", "1.5", "99999999999999999999"]) {
+    const response = await app.request(`/v1/images/${name}.png`);
+    assertEquals(response.status, 422, name);
+    assertEquals((await response.json()).errors[0].field, "seed");
+  }
+  assertEquals((await app.request("/v1/images/4294967295.png")).status, 200);
+  assertEquals((await app.request("/v1/images/%20.png")).status, 422);
+  assertEquals((await app.request(`/v1/images/${"x".repeat(1100)}.png`)).status, 422);
+});
+
+Deno.test("n × steps and n × pixels are capped before any work", async () => {
+  const model = fakeModel();
+  const limits = { maxCost: 40, maxPixels: 1000 };
+  const app = createApp({ models: { fake: model }, limits });
+  for (
+    const [body, field] of [
+      [{ prompt: "x", n: 5, steps: 10 }, "steps"],
+      [{ prompt: "x", n: 4, size: "16x16" }, "n"],
+      [{ prompt: "x", size: "40x40" }, "size"],
+      [{ prompt: "x", n: 11 }, "n"],
+    ] as const
+  ) {
+    const response = await app.request(generations, post(body));
+    assertEquals(response.status, 422);
+    assertEquals((await response.json()).errors[0].field, field);
+  }
+  assertEquals((await app.request("/v1/images/1.png?scheduler=heun&steps=30")).status, 422);
+  assertEquals(model.evaluations, 0);
+  assertEquals(
+    (await app.request(generations, post({ prompt: "x", n: 4, steps: 10 }))).status,
+    200,
+  );
+});
+
+Deno.test("a body that is no JSON, too large, of another type or late has its own status", async () => {
+  const app = createApp({
+    models: { fake: fakeModel() },
+    limits: { maxBodyBytes: 200, bodyTimeoutMs: 30 },
+  });
+  const status = async (init: RequestInit) => {
+    const response = await app.request(generations, init);
+    assertEquals(response.headers.get("content-type"), "application/problem+json");
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await status(post("{")), 400);
+  assertEquals(await status(post("")), 400);
+  assertEquals(await status({ ...post(""), body: new Uint8Array([0x22, 0xff, 0x22]) }), 400);
+  assertEquals(await status(post("[]")), 422);
+  assertEquals(await status(post("null")), 422);
+  assertEquals(await status({ ...post("{}"), headers: { "content-type": "text/plain" } }), 415);
+  assertEquals(await status({ method: "POST", body: new FormData() }), 415);
+  assertEquals(await status(post("{}", { "content-encoding": "gzip" })), 415);
+  assertEquals(await status(post({ prompt: "x".repeat(300) })), 413);
+  const endless = new ReadableStream({
+    pull: (controller) => controller.enqueue(new TextEncoder().encode("          ")),
+  });
+  assertEquals(await status({ ...post(""), body: endless }), 413);
+  const silent = new ReadableStream({});
+  assertEquals(await status({ ...post(""), body: silent }), 408);
+});
+
+Deno.test("what is nowhere is a 404, and says so", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (const path of ["/v1/images/7.jpg", "/v1/images/", "/nothing", "/v1/images/7.png/more"]) {
+    const response = await app.request(path);
+    assertEquals(response.status, 404, path);
+    assertEquals((await response.json()).type, "urn:denoise:problem:not_found");
+  }
+});
+
+Deno.test("a method that an address does not have is a 405 naming those it has", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (
+    const [method, path, allow] of [
+      ["GET", generations, "POST"],
+      ["PUT", generations, "POST"],
+      ["DELETE", "/v1/images/7.png", "GET, HEAD"],
+      ["POST", "/v1/images/7/events", "GET, HEAD"],
+      ["POST", "/metrics", "GET, HEAD"],
+    ]
+  ) {
+    const response = await app.request(path, { method });
+    assertEquals([response.status, response.headers.get("allow")], [405, allow], path);
+    assertEquals((await response.json()).error.code, "method");
+  }
+});
