@@ -181,15 +181,23 @@ browserTest(
   },
 );
 
-browserTest("the wall shows a picture for every seed", "?seed=1&steps=2", wide, async (page) => {
-  await page.locator("#pictures").scrollIntoViewIfNeeded();
-  await page.waitForFunction(() => {
-    const images = [...document.querySelectorAll("#pictures img")] as unknown as {
-      complete: boolean;
-      naturalWidth: number;
-    }[];
-    return images.length === 24 && images.every((i) => i.complete && i.naturalWidth === 16);
-  });
-  await page.locator("#more").click();
-  assertEquals(await page.locator("#pictures a").first().innerText(), "24");
-});
+browserTest(
+  "the wall shows every seed it is scrolled to",
+  "?seed=1&steps=2",
+  wide,
+  async (page) => {
+    assertEquals(await page.locator("#pictures img[src]").count(), 0, "nothing is made unseen");
+    await page.locator("#pictures").scrollIntoViewIfNeeded();
+    await page.waitForFunction(() => {
+      const images = [...document.querySelectorAll("#pictures img")] as unknown as {
+        complete: boolean;
+        naturalWidth: number;
+      }[];
+      return images.length === 24 && images.every((i) => i.complete && i.naturalWidth === 16);
+    });
+    await page.locator("#more").click();
+    assertEquals(await page.locator("#pictures a").first().innerText(), "24");
+    await page.locator("#pictures a").first().press("Enter");
+    await page.waitForFunction(() => document.title.startsWith("24 "));
+  },
+);

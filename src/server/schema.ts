@@ -91,7 +91,7 @@ export function createSchemas(catalog: Catalog): Schemas {
     model: weights,
     weights: weights.describe("the same as model, by the name it has in addresses; goes before it"),
     ...choices,
-    label: z.union([choices.label, z.int().min(0)]),
+    label: z.union([choices.label, z.int().min(0)]).describe(choices.label.description!),
     seed: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
       .describe("the first image's seed, the next ones count up; a name is hashed"),
     n: z.int().min(1).max(limits.maxImages).describe("images"),
@@ -128,16 +128,21 @@ function optional(
   return Object.fromEntries(
     Object.entries(shape).map(([name, schema]) => {
       const readable = textual.includes(name) ? schema : read(schema);
-      return [name, readable.optional().describe(schema.description ?? "")];
+      return [name, described(readable.optional(), schema)];
     }),
   );
+}
+
+/** Keeps a description in sight through wrappers. */
+function described(wrapped: z.ZodType, { description }: z.ZodType): z.ZodType {
+  return description === undefined ? wrapped : wrapped.describe(description);
 }
 
 /** Clients write null for what they leave out. */
 function nullish(shape: Shape): Shape {
   return Object.fromEntries(
     Object.entries(shape).map(([name, schema]) =>
-      [name, schema.nullish().describe(schema.description ?? "")] as const
+      [name, described(schema.nullish(), schema)] as const
     ),
   );
 }

@@ -36,9 +36,10 @@ async function start(): Promise<void> {
     document.title = `${form.seed} · denoise`;
     const picture = new URL(`v1/images/${encodeURIComponent(form.seed)}.png`, document.baseURI);
     for (const [name, value] of parameters) picture.searchParams.set(name, value);
-    element("example", HTMLElement).textContent = picture.href;
+    const example = element("example", HTMLAnchorElement);
+    example.href = example.textContent = picture.href;
     reverse.start(form.seed, parameters);
-    wall.show(parameters);
+    wall.show(parameters, form.model.denoise.recommended.steps);
   }
 
   function fromAddress(): void {

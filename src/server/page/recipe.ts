@@ -93,7 +93,7 @@ export class RecipeForm {
     output("guidance-text").textContent = input("guidance").value;
     const { schedulers } = this.model.denoise;
     const { value } = select("scheduler");
-    element("scheduler", HTMLElement).title = schedulers[value]?.description ?? "";
+    element("scheduler-text", HTMLElement).textContent = schedulers[value]?.description ?? "";
   }
 }
 
