@@ -69,7 +69,10 @@ Deno.test("HEAD of an event stream starts no work", async () => {
 Deno.test("a stream's failure before its first event has its status", async () => {
   const app = createApp({ models: { fake: fakeModel() }, limits: { maxQueue: 3 } });
   assertEquals((await app.request("/v1/images/7/events?steps=0")).status, 422);
-  const full = await app.request("/v1/images/7/events?steps=4");
+  assertEquals((await app.request("/v1/images/7/events?steps=4")).status, 422, "never fits");
+  const first = await app.request("/v1/images/7/events?steps=3");
+  const full = await app.request("/v1/images/8/events?steps=3");
   assertEquals(full.status, 503);
   assert(Number(full.headers.get("retry-after")) >= 1);
+  await first.body?.cancel();
 });

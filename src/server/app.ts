@@ -163,7 +163,8 @@ function checkLimits(limits: Limits): Limits {
       throw new InputError(`limits.${name}: expected a positive number, found ${value}`);
     }
   }
-  return limits;
+  // What the empty queue has no room for must not be told to come again.
+  return { ...limits, maxCost: Math.min(limits.maxCost, limits.maxQueue) };
 }
 
 function addGauges(metrics: Metrics, studio: Studio, engines: ReadonlyMap<string, Engine>) {
