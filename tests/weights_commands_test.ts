@@ -25,7 +25,7 @@ Deno.test("inspect counts parameters and says what sample would do", async () =>
 Deno.test("inspect refuses what is no folder of weights in one line", async () => {
   const { code, err } = await cli(["inspect", "tests/nothing-here"]);
   assertEquals(code, 2);
-  assertStringIncludes(err, "expected a diffusers folder");
+  assertStringIncludes(err, "there is no such folder or file");
 });
 
 Deno.test("convert goes round: folder, zip, npz, safetensors and back to the same tensors", async () => {

@@ -7,6 +7,7 @@ import { type Recipe, RECIPE_KEYWORD, recipeFromText } from "../image/recipe.ts"
 import { builtInWeights } from "../model/locate.ts";
 import { defaultSource, deployedSources } from "../model/sources.ts";
 import { schedulerByName } from "../sample.ts";
+import { readInput } from "./input.ts";
 
 /** A picture and the recipe in it. */
 export interface RecipeFile {
@@ -17,12 +18,7 @@ export interface RecipeFile {
 
 /** @throws InputError for what is no PNG, or carries no recipe. */
 export async function readRecipeFile(path: string): Promise<RecipeFile> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    throw new InputError(`--from ${path}: cannot be read (${(error as Error).message})`);
-  }
+  const bytes = await readInput("--from", path);
   const picture = decodePng(bytes, `--from ${path}`);
   const text = picture.text[RECIPE_KEYWORD];
   if (text === undefined) {

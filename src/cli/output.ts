@@ -1,6 +1,7 @@
 /** Pictures into files: the ending decides the format, and a file is there whole or not at all. */
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.ts";
+import { reasonOf } from "./reasons.ts";
 
 /** What becomes of the pictures; "stdout" is one PNG. */
 export type TargetKind = Ending | "folder" | "stdout";
@@ -25,9 +26,10 @@ export async function openTarget(
 ): Promise<Target> {
   if (path === "-") return { path, kind: "stdout" };
   const info = await Deno.stat(path).catch(() => undefined);
+  const shown = path.trim() === "" ? JSON.stringify(path) : path;
   const folders = kinds.includes("folder");
   if (folders && (/[/\\]$/.test(path) || info?.isDirectory)) {
-    await explain(path, () => Deno.mkdir(path, { recursive: true }));
+    await makeFolder(path);
     await explain(path, () => probe(path));
     return { path: path.replace(/[/\\]+$/, "") || "/", kind: "folder" };
   }
@@ -35,15 +37,15 @@ export async function openTarget(
   const kind = endings.find((ending) => path.toLowerCase().endsWith(`.${ending}`));
   if (!kind || info?.isDirectory) {
     throw new InputError(
-      `--out ${path}: expected ${endings.map((ending) => `.${ending}`).join(", ")}${
-        folders ? ", a folder with a slash at its end," : ""
-      } or - for standard output`,
+      `--out ${shown}: ${info?.isDirectory ? "is a folder; " : ""}expected ${
+        endings.map((ending) => `.${ending}`).join(", ")
+      }${folders ? ", a folder with a slash at its end," : ""} or - for standard output`,
     );
   }
   if (info && !force) {
     throw new InputError(`--out ${path}: the file is there already; --force overwrites it`);
   }
-  await explain(path, () => probe(dirname(path)));
+  await checkFile(path);
   return { path, kind };
 }
 
@@ -61,18 +63,47 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
   });
 }
 
+/** Makes a folder and those above it, where they are not there yet. */
+export async function makeFolder(path: string): Promise<void> {
+  await explain(path, () => Deno.mkdir(path, { recursive: true }));
+}
+
 /** Finds out whether a folder takes files. */
 async function probe(folder: string): Promise<void> {
   await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".denoise-" }));
 }
 
-async function explain<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function explain<T>(
+  path: string,
+  work: () => Promise<T>,
+  option = "--out",
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "its folder does not exist"
-      : (error as Error).message;
-    throw new InputError(`--out ${path}: cannot be written (${reason})`);
+    const missing = error instanceof Deno.errors.NotFound;
+    const reason = missing ? "its folder does not exist" : reasonOf(error);
+    throw new InputError(`${option} ${path}: cannot be written (${reason})`);
   }
+}
+
+/** Finds out, before any work is done, whether a file can be written. */
+export async function checkFile(path: string, option?: string): Promise<void> {
+  await explain(path, () => probe(dirname(path)), option);
+}
+
+/**
+ * Finds out, before any work is done, whether a folder can be made and takes files, by looking at the
+ * nearest folder above it that is there. Makes nothing.
+ */
+export async function checkFolder(path: string): Promise<void> {
+  await explain(path, async () => {
+    for (let place = resolve(path);; place = dirname(place)) {
+      try {
+        return await probe(place);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound) || place === dirname(place)) throw error;
+      }
+    }
+  });
 }

@@ -4,6 +4,8 @@ import { InputError } from "../errors.ts";
 /** The most seeds one command takes. */
 const MAX_SEEDS = 10_000_000;
 const MAX_SEED = 2 ** 32 - 1;
+/** Of more classes a message lists the first ones. */
+const MAX_NAMES_SHOWN = 20;
 
 /** "0-15,20" → 0 … 15 and 20. */
 export function parseSeeds(text: string): number[] {
@@ -56,7 +58,13 @@ export function parseLabels(
   const labels = text.split(",").map((part) => {
     const named = names.indexOf(part.trim());
     if (named >= 0) return named;
-    return parseWhole("--label", part.trim(), 0, 2 ** 31 - 1);
+    if (/^\d+$/.test(part.trim())) return parseWhole("--label", part.trim(), 0, 2 ** 31 - 1);
+    const known = names.length > MAX_NAMES_SHOWN
+      ? `${names.slice(0, MAX_NAMES_SHOWN).join(", ")}, …`
+      : names.join(", ");
+    throw new InputError(
+      `--label: expected a class (${known}), or its index, found "${part.trim()}"`,
+    );
   });
   return labels.length === 1 ? labels[0] : labels;
 }

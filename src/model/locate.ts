@@ -23,8 +23,16 @@ export async function locate(source: string | URL, options?: DownloadOptions): P
   const { place, sha256 } = splitHash(source);
   const url = addressOf(place);
   const fetchFile = fetcher(options);
-  const kind = /\.(zip|npz|safetensors)$/i.exec(url.pathname)?.[1].toLowerCase();
+  const onDisc = url.protocol === "file:" ? await kindOnDisc(url, place) : undefined;
+  const kind = onDisc === "folder"
+    ? undefined
+    : /\.(zip|npz|safetensors)$/i.exec(url.pathname)?.[1].toLowerCase();
   if (!kind) {
+    if (onDisc === "file") {
+      throw new InputError(
+        `${place}: expected weights, found a file of another kind; read are a diffusers folder, .zip, .safetensors and .npz`,
+      );
+    }
     const files = filesAt(url, fetchFile);
     return sha256 ? checkedFolder(files, sha256) : files;
   }
@@ -57,7 +65,10 @@ function addressOf(place: string): URL {
   if (place === "") throw new InputError("weights: expected a name, a folder or an address");
   if (Object.hasOwn(builtInWeights, place)) return builtInWeights[place];
   if (place.startsWith("hf:")) return hubAddress(place);
-  if (/^(https?|file):\/\//.test(place)) return new URL(place);
+  if (/^(https?|file):\/\//.test(place)) {
+    if (URL.canParse(place)) return new URL(place);
+    throw new InputError(`${place}: expected an address like https://example.org/weights/`);
+  }
   const encoded = encodeURI(place.replaceAll("\\", "/"))
     .replaceAll("?", "%3F").replaceAll("#", "%23");
   return new URL(encoded, `file://${encodeURI(Deno.cwd().replaceAll("\\", "/"))}/`);
@@ -70,6 +81,21 @@ function hubAddress(place: string): URL {
   }
   const endpoint = environment("HF_ENDPOINT") ?? HUB;
   return new URL(`${endpoint.replace(/\/$/, "")}/${match[1]}/resolve/${match[2] ?? "main"}/`);
+}
+
+/** What lies at a path; undefined where this process may not look. @throws InputError for nothing */
+async function kindOnDisc(url: URL, place: string): Promise<"file" | "folder" | undefined> {
+  try {
+    const { isDirectory } = await Deno.stat(url);
+    return isDirectory ? "folder" : "file";
+  } catch (error) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (!(error instanceof NotFound || error instanceof NotADirectory)) return undefined;
+    const names = Object.keys(builtInWeights).join(", ");
+    throw new InputError(
+      `${place}: there is no such folder or file, and no built-in weights of that name (${names})`,
+    );
+  }
 }
 
 /** Files from disc are read, others downloaded once. */

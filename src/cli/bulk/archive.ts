@@ -12,6 +12,7 @@ import {
   type ZipEntry,
   type ZipPart,
 } from "../../image/npz_stream.ts";
+import { reasonOf } from "../reasons.ts";
 import type { Job, RunIdentity, Shard } from "./request.ts";
 import { writeAll, writing } from "./sink.ts";
 
@@ -128,7 +129,7 @@ async function openFile(path: string): Promise<{ file: Deno.FsFile; access: Rand
   try {
     file = await Deno.open(path);
   } catch (error) {
-    throw new InputError(`${path}: cannot be read (${(error as Error).message})`);
+    throw new InputError(`${path}: cannot be read: ${reasonOf(error)}`);
   }
   const { size } = await file.stat();
   // One read at a time: the place to read from belongs to the file.

@@ -1,6 +1,7 @@
 /** Shards put together again: the same bytes as one run would have written. */
 import { InputError } from "../../errors.ts";
 import { concat, type OpenArchive, openArchive, writeArchive } from "./archive.ts";
+import { reasonOf } from "../reasons.ts";
 import { differenceOf, requestHash } from "./request.ts";
 import { exists, writeFileWhole, writing } from "./sink.ts";
 
@@ -72,6 +73,7 @@ export async function mergeFolders(paths: readonly string[], to: string): Promis
       seen.set(name, from);
     }
   }
+  if (seen.size === 0) throw new InputError(`${paths.join(", ")}: expected PNG files, found none`);
   return seen.size;
 }
 
@@ -79,7 +81,7 @@ async function* list(path: string): AsyncGenerator<Deno.DirEntry> {
   try {
     yield* Deno.readDir(path);
   } catch (error) {
-    throw new InputError(`${path}: cannot be read (${(error as Error).message})`);
+    throw new InputError(`${path}: cannot be read: ${reasonOf(error)}`);
   }
 }
 

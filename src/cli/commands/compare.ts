@@ -5,6 +5,7 @@ import { encodePng } from "../../image/png.ts";
 import { enlarge } from "../../image/resize.ts";
 import { loadScheduler } from "../../plugin.ts";
 import { generate } from "../../sample.ts";
+import { planRun } from "../../sampling/plan.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeWhole } from "../output.ts";
@@ -50,12 +51,13 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
   const schedulers = await Promise.all(
     flags.schedulers.split(",").map((s) => loadScheduler(s.trim())),
   );
-  const target = await openTarget(flags.out, scratch || flags.force);
-  if (target.kind !== "png" && target.kind !== "stdout") {
-    throw new InputError(`--out ${flags.out}: a comparison is a .png`);
-  }
+  const target = await openTarget(flags.out, scratch || flags.force, ["png"]);
   await using model = await loadModel(flags, io);
   const labels = flags.label === undefined ? undefined : parseLabels(flags.label, model.labels);
+  if (Array.isArray(labels)) throw new InputError("--label: expected one class for all pictures");
+  for (const scheduler of schedulers) {
+    for (const steps of columns) planRun(model.scheduler, { scheduler, steps });
+  }
 
   const cells = schedulers.length * columns.length;
   const progress = new Progress(io, cells, cells, "images");

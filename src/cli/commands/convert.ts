@@ -1,4 +1,5 @@
 /** `convert`: weights from one form to another. */
+import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
 import { Graph, portable } from "../../graph/mod.ts";
 import { readText } from "../../model/files.ts";
@@ -19,7 +20,7 @@ import { writeZip } from "../../image/zip.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
-import { writeWhole } from "../output.ts";
+import { checkFile, checkFolder, makeFolder, writeWhole } from "../output.ts";
 import { WEIGHTS_HELP } from "../weights.ts";
 
 interface Flags {
@@ -46,6 +47,7 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
   if (!force && await Deno.stat(out).then(() => true, () => false)) {
     throw new InputError(`${out}: is there already; --force overwrites it`);
   }
+  await (kind === "folder" ? checkFolder(out) : checkFile(out));
   const files = await locate(source, downloadOptions(io));
   const folder = await readFolder(files);
   if (fp16 && (kind === "npz" || kind === "onnx")) {
@@ -63,7 +65,7 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
     case "folder":
       for (const [name, bytes] of folderOf(weights, dtype)) {
         const path = out + name;
-        await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+        await makeFolder(dirname(path));
         await writeWhole(path, bytes);
       }
       break;

@@ -12,7 +12,9 @@ import { writeTextDurably } from "../../training/atomic.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
-import { schedulerByName } from "../../sample.ts";
+import { checkFile } from "../output.ts";
+import { completeOptions, schedulerByName } from "../../sample.ts";
+import { planRun } from "../../sampling/plan.ts";
 import { typedOptions } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
@@ -70,15 +72,16 @@ export function define(command: Command, io: () => Io): void {
 }
 
 async function run(weights: string, flags: Flags, io: Io): Promise<void> {
-  const count = (name: "lossPictures" | "bitsPictures" | "samples", option: string) =>
-    parseWhole(option, flags[name], 0, 10_000_000);
+  const asked = readFlags(flags);
+  if (flags.json !== undefined && flags.json !== "-") await checkFile(flags.json, "--json");
   const backend = await backendByName(flags.backend);
-  const threads = flags.threads === undefined
-    ? undefined
-    : parseWhole("--threads", flags.threads, 1, 1024);
-  const session = { threads };
+  const session = { threads: asked.threads };
   const folder = await readFolder(await locate(weights, downloadOptions(io)));
   await using model = await openModel(folder, backend, session);
+  const { steps, scheduler } = asked;
+  const options = optionsOf(flags, model.recommended?.scheduler);
+  // What the samples are refused for is found out before anything is measured.
+  planRun(model.scheduler, completeOptions(model, { seeds: [], steps, scheduler, options }));
   const { train, heldOut } = await parts(flags, model.shape);
 
   const result = await evaluate(model, {
@@ -86,14 +89,8 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     heldOut: atMost(heldOut, 10_000),
     backend,
     session,
-    lossPictures: count("lossPictures", "--loss-pictures"),
-    bitsPictures: count("bitsPictures", "--bits-pictures"),
-    samples: count("samples", "--samples"),
-    classifierSteps: parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
-    guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
-    steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
-    scheduler: flags.scheduler,
-    options: optionsOf(flags, model.recommended?.scheduler),
+    ...asked,
+    options,
     signal: io.signal,
     onProgress: (what, done, total) => io.status(`${what}: ${done} of ${total}`),
   });
@@ -102,6 +99,23 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   if (flags.json === "-") return io.out(json.trimEnd());
   io.out(evaluationTable(result));
   if (flags.json !== undefined) await writeTextDurably(flags.json, json);
+}
+
+function readFlags(flags: Flags) {
+  const count = (name: "lossPictures" | "bitsPictures" | "samples", option: string) =>
+    parseWhole(option, flags[name], 0, 10_000_000);
+  return {
+    lossPictures: count("lossPictures", "--loss-pictures"),
+    bitsPictures: count("bitsPictures", "--bits-pictures"),
+    samples: count("samples", "--samples"),
+    classifierSteps: parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
+    guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
+    steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
+    scheduler: flags.scheduler === undefined ? undefined : schedulerByName(flags.scheduler).name,
+    threads: flags.threads === undefined
+      ? undefined
+      : parseWhole("--threads", flags.threads, 1, 1024),
+  };
 }
 
 /** The scheduler options that were typed, as their types. */

@@ -4,7 +4,7 @@ import { InputError } from "../../errors.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { grid } from "../../image/grid.ts";
-import { fromPixels, withChannels } from "../../image/pixels.ts";
+import { fromPixels, type Pixels, withChannels } from "../../image/pixels.ts";
 import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
@@ -12,6 +12,7 @@ import type { Model } from "../../model/model.ts";
 import { completeOptions, generate, schedulerByName } from "../../sample.ts";
 import { invert, slerp } from "../../sampling/interpolate.ts";
 import type { Command } from "../command.ts";
+import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeWhole } from "../output.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
@@ -38,7 +39,11 @@ export function define(command: Command, io: () => Io): void {
     .option("--steps <n>", "DDIM steps (default: what the weights recommend)")
     .option("-l, --label <label>", "the class of all")
     .option("-g, --guidance <scale>", "how much the class counts", "1")
-    .option("--out <file>", ".gif, .apng, or .png (side by side)", "interpolate.gif")
+    .option(
+      "--out <file>",
+      ".gif, .apng, or .png (side by side), or - for a .png on standard output",
+      "interpolate.gif",
+    )
     .option("--force", "overwrite a file that is there", false)
     .action((a: string, b: string, flags: Flags) =>
       run([a, b], flags, command.getOptionValueSource("out") === "default", io())
@@ -48,24 +53,22 @@ export function define(command: Command, io: () => Io): void {
 async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Promise<void> {
   const count = parseWhole("--frames", flags.frames, 2, 1000);
   const guidance = parseNumber("--guidance", flags.guidance ?? "1");
-  const target = await openTarget(flags.out, scratch || flags.force);
-  if (!["gif", "apng", "png"].includes(target.kind)) {
-    throw new InputError(`--out ${flags.out}: expected .gif, .apng or .png`);
-  }
+  const steps = flags.steps === undefined
+    ? undefined
+    : parseWhole("--steps", flags.steps, 1, 2 ** 31 - 1);
+  const target = await openTarget(flags.out, scratch || flags.force, ["gif", "apng", "png"]);
+  const read = await Promise.all(ends.map(readEnd));
   await using model = await loadModel(flags, io);
   const labels = flags.label === undefined
     ? (model.labels ? 0 : undefined)
     : parseLabels(flags.label, model.labels);
-  if (Array.isArray(labels)) throw new InputError("--label: one class for all frames");
+  if (Array.isArray(labels)) throw new InputError("--label: expected one class for all frames");
   const scheduler = schedulerByName("ddim");
-  const steps = flags.steps === undefined
-    ? undefined
-    : parseWhole("--steps", flags.steps, 1, model.scheduler.num_train_timesteps);
   const options = { scheduler, steps, guidance, labels, signal: io.signal };
 
   const [a, b] = await Promise.all(
-    ends.map((end) =>
-      startOf(end, model, {
+    read.map((end) =>
+      startOf(end, model, io, {
         ...completeOptions(model, { seeds: [], ...options }),
         guidance,
         label: labels,
@@ -76,36 +79,48 @@ async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Prom
   // DDIM draws no noise, so the seeds only number the frames.
   const made = await generate(model, { ...options, seeds: x_T.keys(), x_T });
   const frames = made.map((picture) => enlarge(picture, Math.ceil(MIN_WIDTH / picture.width)));
-  const bytes = target.kind === "png"
-    ? encodePng(grid(frames, { gap: 2, background: 255 }))
-    : target.kind === "gif"
+  const bytes = target.kind === "gif"
     ? encodeGif(frames, { delay: FRAME_MS })
-    : encodeApng(frames, { delay: FRAME_MS });
+    : target.kind === "apng"
+    ? encodeApng(frames, { delay: FRAME_MS })
+    : encodePng(grid(frames, { gap: 2, background: 255 }));
+  if (target.kind === "stdout") return io.writeBytes(bytes);
   await writeWhole(target.path, bytes);
   if (!io.quiet) io.err(`${target.path}: ${count} pictures from ${ends[0]} to ${ends[1]}`);
 }
 
+interface PictureFile {
+  readonly path: string;
+  readonly picture: Pixels;
+}
+
+/** A seed, or a picture where there is a file of that name. */
+async function readEnd(text: string): Promise<number | PictureFile> {
+  if (/^\d+$/.test(text)) return parseWhole("seed", text, 0, 2 ** 32 - 1);
+  if (/^[-+]?[\d.]+$/.test(text)) {
+    throw new InputError(`${text}: expected a seed from 0 to 4294967295, or a picture's path`);
+  }
+  const bytes = await readInput("seed or picture", text);
+  return { path: text, picture: decodePicture(bytes, text) };
+}
+
 /** x_T of a seed, or of a picture by DDIM inversion. */
 async function startOf(
-  end: string,
+  end: number | PictureFile,
   model: Model,
+  io: Io,
   request: Parameters<typeof invert>[2],
 ): Promise<Float32Array> {
   const [channels, height, width] = model.shape;
-  if (/^\d+$/.test(end)) {
-    return createGenerator(Number(end)).randn(channels * height * width);
-  }
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(end);
-  } catch (error) {
-    throw new InputError(
-      `${end}: expected a seed or a picture, and it cannot be read (${(error as Error).message})`,
-    );
-  }
+  if (typeof end === "number") return createGenerator(end).randn(channels * height * width);
+  const { path, picture } = end;
   if (channels !== 1 && channels !== 3) {
-    throw new InputError(`${end}: these weights draw ${channels} channels, pictures have 1 or 3`);
+    throw new InputError(`${path}: these weights draw ${channels} channels, pictures have 1 or 3`);
   }
-  const picture = withChannels(decodePicture(bytes, end), channels);
-  return invert(model, fromPixels(resizeCrop(picture, width, height)), request);
+  if ((picture.width !== width || picture.height !== height) && !io.quiet) {
+    const [from, to] = [`${picture.width}×${picture.height}`, `${width}×${height}`];
+    io.err(`${path}: cropped and resized from ${from} to ${to}, the size these weights draw`);
+  }
+  const fitted = resizeCrop(withChannels(picture, channels), width, height);
+  return await invert(model, fromPixels(fitted), request);
 }

@@ -6,7 +6,6 @@ import {
   type Schedule,
   SCHEDULE_NAMES,
 } from "../../diffusion/mod.ts";
-import { InputError } from "../../errors.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { grid } from "../../image/grid.ts";
@@ -17,6 +16,7 @@ import { enlarge, resizeCrop } from "../../image/resize.ts";
 import type { Command } from "../command.ts";
 import { curvesSvg } from "../curves.ts";
 import { closedForm, stepByStep, timestepsToShow } from "../forward.ts";
+import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
 import { openTarget, type TargetKind, writeWhole } from "../output.ts";
 import { parseWhole } from "../values.ts";
@@ -35,6 +35,9 @@ interface Flags {
 /** Small pictures are enlarged until they are this high. */
 const MIN_HEIGHT = 64;
 const STRIP_FRAMES = 9;
+/** A walk draws noise at every one of its steps. */
+const LONGEST_WALK = 10_000;
+const LONGEST_CHAIN = 1_000_000;
 const ANIMATION_FRAMES = 48;
 
 export function define(command: Command, io: () => Io): void {
@@ -63,7 +66,8 @@ Examples:
 }
 
 async function run(path: string, flags: Flags, io: Io): Promise<void> {
-  const T = parseWhole("--steps", flags.steps, 2, 1_000_000);
+  const longest = flags.stepByStep ? LONGEST_WALK : LONGEST_CHAIN;
+  const T = parseWhole("--steps", flags.steps, 2, longest);
   const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - 1);
   const schedules = new Map(
     flags.schedule.split(",").map((part) => {
@@ -77,10 +81,22 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
     ? Math.min(T + 1, animated ? ANIMATION_FRAMES : STRIP_FRAMES)
     : parseWhole("--frames", flags.frames, 2, Math.min(T + 1, 1000));
   const picture = await readPicture(path, flags.size);
-  const rows = target.kind === "svg" ? [] : [...schedules.values()].map((schedule) => {
+  const rows: Pixels[][] = [];
+  if (target.kind !== "svg") {
     const timesteps = timestepsToShow(T, frames);
-    return process(picture, schedule, timesteps, seed, !!flags.stepByStep);
-  });
+    for (const [name, schedule] of schedules) {
+      const states = (flags.stepByStep ? stepByStep : closedForm)(
+        fromPixels(picture),
+        schedule,
+        timesteps,
+        createGenerator(seed),
+      );
+      rows.push(
+        await drawn(states, picture, io, (done) => io.status(`${name}: ${done} of ${frames}`)),
+      );
+      io.status("");
+    }
+  }
   const bytes = encode(target.kind, rows, schedules);
   if (target.kind === "stdout") return io.writeBytes(bytes);
   await writeWhole(target.path, bytes);
@@ -105,13 +121,7 @@ function encode(
 }
 
 async function readPicture(path: string, size: string | undefined): Promise<Pixels> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    throw new InputError(`${path}: cannot be read (${(error as Error).message})`);
-  }
-  const decoded = decodePicture(bytes, path);
+  const decoded = decodePicture(await readInput("image", path), path);
   const picture = withChannels(decoded, decoded.channels <= 2 ? 1 : 3);
   const height = size === undefined
     ? Math.min(256, picture.height)
@@ -120,18 +130,20 @@ async function readPicture(path: string, size: string | undefined): Promise<Pixe
   return resizeCrop(picture, width, height);
 }
 
-function process(
-  picture: Pixels,
-  schedule: Schedule,
-  timesteps: readonly number[],
-  seed: number,
-  walk: boolean,
-): Pixels[] {
-  const shape = [picture.channels, picture.height, picture.width];
-  const factor = Math.ceil(MIN_HEIGHT / picture.height);
-  const states = walk ? stepByStep : closedForm;
-  return Array.from(
-    states(fromPixels(picture), schedule, timesteps, createGenerator(seed)),
-    (x) => enlarge(toPixels(x, shape), factor),
-  );
+/** States of the process as pictures; the event loop, and Ctrl-C with it, has its turn between them. */
+async function drawn(
+  states: Iterable<Float32Array>,
+  { channels, height, width }: Pixels,
+  io: Io,
+  onDrawn: (done: number) => void,
+): Promise<Pixels[]> {
+  const factor = Math.ceil(MIN_HEIGHT / height);
+  const pictures: Pixels[] = [];
+  for (const x of states) {
+    pictures.push(enlarge(toPixels(x, [channels, height, width]), factor));
+    onDrawn(pictures.length);
+    await new Promise((resolve) => setTimeout(resolve));
+    io.signal.throwIfAborted();
+  }
+  return pictures;
 }

@@ -37,6 +37,13 @@ interface Flags extends SamplingFlags {
 
 /** How many pictures when nothing is said: a grid of four by four. */
 const DEFAULT_COUNT = 16;
+/** The most pictures that are put into one image. */
+const MOST_TOGETHER: Partial<Record<Target["kind"], number>> = {
+  png: 10_000,
+  stdout: 10_000,
+  gif: 256,
+  apng: 256,
+};
 
 export function define(command: Command, io: () => Io): void {
   defineSamplingOptions(command)
@@ -83,6 +90,12 @@ async function run(
   const scratch = isDefault("out") && flags.from !== flags.out;
   const target = await openTarget(flags.out, scratch || !!flags.force || !!flags.resume);
   const bulk = bulkTarget(target, flags);
+  const most = MOST_TOGETHER[target.kind] ?? Infinity;
+  if (seeds.length > most) {
+    throw new InputError(
+      `--out ${flags.out}: ${seeds.length} pictures, at most ${most} are put into one image; a folder/, .npz or .zip takes more`,
+    );
+  }
   if (target.kind === "zip") refuseTwins(seeds.map((seed) => ({ seed })));
   await using model = await loadModel({ ...flags, weights }, io);
   const request = requestFor(model);

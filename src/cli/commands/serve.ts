@@ -9,6 +9,7 @@ import { createApp, defaultLimits, type Limits, type LogEntry } from "../../serv
 import { serve } from "../../server/serve.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
+import { reasonOf } from "../reasons.ts";
 import { loadModel } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { defaultHelp } from "../weights.ts";
@@ -78,6 +79,13 @@ async function run(flags: Flags, io: Io): Promise<void> {
   if (flags.signed && !signingKey && !keys?.length) {
     throw new InputError("--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set");
   }
+  // Before weights are loaded, which may take minutes.
+  checkAddress(flags.host, port);
+  if (flags.publicUrl !== undefined && !URL.canParse(flags.publicUrl)) {
+    throw new InputError(
+      `--public-url: expected an address like https://example.org/, found "${flags.publicUrl}"`,
+    );
+  }
   const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : defaultSources());
   const schedulers = await allSchedulers(flags.scheduler);
   const open = (name: string) => {
@@ -123,6 +131,21 @@ async function run(flags: Flags, io: Io): Promise<void> {
   }
 }
 
+/** @throws InputError where nothing can listen there. */
+function checkAddress(hostname: string, port: number): void {
+  try {
+    Deno.listen({ hostname, port }).close();
+  } catch (error) {
+    const { errors } = Deno;
+    const reason = error instanceof errors.AddrInUse
+      ? "another program listens there; give another --port, or 0 for any"
+      : error instanceof errors.AddrNotAvailable
+      ? "this machine has no such address; 127.0.0.1 is itself, 0.0.0.0 every address it has"
+      : reasonOf(error);
+    throw new InputError(`--host ${hostname} --port ${port}: cannot be listened on: ${reason}`);
+  }
+}
+
 function logLine(entry: LogEntry): string {
   return JSON.stringify({ time: new Date().toISOString(), ...entry });
 }
@@ -133,7 +156,11 @@ function parseLimits(texts: readonly string[]): Partial<Limits> {
       const known = Object.keys(defaultLimits).join(", ");
       throw new InputError(`--limit: expected one of ${known}, found "${name}"`);
     }
-    return [name, parseNumber(`--limit ${name}`, text)];
+    const limit = parseNumber(`--limit ${name}`, text);
+    if (limit < 0) {
+      throw new InputError(`--limit ${name}: expected a positive number, found ${text}`);
+    }
+    return [name, limit];
   });
   return Object.fromEntries(pairs);
 }

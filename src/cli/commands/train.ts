@@ -12,11 +12,21 @@ import {
 import { readRun, train } from "../../training/train.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
+import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
+import { checkFolder } from "../output.ts";
+import { partProgress, progressLines } from "../long_job.ts";
 import { duration } from "../progress.ts";
 import { parseWhole } from "../values.ts";
 
-type Flags = Record<string, string | undefined> & { backend: string; out: string };
+/** What a printed recipe says where no data was named. */
+const DATA_TO_FILL_IN = "path/to/pictures";
+
+/** A flag without a value is `true`. */
+type Flags =
+  & Record<string, string | true | undefined>
+  & Record<"backend" | "out", string>
+  & Partial<Record<"recipe" | "resume" | "init" | "threads", string>>;
 
 const flagOf = (key: string) => key.replaceAll("_", "-");
 const propertyOf = (key: string) => key.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
@@ -29,11 +39,12 @@ export function define(command: Command, io: () => Io): void {
     .option("--init <weights>", "fine-tune weights: a built-in name, a folder or an address")
     .option("--backend <name>", "native, wasm, webgpu", "native")
     .option("--threads <n>", "CPU threads (default: every core)")
-    .option("--print-recipe", "print the whole recipe and do nothing");
+    .option("--print-recipe", "print the whole recipe, for a file to begin with, and do nothing");
   for (const key of recipeKeys) {
     const { value, help } = recipeFields[key];
     const shown = value === undefined ? "" : ` (default ${JSON.stringify(value)})`;
-    command.option(`--${flagOf(key)} <value>`, `${help}${shown}`);
+    const argument = typeof value === "boolean" ? "[true|false]" : "<value>";
+    command.option(`--${flagOf(key)} ${argument}`, `${help}${shown}`);
   }
   command.addHelpText(
     "after",
@@ -41,6 +52,7 @@ export function define(command: Command, io: () => Io): void {
 Examples:
   train --data pictures/ --out run
   train --data pictures/ --size 64 --block-out-channels 64,128,128,256 --attention false,false,true,true
+  train --print-recipe > my.json               every key with its default; then --recipe my.json
   train --resume run
   train --init run/weights --data more/ --lr 1e-4 --out tuned
 The weights are in OUT/weights: sample --weights run/weights`,
@@ -52,6 +64,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
   const { recipe, init } = resume ? await resumed(flags) : await fresh(flags);
   if (flags.printRecipe) return io.out(JSON.stringify(recipe, null, 2));
   const folder = (flags.resume ?? flags.out).replace(/(?<=.)\/+$/, "");
+  await checkFolder(folder);
   const backend = await backendByName(flags.backend);
   const threads = flags.threads === undefined
     ? undefined
@@ -60,6 +73,8 @@ async function run(flags: Flags, io: Io): Promise<void> {
   const say = (notice: string) => {
     if (!io.quiet) io.err(notice);
   };
+  const reading = partProgress(io);
+  using termination = onTermination();
   const result = await train({
     recipe,
     folder,
@@ -67,35 +82,48 @@ async function run(flags: Flags, io: Io): Promise<void> {
     resume,
     backend,
     session: { threads, spin: false },
-    signal: io.signal,
+    signal: AbortSignal.any([io.signal, termination.signal]),
     onNotice: say,
-    onProgress: progressOn(io, say),
+    onRead: (done, total) => reading("reading pictures", done, total),
+    onProgress: progressOn(io),
     onDownload: downloadOptions(io).onProgress,
   });
   io.status("");
   say(`${folder}: update ${result.step}, state SHA-256 ${result.hash}`);
   if (!result.finished) {
-    io.err(`There is a checkpoint. Go on with: train --resume ${folder}`);
-    throw io.signal.reason;
+    io.err(`Stopped after ${result.step} of ${recipe.steps} updates, with a checkpoint.`);
+    io.err(`Go on with: train --resume ${folder}`);
+    io.err(`To have the weights as they are: train --resume ${folder} --steps ${result.step}`);
+    io.signal.throwIfAborted();
+    Deno.exit(TERMINATED);
   }
   say(`Sample with: sample --weights ${result.weights}`);
   io.out(result.weights!);
 }
 
-/** How often progress is a line of its own, for logs. */
-const LINE_SECONDS = 30;
+/** The exit code of a process that SIGTERM ended. */
+const TERMINATED = 143;
 
-function progressOn(io: Io, say: (line: string) => void): (progress: Progress) => void {
-  let last = performance.now();
-  return ({ step, steps, loss, msPerStep, secondsLeft }) => {
-    const line = `${step}/${steps}  loss ${loss.toFixed(4)}  ${msPerStep.toFixed(0)} ms a step  ${
-      duration(secondsLeft)
-    } left`;
-    io.status(line);
-    if (performance.now() - last < LINE_SECONDS * 1000) return;
-    last = performance.now();
-    say(line);
+/** SIGTERM, by which schedulers and `docker stop` ask a run to end, as a signal like Ctrl-C's. */
+function onTermination(): { signal: AbortSignal } & Disposable {
+  const stop = new AbortController();
+  if (Deno.build.os === "windows") return { signal: stop.signal, [Symbol.dispose]: () => {} };
+  const listener = () => stop.abort(new DOMException("stopped by SIGTERM", "AbortError"));
+  Deno.addSignalListener("SIGTERM", listener);
+  return {
+    signal: stop.signal,
+    [Symbol.dispose]: () => Deno.removeSignalListener("SIGTERM", listener),
   };
+}
+
+function progressOn(io: Io): (progress: Progress) => void {
+  const show = progressLines(io);
+  return ({ step, steps, loss, msPerStep, secondsLeft }) =>
+    show(
+      `${step}/${steps}  loss ${loss.toFixed(4)}  ${msPerStep.toFixed(0)} ms a step  ${
+        duration(secondsLeft)
+      } left`,
+    );
 }
 
 /** Flags that also are recipe keys. */
@@ -103,28 +131,31 @@ function overrides(flags: Flags): Partial<Recipe> {
   return Object.fromEntries(
     recipeKeys.flatMap((key) => {
       const typed = flags[propertyOf(key)];
-      return typed === undefined ? [] : [[key, parseRecipeValue(key, typed)]];
+      if (typed === undefined) return [];
+      return [[key, typed === true ? true : parseRecipeValue(key, typed)]];
     }),
   );
 }
 
 /** A new run: the recipe file, if any, with the flags over it. A run's own file also names its start. */
 async function fresh(flags: Flags): Promise<{ recipe: Recipe; init?: string }> {
+  const blank = flags.printRecipe ? { data: DATA_TO_FILL_IN } : {};
   if (flags.recipe === undefined) {
-    return { recipe: parseRecipe(overrides(flags)), init: flags.init };
+    return { recipe: parseRecipe(blank, overrides(flags)), init: flags.init };
   }
-  const text = await Deno.readTextFile(flags.recipe).catch((error) => {
-    throw new InputError(`--recipe ${flags.recipe}: cannot be read (${error.message})`);
-  });
+  const text = new TextDecoder().decode(await readInput("--recipe", flags.recipe));
   let json: Record<string, unknown>;
   try {
     json = JSON.parse(text);
   } catch (error) {
     throw new InputError(`--recipe ${flags.recipe}: expected JSON (${(error as Error).message})`);
   }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new InputError(`--recipe ${flags.recipe}: expected a JSON object, found ${text.trim()}`);
+  }
   const { init, ...recipe } = json;
   return {
-    recipe: parseRecipe(recipe, overrides(flags)),
+    recipe: parseRecipe(blank, recipe, overrides(flags)),
     init: flags.init ?? (typeof init === "string" ? init : undefined),
   };
 }
@@ -135,6 +166,7 @@ async function resumed(flags: Flags) {
   const given = overrides(flags);
   const free: readonly string[] = [
     "data",
+    "data_license",
     "steps",
     "fp16",
     "checkpoint_every",
