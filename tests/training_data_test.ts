@@ -33,16 +33,22 @@ Deno.test("pictures beside subfolders have no classes", async () => {
   assertEquals([data.length, data.labels], [2, undefined]);
 });
 
-Deno.test("a damaged file is named, left out and counted", async () => {
+Deno.test("a picture that is damaged or of another format is named, left out and counted", async () => {
   await using folder = await temporaryFolder();
   await pictureFolder(folder.path, ["a"], 2);
   const whole = squarePng(1);
   await Deno.writeFile(`${folder.path}/a/cut.png`, whole.subarray(0, whole.length - 40));
   await Deno.writeTextFile(`${folder.path}/a/text.jpg`, "not a picture");
+  await Deno.writeTextFile(`${folder.path}/a/other.webp`, "RIFF");
+  await Deno.writeTextFile(`${folder.path}/a/notes.txt`, "of no concern");
   const data = await openData(folder.path, grey);
   assertEquals(data.length, 2);
-  assertEquals(data.skipped.map(({ name }) => name.split("/").at(-1)), ["cut.png", "text.jpg"]);
-  assertStringIncludes(data.skipped[1].reason, "text.jpg");
+  assertEquals(data.skipped.map(({ name }) => name.split("/").at(-1)), [
+    "cut.png",
+    "other.webp",
+    "text.jpg",
+  ]);
+  assertStringIncludes(data.skipped[1].reason, "expected a PNG or JPEG picture");
 });
 
 Deno.test("nothing to learn from is an error that says so", async () => {
@@ -50,7 +56,11 @@ Deno.test("nothing to learn from is an error that says so", async () => {
   await assertRejects(() => openData(folder.path, grey), InputError, "found none");
   await assertRejects(() => openData(`${folder.path}/x`, grey), InputError, "no such file");
   await Deno.writeTextFile(`${folder.path}/a.png`, "damaged");
-  await assertRejects(() => openData(folder.path, grey), InputError, "1 files are damaged");
+  await assertRejects(
+    () => openData(folder.path, grey),
+    InputError,
+    "1 were left out, the first: ",
+  );
 });
 
 Deno.test("pictures are cropped to their middle, scaled, and made grey or RGB", async () => {

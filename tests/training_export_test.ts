@@ -91,7 +91,7 @@ Deno.test("the model card says what the weights come from, and that DDPMPipeline
   for (
     const fact of [
       "| Classes | cat, dog |",
-      "2 pictures, 1 damaged files left out",
+      "2 pictures, 1 files that could not be read left out",
       "CC0",
       "| Loss at the end | 0.5000 |",
       "| Seed | 7 |",

@@ -1,6 +1,7 @@
 /** README.md of trained weights: what they are, what they come from, how to use them. */
 import type { WeightsCard } from "../model/card.ts";
 import type { DataSet } from "./data/data_set.ts";
+import { group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
 import type { Recipe } from "./recipe.ts";
 
@@ -24,8 +25,8 @@ export function modelCard(facts: TrainingFacts): string {
   const classes = card.labels;
   const colours = channels === 1 ? "grey" : "RGB";
   const images = facts.step * recipe.batch * recipe.accumulate;
-  const damaged = data.skipped.length;
-  const skipped = damaged === 0 ? "" : `, ${damaged} damaged files left out`;
+  const leftOut = data.skipped.length;
+  const skipped = leftOut === 0 ? "" : `, ${leftOut} files that could not be read left out`;
   const rows = [
     ["Pictures", `${width}×${height}, ${colours}`],
     ["Parameters", group(facts.parameters)],
@@ -82,11 +83,6 @@ function conditionalUse({ null_label }: WeightsCard): string[] {
     "    x = scheduler.step(eps, t, x).prev_sample",
     "```",
   ];
-}
-
-/** 1234567 → 1,234,567. */
-function group(n: number): string {
-  return n.toLocaleString("en-US");
 }
 
 function quote(label: string): string {

@@ -33,6 +33,22 @@ export function schedulerOf(recipe: Recipe): SchedulerConfig {
   }, "recipe");
 }
 
+/** The keys of a recipe that a network and its schedule stand for: the way back from these two. */
+export function recipeOf(config: UNetConfig, scheduler: SchedulerConfig) {
+  const [height, width] = config.sample_size;
+  return {
+    size: height === width ? height : [height, width] as const,
+    block_out_channels: config.block_out_channels,
+    attention: config.down_block_types.map((type) => type.startsWith("Attn")),
+    layers_per_block: config.layers_per_block,
+    norm_num_groups: config.norm_num_groups,
+    attention_head_dim: config.attention_head_dim,
+    num_train_timesteps: scheduler.num_train_timesteps,
+    beta_schedule: scheduler.beta_schedule,
+    prediction_type: scheduler.prediction_type,
+  };
+}
+
 /** config.json as diffusers' `UNet2DModel` writes it. */
 export function unetJson(config: UNetConfig): Record<string, unknown> {
   const { sample_size: [height, width], mid_block_type, ...rest } = config;

@@ -5,7 +5,7 @@ import { openModel } from "../model/model.ts";
 import { generate } from "../sample.ts";
 import { gridPng } from "../sampling/pictures.ts";
 import { unpackParams } from "./layout.ts";
-import type { Start } from "./start.ts";
+import { mostSteps, type Start } from "./start.ts";
 
 /** A network in training as if it had been read from a folder. */
 export function folderOf(
@@ -34,8 +34,7 @@ export async function previewPng(
   const classes = start.card.labels?.length;
   const pictures = await generate(model, {
     seeds,
-    // Solvers that jump from their last step to the end have room for one step less than T.
-    steps: Math.min(steps, start.scheduler.num_train_timesteps - 1),
+    steps: mostSteps(steps, start.scheduler.num_train_timesteps),
     labels: classes === undefined ? undefined : seeds.map((seed) => seed % classes),
   });
   return gridPng(pictures);

@@ -112,7 +112,11 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
     help: "the update at which the learning rate's cosine ends; null is the last one",
   },
   weight_decay: { value: 0, check: number(0, 10), help: "AdamW's; norms and biases are spared" },
-  max_grad_norm: { value: 1, check: nullable(number(0, 1e6)), help: "clips the gradient" },
+  max_grad_norm: {
+    value: 1,
+    check: nullable(number(1e-6, 1e6)),
+    help: "longer gradients are cut to this length; null cuts none",
+  },
   ema_half_life: {
     value: 20_000,
     check: number(0, 1e12),

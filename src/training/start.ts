@@ -1,14 +1,12 @@
 /** What a run begins with: the network, its schedule, its first state, and what labels mean. */
 import type { SchedulerConfig } from "../diffusion/types.ts";
-import { InputError } from "../errors.ts";
 import type { WeightsCard } from "../model/card.ts";
-import type { WeightsFolder } from "../model/folder.ts";
-import { matchTensors, type UNetConfig } from "../unet/mod.ts";
+import type { UNetConfig } from "../unet/mod.ts";
 import type { DataSet } from "./data/data_set.ts";
 import { initialTheta } from "./init.ts";
-import { packParams, type ParamLayout } from "./layout.ts";
+import type { ParamLayout } from "./layout.ts";
 import { schedulerOf, unetOf } from "./network.ts";
-import { type Recipe, sizeOf } from "./recipe.ts";
+import type { Recipe } from "./recipe.ts";
 import { initialState, type TrainState } from "./state.ts";
 import { unetLayout } from "./step.ts";
 
@@ -28,12 +26,19 @@ export interface Start {
  * Guidance pushes estimates out of the pixels' range; DDIM would go on with the ε of what was clipped
  * away, which leaves strokes of other classes in the picture. DPM-Solver++ sees the clipped one alone.
  */
-const RECOMMENDED = { scheduler: "dpmpp", steps: 20 };
+export function recommendedFor({ num_train_timesteps }: Pick<Recipe, "num_train_timesteps">) {
+  return { scheduler: "dpmpp", steps: mostSteps(20, num_train_timesteps) };
+}
 const GUIDANCE = 2;
 
-/** A network from nothing. */
+/** Solvers that jump from their last step to the end have room for one step less than T. */
+export function mostSteps(steps: number, T: number): number {
+  return Math.min(steps, T - 1);
+}
+
+/** A network from nothing. A single class tells it nothing, and is left out. */
 export function startFresh(recipe: Recipe, data: DataSet): Start {
-  const labelled = recipe.labels && data.labels !== undefined;
+  const labelled = recipe.labels && data.labels !== undefined && data.labelNames!.length > 1;
   const classes = labelled ? data.labelNames!.length : undefined;
   const config = unetOf(recipe, classes);
   const layout = unetLayout(config);
@@ -42,72 +47,22 @@ export function startFresh(recipe: Recipe, data: DataSet): Start {
     scheduler: schedulerOf(recipe),
     layout,
     state: initialState(initialTheta(layout, recipe.seed)),
-    card: labelled ? labelledCard(recipe, data.labelNames!) : { recommended: RECOMMENDED },
+    card: labelled
+      ? labelledCard(recipe, data.labelNames!)
+      : { recommended: recommendedFor(recipe) },
     data: labelled ? data : withoutLabels(data),
   };
 }
 
 /** The last row of the embedding means "no class", but only where labels were left out in training. */
-function labelledCard({ label_dropout }: Recipe, labels: readonly string[]): WeightsCard {
-  return label_dropout > 0
-    ? { labels, null_label: labels.length, recommended: { ...RECOMMENDED, guidance: GUIDANCE } }
-    : { labels, recommended: RECOMMENDED };
+function labelledCard(recipe: Recipe, labels: readonly string[]): WeightsCard {
+  const recommended = recommendedFor(recipe);
+  return recipe.label_dropout > 0
+    ? { labels, null_label: labels.length, recommended: { ...recommended, guidance: GUIDANCE } }
+    : { labels, recommended };
 }
 
-/**
- * Someone's network, to be trained further. Its architecture and its schedule stay as they are.
- * @throws InputError where the data does not fit it
- */
-export function startFrom(weights: WeightsFolder, recipe: Recipe, data: DataSet): Start {
-  const { config, scheduler, where } = weights;
-  const [height, width] = sizeOf(recipe);
-  const wanted = [config.in_channels, ...config.sample_size];
-  if (wanted.join() !== [recipe.channels, height, width].join()) {
-    throw new InputError(
-      `${where}: the network takes pictures [${wanted}], the recipe gives [${recipe.channels}, ${height}, ${width}]; set size and channels to the network's`,
-    );
-  }
-  const layout = unetLayout(config);
-  const shapes = new Map(layout.params.map(({ name, shape }) => [name, shape]));
-  const theta = packParams(layout, matchTensors(shapes, weights.tensors, where));
-  return {
-    config,
-    scheduler,
-    layout,
-    state: initialState(theta),
-    card: { recommended: RECOMMENDED, ...weights.card },
-    data: config.num_class_embeds === null
-      ? withoutLabels(data)
-      : labelsFor(weights, config.num_class_embeds, recipe, data),
-  };
-}
-
-/** The data's classes as the network numbers them: by name where both have names. */
-function labelsFor(
-  { card, where }: WeightsFolder,
-  rows: number,
-  recipe: Recipe,
-  data: DataSet,
-): DataSet {
-  if (!recipe.labels || !data.labels) {
-    if (card.null_label === undefined) {
-      throw new InputError(
-        `${where}: the network has ${rows} classes and does not say which means "none"; the data needs labels`,
-      );
-    }
-    return { ...data, labels: new Int32Array(data.length).fill(card.null_label) };
-  }
-  const known = card.labels ?? Array.from({ length: rows }, (_, i) => String(i));
-  const indices = data.labelNames!.map((name) => {
-    const index = known.indexOf(name);
-    if (index >= 0) return index;
-    throw new InputError(
-      `${where}: the data has a class "${name}"; the network knows ${known.join(", ")}`,
-    );
-  });
-  return { ...data, labels: data.labels.map((label) => indices[label]), labelNames: known };
-}
-
-function withoutLabels(data: DataSet): DataSet {
+/** The pictures alone. */
+export function withoutLabels(data: DataSet): DataSet {
   return { ...data, labels: undefined, labelNames: undefined };
 }

@@ -9,9 +9,11 @@ import { writeDurably, writeTextDurably } from "./atomic.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
 import type { DataSet } from "./data/data_set.ts";
 import { fingerprintOf } from "./data/fingerprint.ts";
-import { openData } from "./data/open.ts";
+import { type DataOptions, openData } from "./data/open.ts";
 import { splitData } from "./data/split.ts";
+import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
+import { adoptNetwork, startFrom } from "./fine_tune.ts";
 import { Log } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
@@ -19,7 +21,7 @@ import { unetOf } from "./network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseRecipe, type Recipe, sizeOf } from "./recipe.ts";
-import { type Start, startFresh, startFrom } from "./start.ts";
+import { type Start, startFresh } from "./start.ts";
 
 export interface RunOptions {
   readonly recipe: Recipe;
@@ -34,6 +36,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   readonly onNotice?: (notice: string) => void;
+  /** Told how far the reading of a folder of pictures is. */
+  readonly onRead?: DataOptions["onProgress"];
   /** Told how far the download of `init` is. */
   readonly onDownload?: DownloadOptions["onProgress"];
 }
@@ -54,18 +58,24 @@ export interface RunResult {
  */
 export async function train(options: RunOptions): Promise<RunResult> {
   const { folder, backend, session, signal, onDownload, onNotice = () => {} } = options;
-  // From here on the learning rate no longer depends on `steps`, which a resumed run may change.
-  const recipe = { ...options.recipe, horizon: options.recipe.horizon ?? options.recipe.steps };
-  const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
+  const { keep_checkpoints, steps, horizon } = options.recipe;
+  const checkpoints = new Checkpoints(`${folder}/checkpoints`, keep_checkpoints);
   await checkFolder(folder, checkpoints, options.resume ?? false);
-  // Reading the pictures may take minutes: what the recipe alone can tell comes before.
-  if (options.init === undefined) unetOf(recipe, undefined);
-
   const init = options.init === undefined
     ? undefined
     : await readFolder(await locate(options.init, { signal, onProgress: onDownload }));
-  const data = await dataOf(recipe, onNotice);
+  const recipe = {
+    ...(init ? adoptNetwork(options.recipe, init) : options.recipe),
+    // From here on the learning rate no longer depends on `steps`, which a resumed run may change.
+    horizon: horizon ?? steps,
+  };
+  // Reading the pictures may take minutes: what the recipe alone can tell comes before.
+  if (!init) unetOf(recipe, undefined);
+
+  const data = await readPictures(recipe, options);
+  for (const notice of describeSkipped(data)) onNotice(notice);
   const start = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
+  for (const notice of describeRun(recipe, data, start)) onNotice(notice);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
   await Deno.mkdir(folder, { recursive: true });
@@ -108,17 +118,13 @@ export async function train(options: RunOptions): Promise<RunResult> {
 }
 
 /** The data a recipe trains on. */
-export async function dataOf(
+async function readPictures(
   recipe: Recipe,
-  onNotice: (notice: string) => void = () => {},
+  { signal, onRead }: Pick<RunOptions, "signal" | "onRead">,
 ): Promise<DataSet> {
-  const all = await openData(recipe.data, { size: sizeOf(recipe), channels: recipe.channels });
-  const { kept } = splitData(all, recipe.holdout);
-  for (const { reason } of all.skipped.slice(0, 20)) onNotice(`left out: ${reason}`);
-  const classes = kept.labelNames ? `, ${kept.labelNames.length} classes` : "";
-  const damaged = all.skipped.length ? `, ${all.skipped.length} damaged files left out` : "";
-  onNotice(`${recipe.data}: ${kept.length} pictures [${kept.shape}]${classes}${damaged}`);
-  return kept;
+  const { data, channels, holdout } = recipe;
+  const all = await openData(data, { size: sizeOf(recipe), channels, signal, onProgress: onRead });
+  return splitData(all, holdout).kept;
 }
 
 /** The recipe of a run in a folder, and what it was started from. */

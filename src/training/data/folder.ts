@@ -10,18 +10,22 @@ interface Entry {
   readonly label?: string;
 }
 
+/** What a person would call a picture: those that are not read are named, not passed over. */
+const PICTURE = /\.(png|jpe?g|jfif|webp|gif|bmp|tiff?|avif|heic|heif|jxl)$/i;
+
 /**
  * Every PNG and JPEG below a folder, in order of name. Where all of them lie in subfolders, those are
- * the classes. A file that cannot be read is left out and listed in `skipped`.
+ * the classes. A picture that cannot be read is left out and listed in `skipped`.
  */
 export async function openPictureFolder(root: string, options: DataOptions): Promise<DataSet> {
   const entries = await picturesBelow(root);
-  const { size: [height, width], channels, onProgress } = options;
+  const { size: [height, width], channels, signal, onProgress } = options;
   const size = channels * height * width;
   const bytes = new Uint8Array(entries.length * size);
   const kept: Entry[] = [];
   const skipped: { name: string; reason: string }[] = [];
   for (const [i, entry] of entries.entries()) {
+    signal?.throwIfAborted();
     try {
       const picture = decodePicture(await Deno.readFile(entry.path), entry.path);
       fitPicture(picture, options, bytes.subarray(kept.length * size, (kept.length + 1) * size));
@@ -53,7 +57,7 @@ async function picturesBelow(folder: string, label?: string): Promise<Entry[]> {
     const path = `${folder.replace(/\/+$/, "")}/${name}`;
     if (name.startsWith(".")) continue;
     if (isDirectory) found.push(...await picturesBelow(path, label ?? name));
-    else if (/\.(png|jpe?g)$/i.test(name)) found.push({ path, label });
+    else if (PICTURE.test(name)) found.push({ path, label });
   }
   return found.sort((a, b) => a.path < b.path ? -1 : 1);
 }

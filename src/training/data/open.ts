@@ -13,7 +13,9 @@ export interface DataOptions {
   readonly channels: 1 | 3;
   /** Which of a set's own parts: MNIST's files come as `train` and `t10k`. Default "train". */
   readonly split?: Split;
-  /** Told now and then how far the reading is. */
+  /** Stops the reading of a folder. */
+  readonly signal?: AbortSignal;
+  /** Told how far the reading of a folder is. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -35,7 +37,7 @@ export async function openData(source: string, options: DataOptions): Promise<Da
     const [first] = data.skipped;
     throw new InputError(
       `data ${source}: expected pictures (PNG, JPEG, IDX or npz), found none that can be read` +
-        (first ? `; ${data.skipped.length} files are damaged, the first: ${first.reason}` : ""),
+        (first ? `; ${data.skipped.length} were left out, the first: ${first.reason}` : ""),
     );
   }
   return data;
