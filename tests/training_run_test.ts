@@ -1,5 +1,5 @@
 /** A training run from its recipe to its weights, and every way it can be interrupted. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backend/select.ts";
 import { InputError } from "../src/errors.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
@@ -9,6 +9,7 @@ import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
 import { generate } from "../src/sample.ts";
 import { readRun, type RunOptions, train } from "../src/training/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
+import { tinyRecipe } from "./training_pictures.ts";
 
 const native = await backendByName("native");
 
@@ -27,20 +28,8 @@ async function writePictures(folder: string): Promise<string> {
 
 /** A network of 8 channels: a step takes milliseconds. */
 function tiny(data: string, rest: Partial<Recipe> = {}): Recipe {
-  return parseRecipe({
-    data,
-    size: 8,
-    channels: 1,
-    block_out_channels: [8, 8],
-    attention: [false, true],
-    norm_num_groups: 4,
-    batch: 4,
-    steps: 6,
-    warmup: 2,
-    checkpoint_every: 2,
-    sample_every: 0,
-    ...rest,
-  });
+  const run = { data, steps: 6, checkpoint_every: 2, sample_every: 0 };
+  return parseRecipe(tinyRecipe, run, rest);
 }
 
 function runOf(folder: string, recipe: Recipe, rest: Partial<RunOptions> = {}): RunOptions {
@@ -97,7 +86,7 @@ Deno.test("a run that is finished", async (t) => {
     await using model = await load(weights!, { backend: native });
     assertEquals(model.labels, ["dark", "light"]);
     assertEquals(model.nullLabel, 2);
-    assertEquals(model.recommended, { scheduler: "dpmpp", steps: 20, guidance: 2 });
+    assertEquals(model.recommended, { scheduler: "dpmpp", steps: 19, guidance: 2 });
     const [picture] = await generate(model, { seeds: [1], labels: 1, guidance: 2, steps: 2 });
     assertEquals([picture.width, picture.height, picture.channels], [8, 8, 1]);
   });
@@ -173,8 +162,10 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   const data = await writePictures(folder.path);
   const { weights } = await train(runOf(`${folder.path}/first`, tiny(data)));
   await Deno.rename(`${data}/dark`, `${folder.path}/dark`);
-  const recipe = tiny(data, { steps: 1, lr: 0, block_out_channels: [16], attention: [false] });
+  const recipe = parseRecipe({ data, steps: 1, lr: 0, batch: 4, sample_every: 0 });
   const tuned = await train(runOf(`${folder.path}/tuned`, recipe, { init: weights }));
+  const { block_out_channels, size, channels } = (await readRun(`${folder.path}/tuned`)).recipe;
+  assertEquals([block_out_channels, size, channels], [[8, 8], 8, 1], "as the network's");
   await using before = await load(weights!, { backend: native });
   await using after = await load(tuned.weights!, { backend: native });
   assertEquals(after.config, before.config);
@@ -189,6 +180,33 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
     InputError,
     'the data has a class "purple"',
   );
+  await assertRejects(
+    () => train(runOf(`${folder.path}/other`, { ...recipe, size: 16 }, { init: weights })),
+    InputError,
+    "size is [16,16]",
+  );
+});
+
+Deno.test("a run says what it read, what it makes of the classes, and what it is about to do", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  await Deno.writeTextFile(`${data}/dark/damaged.png`, "no picture");
+  const said = async (run: string, recipe: Recipe) => {
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    await train(runOf(`${folder.path}/${run}`, recipe, { onNotice }));
+    return notices.join("\n");
+  };
+  const both = await said("both", tiny(data, { steps: 3 }));
+  assertMatch(both, /left out: .*damaged.png: expected a PNG or JPEG/);
+  assertMatch(both, /12 pictures, brought to 8×8 grey; 1 files left out/);
+  assertMatch(both, /2 classes: dark, light/);
+  assertMatch(both, /3 updates of 4 pictures, each picture about 1.0 times/);
+  assertMatch(await said("unlabelled", tiny(data, { labels: false })), /classes not learned/);
+  await Deno.remove(`${data}/dark`, { recursive: true });
+  assertMatch(await said("one", tiny(data)), /one class, light: nothing to tell apart/);
+  await using model = await load(`${folder.path}/one/weights`, { backend: native });
+  assertEquals(model.labels, undefined);
 });
 
 /** The command as a process of its own, which can be killed. */
@@ -248,21 +266,34 @@ Deno.test("kill −9 and --resume give the weights and the optimiser's state of 
   assertEquals(lines.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
 });
 
-Deno.test("Ctrl-C writes a checkpoint, says how to go on, and exits with 130", async () => {
-  await using folder = await temporaryFolder();
-  const data = await writePictures(folder.path);
-  const path = `${folder.path}/recipe.json`;
-  await Deno.writeTextFile(path, JSON.stringify(tiny(data, { steps: 1e6, checkpoint_every: 1e6 })));
-  const run = `${folder.path}/run`;
-  const child = trainProcess(["--recipe", path, "--out", run]);
-  await updates(child, run, 5);
-  child.kill("SIGINT");
-  const { code, stderr } = await child.output();
-  const said = new TextDecoder().decode(stderr);
-  assertEquals(code, 130, said);
-  assert(said.includes(`train --resume ${run}`), said);
-  const steps = (await logOf(run)).length;
-  assertEquals(await names(`${run}/checkpoints`), [
-    `step-${String(steps).padStart(8, "0")}.safetensors`,
-  ]);
-});
+for (
+  const [name, signal, expected] of [["Ctrl-C", "SIGINT", 130], [
+    "SIGTERM",
+    "SIGTERM",
+    143,
+  ]] as const
+) {
+  Deno.test(`${name} writes a checkpoint, says how to go on, and exits with ${expected}`, async () => {
+    await using folder = await temporaryFolder();
+    const data = await writePictures(folder.path);
+    const path = `${folder.path}/recipe.json`;
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify(tiny(data, { steps: 1e6, checkpoint_every: 1e6 })),
+    );
+    const run = `${folder.path}/run`;
+    const child = trainProcess(["--recipe", path, "--out", run]);
+    await updates(child, run, 5);
+    child.kill(signal);
+    const { code, stderr } = await child.output();
+    const said = new TextDecoder().decode(stderr);
+    assertEquals(code, expected, said);
+    assert(said.includes(`train --resume ${run}`), said);
+    const steps = (await logOf(run)).length;
+    assertEquals(await names(`${run}/checkpoints`), [
+      `step-${String(steps).padStart(8, "0")}.safetensors`,
+    ]);
+    const now = await cli(["train", "--resume", run, "--steps", String(steps)]);
+    assertEquals([now.code, now.out], [0, `${run}/weights`], now.err);
+  });
+}
