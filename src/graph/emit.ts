@@ -25,6 +25,8 @@ export interface EmitOptions {
   /** Instead of `weights`: the parameters are pieces, in order, of this flat input. */
   readonly flatParams?: { readonly input: Value; readonly order: readonly string[] };
   readonly name?: string;
+  /** What the file says beside the graph, by key. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** Writes what the graph's outputs need; the rest of the graph is left out. */
@@ -75,6 +77,9 @@ class ModelWriter implements Emitter {
         input: fed.map(info),
         output: [...graph.outputs].map(info),
       }),
+      metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
+        create(pb.StringStringEntryProtoSchema, { key, value })
+      ),
     });
     return toBinary(pb.ModelProtoSchema, model);
   }

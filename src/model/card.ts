@@ -14,6 +14,15 @@ export interface WeightsCard {
   readonly recommended?: { scheduler: string; steps: number; guidance?: number };
 }
 
+/** The classes' names, their indices where the card has none; undefined without classes. */
+export function classNames(
+  { labels }: WeightsCard,
+  classes: number | null,
+): readonly string[] | undefined {
+  if (classes === null) return undefined;
+  return labels ?? Array.from({ length: classes }, (_, i) => String(i));
+}
+
 /** Reads the card out of a parsed model_index.json; {} where there is none. */
 export function parseCard(modelIndex: unknown, classes: number | null, where: string): WeightsCard {
   const card = (modelIndex as Record<string, unknown> | undefined)?.[CARD_KEY];

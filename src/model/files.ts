@@ -5,6 +5,8 @@ import { InputError } from "../errors.ts";
 export interface Files {
   /** What to call it in messages. */
   readonly where: string;
+  /** The ONNX file that is meant, where it is not the folder; what it needs lies beside it. */
+  readonly onnx?: string;
   /** The file's bytes, or undefined where there is none of that name. */
   read(path: string): Promise<Uint8Array | undefined>;
 }

@@ -36,6 +36,11 @@ const pickles = ["diffusion_pytorch_model.bin", "diffusion_model.pt", "pytorch_m
  * @throws InputError naming the file, and in it the key or tensor, that does not fit.
  */
 export async function readFolder(files: Files): Promise<WeightsFolder> {
+  if (files.onnx !== undefined) {
+    throw new InputError(
+      `${files.where}${files.onnx}: expected a U-Net's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
+    );
+  }
   const layouts = [
     { unet: "unet/", scheduler: "scheduler/" },
     { unet: "", scheduler: "" },

@@ -2,6 +2,7 @@
 import { Graph } from "../graph/mod.ts";
 import { graphCost } from "../graph/cost.ts";
 import { matchTensors, unetGraph } from "../unet/mod.ts";
+import { classNames, type WeightsCard } from "./card.ts";
 import type { WeightsFolder } from "./folder.ts";
 import { paramShapes } from "./model.ts";
 
@@ -11,7 +12,18 @@ export interface BlockReport {
   readonly parameters: number;
 }
 
-export interface WeightsReport {
+/** What `sample` does when nothing is asked for. */
+export interface DefaultRun {
+  readonly default_run: {
+    readonly scheduler: string;
+    readonly steps: number;
+    readonly guidance: number;
+  };
+  /** Evaluations of the network for one picture of the default run. */
+  readonly evaluations: number;
+}
+
+export interface WeightsReport extends DefaultRun {
   readonly source: string;
   readonly hash: string;
   /** [C, H, W]. */
@@ -24,13 +36,6 @@ export interface WeightsReport {
   readonly multiply_adds: number;
   /** Bytes of the weights and of the most intermediate results, a picture at a time. */
   readonly memory: { readonly weights: number; readonly activations: number };
-  readonly default_run: {
-    readonly scheduler: string;
-    readonly steps: number;
-    readonly guidance: number;
-  };
-  /** Evaluations of the network for one picture of the default run. */
-  readonly evaluations: number;
   readonly unet: WeightsFolder["config"];
   readonly scheduler: WeightsFolder["scheduler"];
 }
@@ -49,28 +54,30 @@ export function inspectWeights({ where, hash, config, scheduler, card, tensors }
   }));
   const parameters = blocks.reduce((n, block) => n + block.parameters, 0);
   const { multiplyAdds, peakBytes } = graphCost(graph, 1);
-  const { scheduler: sampler, steps, guidance = 1 } = card.recommended ??
-    { scheduler: "ddim", steps: 50 };
-  const classes = config.num_class_embeds;
   const report: WeightsReport = {
     source: where,
     hash,
     picture: [config.in_channels, ...config.sample_size],
-    classes: classes === null
-      ? null
-      : card.labels ?? Array.from({ length: classes }, (_, i) => String(i)),
+    classes: classNames(card, config.num_class_embeds) ?? null,
     null_label: card.null_label ?? null,
     tensors: shapes.size,
     parameters,
     blocks,
     multiply_adds: multiplyAdds,
     memory: { weights: 4 * parameters, activations: peakBytes },
-    default_run: { scheduler: sampler, steps, guidance },
-    evaluations: steps * (guidance === 1 ? 1 : 2),
+    ...defaultRun(card),
     unet: config,
     scheduler,
   };
   return report;
+}
+
+export function defaultRun({ recommended }: WeightsCard): DefaultRun {
+  const { scheduler, steps, guidance = 1 } = recommended ?? { scheduler: "ddim", steps: 50 };
+  return {
+    default_run: { scheduler, steps, guidance },
+    evaluations: steps * (guidance === 1 ? 1 : 2),
+  };
 }
 
 function blockOf(name: string): string {

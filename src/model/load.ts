@@ -2,9 +2,9 @@
 import type { Backend, SessionOptions } from "../backend/backend.ts";
 import type { DownloadOptions, DownloadProgress } from "./download.ts";
 import type { Files } from "./files.ts";
-import { readFolder } from "./folder.ts";
 import { locate } from "./locate.ts";
 import { type Model, openModel } from "./model.ts";
+import { readWeights } from "./weights.ts";
 
 /** The engines by name; see {@link LoadOptions.backend}. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "native";
@@ -26,7 +26,8 @@ export interface LoadOptions extends SessionOptions {
 /**
  * Loads weights into an engine.
  *
- * @param source a built-in name ("digits"), a folder or .zip, the address of one, `hf:owner/name`, with
+ * @param source a built-in name ("digits"), a folder or a file (.zip, .safetensors, .npz,
+ * .onnx), the address of one, `hf:owner/name`, with
  * `#sha256=…` behind it if it is to be checked; or {@link Files}. Downloads are kept on disc.
  * @throws InputError naming the file, key or tensor that does not fit
  *
@@ -45,11 +46,11 @@ export async function load(
     engine.prepare?.(session);
     return engine;
   };
-  const [engine, folder] = await Promise.all([
+  const [engine, weights] = await Promise.all([
     start(),
-    filesOfSource(source, { onProgress, maxBytes, signal }).then(readFolder),
+    filesOfSource(source, { onProgress, maxBytes, signal }).then(readWeights),
   ]);
-  return openModel(folder, engine, session);
+  return openModel(weights, engine, session);
 }
 
 async function filesOfSource(source: string | URL | Files, options: DownloadOptions) {

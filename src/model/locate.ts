@@ -2,7 +2,7 @@
 import { InputError } from "../errors.ts";
 import { cacheFolder, DownloadCache, environment } from "./cache.ts";
 import { download, type DownloadOptions } from "./download.ts";
-import { type Files, filesAt, filesOf } from "./files.ts";
+import { type FetchFile, type Files, filesAt, filesOf } from "./files.ts";
 import { sha256Hex } from "./hash.ts";
 
 /** Weights that come with denoise, by name. */
@@ -14,8 +14,8 @@ export const builtInWeights: Readonly<Record<string, URL>> = {
 const HUB = "https://huggingface.co";
 
 /**
- * The files of weights: a built-in name, a folder or a file (.zip, .safetensors, .npz) on disc, an
- * address of one, or `hf:owner/name[@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
+ * The files of weights: a built-in name, a folder or a file (.zip, .safetensors, .npz, .onnx) on disc,
+ * an address of one, or `hf:owner/name[/path][@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
  * file's in a folder. What is downloaded is kept, so that a second run needs no network.
  * @throws InputError for what is none of these, or does not have that hash.
  */
@@ -26,11 +26,11 @@ export async function locate(source: string | URL, options?: DownloadOptions): P
   const onDisc = url.protocol === "file:" ? await kindOnDisc(url, place) : undefined;
   const kind = onDisc === "folder"
     ? undefined
-    : /\.(zip|npz|safetensors)$/i.exec(url.pathname)?.[1].toLowerCase();
+    : /\.(zip|npz|safetensors|onnx)$/i.exec(url.pathname)?.[1].toLowerCase();
   if (!kind) {
     if (onDisc === "file") {
       throw new InputError(
-        `${place}: expected weights, found a file of another kind; read are a diffusers folder, .zip, .safetensors and .npz`,
+        `${place}: expected weights, found a file of another kind; read are a diffusers folder, .zip, .safetensors, .npz and .onnx`,
       );
     }
     const files = filesAt(url, fetchFile);
@@ -39,6 +39,7 @@ export async function locate(source: string | URL, options?: DownloadOptions): P
   const bytes = await fetchFile(url);
   if (!bytes) throw new InputError(`${place}: expected a .${kind} file, found nothing`);
   await checkHash(bytes, sha256, url.href);
+  if (kind === "onnx") return onnxFiles(url, bytes, fetchFile);
   const single: typeof import("./single_file.ts") = await import(
     new URL("./single_file.ts", import.meta.url).href
   );
@@ -75,12 +76,15 @@ function addressOf(place: string): URL {
 }
 
 function hubAddress(place: string): URL {
-  const match = /^hf:([\w.-]+\/[\w.-]+)(?:@([\w./-]+))?$/.exec(place);
+  const match = /^hf:([\w.-]+\/[\w.-]+)((?:\/[\w.-]+)*)(?:@([\w./-]+))?$/.exec(place);
   if (!match || place.includes("..")) {
-    throw new InputError(`${place}: expected hf:owner/name or hf:owner/name@revision`);
+    throw new InputError(
+      `${place}: expected hf:owner/name, a path in it behind that, and @revision if it is not main`,
+    );
   }
-  const endpoint = environment("HF_ENDPOINT") ?? HUB;
-  return new URL(`${endpoint.replace(/\/$/, "")}/${match[1]}/resolve/${match[2] ?? "main"}/`);
+  const [, repository, path, revision = "main"] = match;
+  const endpoint = (environment("HF_ENDPOINT") ?? HUB).replace(/\/$/, "");
+  return new URL(`${endpoint}/${repository}/resolve/${revision}${path || "/"}`);
 }
 
 /** What lies at a path; undefined where this process may not look. @throws InputError for nothing */
@@ -112,6 +116,14 @@ function fetcher(options?: DownloadOptions) {
     const folder = cacheFolder();
     return folder ? new DownloadCache(folder).fetch(url, options) : download(url, options);
   };
+}
+
+/** The folder that an ONNX file lies in: its tensors and its scheduler's config may lie beside it. */
+function onnxFiles(url: URL, bytes: Uint8Array, fetchFile: FetchFile): Files {
+  const { where, read } = filesAt(new URL(".", url), fetchFile);
+  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
+  const onnx = url.protocol === "file:" ? decodeURIComponent(name) : name;
+  return { where, onnx, read: (path) => path === onnx ? Promise.resolve(bytes) : read(path) };
 }
 
 function checkedFolder(files: Files, sha256: string): Files {

@@ -1,16 +1,19 @@
 /** A network on an engine: what `load` gives. */
 import type { Backend, Session, SessionOptions } from "../backend/backend.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
-import { InputError } from "../errors.ts";
 import { emit, Graph, type Shape } from "../graph/mod.ts";
 import type { Network, Recommendation } from "../sampling/network.ts";
 import { matchTensors, type UNetConfig, unetGraph } from "../unet/mod.ts";
+import { classNames } from "./card.ts";
+import { checkFeeds } from "./feeds.ts";
 import type { WeightsFolder } from "./folder.ts";
+import { openOnnx } from "./onnx/network.ts";
+import type { Weights } from "./weights.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {
-  /** The network's shape, in diffusers' keys. */
-  readonly config: UNetConfig;
+  /** The network's shape, in diffusers' keys; undefined for a bare ONNX graph. */
+  readonly config?: UNetConfig;
   /** SHA-256 of everything in the weights that a picture depends on. */
   readonly hash: string;
   /** Where the weights came from. */
@@ -22,10 +25,14 @@ export interface Model extends Network, AsyncDisposable {
 }
 
 /** The network of a folder as serialised ONNX, written for one engine. */
-export function emitModel(folder: WeightsFolder, backend: Pick<Backend, "lowering">): Uint8Array {
+export function emitModel(
+  folder: WeightsFolder,
+  backend: Pick<Backend, "lowering">,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
   const graph = unetGraph(new Graph(), folder.config);
   const weights = matchTensors(paramShapes(graph), folder.tensors, folder.where);
-  return emit(graph, { lowering: backend.lowering, weights, name: "unet" });
+  return emit(graph, { lowering: backend.lowering, weights, name: "unet", metadata });
 }
 
 /** The shape of every parameter a graph asks for, by name. */
@@ -35,14 +42,15 @@ export function paramShapes(graph: Graph): Map<string, readonly number[]> {
   }));
 }
 
-/** Puts a folder's network on an engine. */
+/** Puts the network of a folder, or an ONNX file's graph, on an engine. */
 export async function openModel(
-  folder: WeightsFolder,
+  weights: Weights,
   backend: Backend,
   options?: SessionOptions,
 ): Promise<Model> {
-  const session = await backend.createSession(emitModel(folder, backend), options);
-  return new SessionModel(folder, backend.name, session);
+  if ("onnx" in weights) return await openOnnx(weights, backend, options);
+  const session = await backend.createSession(emitModel(weights, backend), options);
+  return new SessionModel(weights, backend.name, session);
 }
 
 class SessionModel implements Model {
@@ -68,47 +76,20 @@ class SessionModel implements Model {
     this.shape = [config.in_channels, ...config.sample_size];
     this.outChannels = config.out_channels;
     this.scheduler = folder.scheduler;
-    if (config.num_class_embeds !== null) {
-      this.labels = card.labels ??
-        Array.from({ length: config.num_class_embeds }, (_, i) => String(i));
-      this.nullLabel = card.null_label;
-    }
+    this.labels = classNames(card, config.num_class_embeds);
+    this.nullLabel = card.null_label;
     this.recommended = card.recommended;
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
+    checkFeeds(x, t, labels, { shape: this.shape, classes: this.config.num_class_embeds });
     const n = t.length;
-    const size = this.shape.reduce((a, b) => a * b);
-    if (x.length !== n * size) {
-      throw new InputError(
-        `predict: x has ${x.length} elements; ${n} timesteps need ${n} × [${this.shape}]`,
-      );
-    }
-    const feeds: Parameters<Session["run"]>[0] = {
+    const { out_sample } = await this.session.run({
       sample: { data: x, dims: [n, ...this.shape] },
       timestep: { data: t, dims: [n] },
-    };
-    if (this.config.num_class_embeds !== null) {
-      feeds.class_labels = { data: this.#checkLabels(labels, n), dims: [n] };
-    } else if (labels) {
-      throw new InputError("predict: labels were given, but the network is unconditional");
-    }
-    const { out_sample } = await this.session.run(feeds);
+      ...(labels && { class_labels: { data: labels, dims: [n] } }),
+    });
     return out_sample.data as Float32Array;
-  }
-
-  #checkLabels(labels: Int32Array | undefined, n: number): Int32Array {
-    const classes = this.config.num_class_embeds!;
-    if (labels?.length !== n) {
-      throw new InputError(
-        `predict: expected ${n} labels below ${classes}, found ${labels?.length ?? "none"}`,
-      );
-    }
-    const wrong = labels.find((label) => label < 0 || label >= classes);
-    if (wrong !== undefined) {
-      throw new InputError(`predict: label ${wrong} is outside 0…${classes - 1}`);
-    }
-    return labels;
   }
 
   close(): Promise<void> {

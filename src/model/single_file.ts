@@ -16,8 +16,22 @@ export const folderFiles = {
 /** The configs of a folder as text, by their names in it. */
 export type Configs = ReadonlyMap<string, string>;
 
-/** Where a safetensors file keeps the configs in its metadata. */
+/** What the configs' names begin with in the metadata of a safetensors or ONNX file. */
 const METADATA_PREFIX = "denoise:";
+
+/** The configs as entries of a file's metadata. */
+export function metadataOf(configs: Configs): Record<string, string> {
+  return Object.fromEntries([...configs].map(([name, text]) => [METADATA_PREFIX + name, text]));
+}
+
+/** The configs among the entries of a file's metadata. */
+export function configsIn(metadata: Readonly<Record<string, string>>): Configs {
+  return new Map(
+    Object.entries(metadata)
+      .filter(([key]) => key.startsWith(METADATA_PREFIX))
+      .map(([key, text]) => [key.slice(METADATA_PREFIX.length), text]),
+  );
+}
 
 export interface Weights {
   readonly configs: Configs;
@@ -37,10 +51,10 @@ export function folderOf(
 
 /** One safetensors file that `load` takes as it is. */
 export function singleSafetensors({ configs, tensors }: Weights, dtype: "F32" | "F16") {
-  const metadata = Object.fromEntries(
-    [...configs].map(([name, text]) => [METADATA_PREFIX + name, text]),
-  );
-  return writeSafetensors(tensors, { dtype, metadata: { format: "pt", ...metadata } });
+  return writeSafetensors(tensors, {
+    dtype,
+    metadata: { format: "pt", ...metadataOf(configs) },
+  });
 }
 
 /** One npz: an array a tensor under its own name, and the configs beside them. */
@@ -58,19 +72,18 @@ export function singleNpz({ configs, tensors }: Weights): Promise<Uint8Array<Arr
 /** The folder that a single safetensors file stands for. */
 export function filesOfSafetensors(bytes: Uint8Array, where: string): Files {
   const { metadata } = parseSafetensors(bytes, where);
-  const encoder = new TextEncoder();
-  const configs = Object.entries(metadata)
-    .filter(([key]) => key.startsWith(METADATA_PREFIX))
-    .map(([key, text]) => [key.slice(METADATA_PREFIX.length), encoder.encode(text)]);
-  if (configs.length === 0) {
+  const configs = configsIn(metadata);
+  if (configs.size === 0) {
     throw new InputError(
       `${where}: the file has tensors but no configs; give the folder it came from, or a file that convert wrote`,
     );
   }
-  return filesOf({ ...Object.fromEntries(configs), [folderFiles.weights]: bytes }, `${where}/`);
+  const encoder = new TextEncoder();
+  const texts = [...configs].map(([name, text]) => [name, encoder.encode(text)]);
+  return filesOf({ ...Object.fromEntries(texts), [folderFiles.weights]: bytes }, `${where}/`);
 }
 
-/** The folder that the entries of an npz stand for. */
+/** The folder that the entries of an npz stand for; float64 is rounded to float32. */
 export function filesOfNpz(entries: ReadonlyMap<string, Uint8Array>, where: string): Files {
   const tensors = new Map<string, SafeTensor>();
   const files: Record<string, Uint8Array> = {};
@@ -80,10 +93,10 @@ export function filesOfNpz(entries: ReadonlyMap<string, Uint8Array>, where: stri
       continue;
     }
     const { shape, data } = parseNpy(bytes, `${where}/${name}`);
-    if (!(data instanceof Float32Array)) {
-      throw new InputError(`${where}/${name}: expected float32 numbers`);
+    if (!(data instanceof Float32Array || data instanceof Float64Array)) {
+      throw new InputError(`${where}/${name}: expected floats, found whole numbers`);
     }
-    tensors.set(name.slice(0, -4), { shape, data });
+    tensors.set(name.slice(0, -4), { shape, data: Float32Array.from(data) });
   }
   return filesOf({ ...files, [folderFiles.weights]: writeSafetensors(tensors) }, `${where}/`);
 }

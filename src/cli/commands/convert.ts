@@ -10,6 +10,7 @@ import {
   type Configs,
   folderFiles,
   folderOf,
+  metadataOf,
   singleNpz,
   singleSafetensors,
   type Weights,
@@ -79,7 +80,7 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
       await writeWhole(out, await singleNpz(weights));
       break;
     case "onnx":
-      await writeWhole(out, emitModel(folder, { lowering: portable }));
+      await writeWhole(out, emitModel(folder, { lowering: portable }, metadataOf(weights.configs)));
   }
   if (!io.quiet) io.err(`${out}: ${tensors.size} tensors of ${folder.where}`);
 }

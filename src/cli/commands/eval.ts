@@ -1,23 +1,28 @@
 /** `eval`: how good weights are, on pictures they have not seen. */
 import { backendByName } from "../../backend/select.ts";
-import { openModel } from "../../model/model.ts";
-import { readFolder } from "../../model/folder.ts";
+import { type Model, openModel } from "../../model/model.ts";
 import { locate } from "../../model/locate.ts";
+import { readWeights } from "../../model/weights.ts";
 import { hasTestSplit, openData, type Split } from "../../training/data/open.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
-import { atMost, evaluate } from "../../training/eval/evaluate.ts";
+import { atMost, evaluate, type Evaluation } from "../../training/eval/evaluate.ts";
+import type { SamplerChoice } from "../../training/eval/score.ts";
 import { evaluationTable } from "../../training/eval/table.ts";
 import { writeTextDurably } from "../../training/atomic.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
+import { partProgress } from "../long_job.ts";
 import { checkFile } from "../output.ts";
 import { completeOptions, schedulerByName } from "../../sample.ts";
 import { planRun } from "../../sampling/plan.ts";
 import { typedOptions } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
+
+/** Held-out pictures beyond these make no figure surer that samples do not limit. */
+const MOST_HELD_OUT = 10_000;
 
 interface Flags {
   data: string;
@@ -57,11 +62,11 @@ export function define(command: Command, io: () => Io): void {
     .option("--samples <n>", "samples to classify and compare; 0 leaves them out", "1000")
     .option("--classifier-steps <n>", "updates of the classifier that reads the samples", "2000")
     .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
-    .option("--steps <n>", "of those samples (default: what the weights recommend)")
-    .option("-s, --scheduler <name>", "of those samples (default: what the weights recommend)")
+    .option("--steps <list>", "of those samples (default: what the weights recommend)")
+    .option("-s, --scheduler <list>", "of those samples (default: what the weights recommend)")
     .option(
       "-o, --option <name=value>",
-      "an option of that scheduler: clipped_eps=true",
+      "an option of those schedulers: clipped_eps=true",
       collect,
       [],
     )
@@ -76,29 +81,36 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   if (flags.json !== undefined && flags.json !== "-") await checkFile(flags.json, "--json");
   const backend = await backendByName(flags.backend);
   const session = { threads: asked.threads };
-  const folder = await readFolder(await locate(weights, downloadOptions(io)));
-  await using model = await openModel(folder, backend, session);
-  const { steps, scheduler } = asked;
-  const options = optionsOf(flags, model.recommended?.scheduler);
-  // What the samples are refused for is found out before anything is measured.
-  planRun(model.scheduler, completeOptions(model, { seeds: [], steps, scheduler, options }));
+  const found = await readWeights(await locate(weights, downloadOptions(io)));
+  await using model = await openModel(found, backend, session);
+  const samplers = samplersOf(flags, model);
   const { train, heldOut } = await parts(flags, model.shape);
 
-  const result = await evaluate(model, {
-    train,
-    heldOut: atMost(heldOut, 10_000),
-    backend,
-    session,
-    ...asked,
-    options,
-    signal: io.signal,
-    onProgress: (what, done, total) => io.status(`${what}: ${done} of ${total}`),
-  });
-  io.status("");
-  const json = `${JSON.stringify(result, null, 2)}\n`;
-  if (flags.json === "-") return io.out(json.trimEnd());
-  io.out(evaluationTable(result));
-  if (flags.json !== undefined) await writeTextDurably(flags.json, json);
+  let soFar: Evaluation | undefined;
+  try {
+    soFar = await evaluate(model, {
+      train,
+      heldOut: atMost(heldOut, MOST_HELD_OUT),
+      backend,
+      session,
+      ...asked,
+      samplers,
+      signal: io.signal,
+      onProgress: partProgress(io),
+      onPart: (part) => soFar = part,
+    });
+  } finally {
+    // What an interrupted evaluation has measured is worth its hours too.
+    io.status("");
+    if (soFar) await show(soFar, flags.json, io);
+  }
+}
+
+async function show(evaluation: Evaluation, file: string | undefined, io: Io): Promise<void> {
+  const json = JSON.stringify(evaluation, null, 2);
+  if (file === "-") return io.out(json);
+  io.out(evaluationTable(evaluation));
+  if (file !== undefined) await writeTextDurably(file, `${json}\n`);
 }
 
 function readFlags(flags: Flags) {
@@ -109,20 +121,35 @@ function readFlags(flags: Flags) {
     bitsPictures: count("bitsPictures", "--bits-pictures"),
     samples: count("samples", "--samples"),
     classifierSteps: parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
-    guidances: flags.guidance.split(",").map((text) => parseNumber("--guidance", text)),
-    steps: flags.steps === undefined ? undefined : parseWhole("--steps", flags.steps, 1, 100_000),
-    scheduler: flags.scheduler === undefined ? undefined : schedulerByName(flags.scheduler).name,
     threads: flags.threads === undefined
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
   };
 }
 
-/** The scheduler options that were typed, as their types. */
-function optionsOf({ option, scheduler }: Flags, recommended = "ddim") {
-  const given = Object.entries(parsePairs("--option", option));
-  if (given.length === 0) return undefined;
-  return typedOptions(schedulerByName(scheduler ?? recommended), Object.fromEntries(given));
+/**
+ * Every scheduler with every number of steps and every guidance scale that was asked for.
+ * @throws InputError for one that cannot be, before anything is measured
+ */
+function samplersOf(flags: Flags, model: Model): SamplerChoice[] {
+  const listed = (text: string | undefined) => text?.split(",").map((item) => item.trim());
+  const given = parsePairs("--option", flags.option);
+  // Without a label for "no class" there is nothing to be guided away from.
+  const guidances = model.nullLabel === undefined ? ["1"] : listed(flags.guidance)!;
+  const schedulers = listed(flags.scheduler) ?? [model.recommended?.scheduler ?? "ddim"];
+  return schedulers.flatMap((scheduler) =>
+    (listed(flags.steps) ?? [undefined]).flatMap((steps) => {
+      const choice = {
+        scheduler,
+        steps: steps === undefined ? undefined : parseWhole("--steps", steps, 1, 100_000),
+        options: Object.keys(given).length === 0
+          ? undefined
+          : typedOptions(schedulerByName(scheduler), given),
+      };
+      planRun(model.scheduler, completeOptions(model, { ...choice, seeds: [] }));
+      return guidances.map((text) => ({ ...choice, guidance: parseNumber("--guidance", text) }));
+    })
+  );
 }
 
 /** What the classifier learns from, and what is measured on. */

@@ -1,7 +1,9 @@
 /** `inspect`: what weights are, without running them. */
-import { readFolder } from "../../model/folder.ts";
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
 import { locate } from "../../model/locate.ts";
+import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
+import { portText } from "../../model/onnx/ports.ts";
+import { readWeights } from "../../model/weights.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
@@ -15,20 +17,18 @@ export function define(command: Command, io: () => Io): void {
 }
 
 async function run(weights: string, { json }: { json: boolean }, io: Io): Promise<void> {
-  const report = inspectWeights(await readFolder(await locate(weights, downloadOptions(io))));
-  io.out(json ? JSON.stringify(report, null, 2) : describe(report));
+  const found = await readWeights(await locate(weights, downloadOptions(io)));
+  const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
+  const text = () => "unet" in report ? describe(report) : describeOnnx(report);
+  io.out(json ? JSON.stringify(report, null, 2) : text());
 }
 
+type Facts = readonly (readonly [name: string, value: string])[];
+
 function describe(report: WeightsReport): string {
-  const { picture: [channels, height, width], unet, scheduler, classes, default_run: run } = report;
-  const { beta_schedule, num_train_timesteps, prediction_type, variance_type } = scheduler;
-  const facts: [string, string][] = [
-    ["weights", report.source],
-    ["hash", report.hash],
-    ["pictures", `${width}×${height}, ${channels === 1 ? "grey" : `${channels} channels`}`],
-    ["classes", classes ? classes.join(", ") : "none"],
-    ["predicts", `${prediction_type}, ${variance_type}`],
-    ["schedule", `${beta_schedule}, T = ${num_train_timesteps}`],
+  const { unet } = report;
+  const facts: Facts = [
+    ...pictureFacts(report),
     ["blocks", [...unet.down_block_types, unet.mid_block_type, ...unet.up_block_types].join(" ")],
     ["parameters", `${count(report.parameters)} in ${report.tensors} tensors`],
     ["an evaluation", `${count(report.multiply_adds)} multiply-adds a picture`],
@@ -36,16 +36,11 @@ function describe(report: WeightsReport): string {
       "memory",
       `${bytes(report.memory.weights)} weights + ${bytes(report.memory.activations)} a picture`,
     ],
-    [
-      "by default",
-      `${run.scheduler}, ${run.steps} steps${
-        run.guidance === 1 ? "" : `, guidance ${run.guidance}`
-      }: ${report.evaluations} evaluations a picture`,
-    ],
+    ["by default", defaultText(report)],
   ];
   const widest = Math.max(...report.blocks.map(({ name }) => name.length));
   return [
-    ...facts.map(([name, value]) => `${name.padEnd(14)} ${value}`),
+    factsText(facts),
     "",
     ...report.blocks.map(({ name, tensors, parameters }) =>
       `${name.padEnd(widest)}  ${String(tensors).padStart(4)} tensors  ${
@@ -53,6 +48,47 @@ function describe(report: WeightsReport): string {
       }`
     ),
   ].join("\n");
+}
+
+function describeOnnx(report: OnnxReport): string {
+  const { inputs, output, operators } = report;
+  return factsText([
+    ...pictureFacts(report),
+    ["inputs", inputs.map(portText).join(", ")],
+    ["output", portText(output)],
+    ["made by", `${report.producer}, opset ${report.opset}`],
+    ["operators", Object.entries(operators).map(([name, n]) => `${name} ${n}`).join(", ")],
+    ["parameters", `${count(report.parameters)} in ${report.tensors} tensors`],
+    ["by default", defaultText(report)],
+  ]);
+}
+
+/** What a folder and an ONNX file have in common. */
+function pictureFacts({ source, hash, picture, classes, scheduler }: WeightsReport | OnnxReport) {
+  const [channels, height, width] = picture;
+  const schedule = scheduler
+    ? [
+      ["predicts", `${scheduler.prediction_type}, ${scheduler.variance_type}`],
+      ["schedule", `${scheduler.beta_schedule}, T = ${scheduler.num_train_timesteps}`],
+    ] as const
+    : [["schedule", "not said: diffusers' defaults"]] as const;
+  return [
+    ["weights", source],
+    ["hash", hash],
+    ["pictures", `${width}×${height}, ${channels === 1 ? "grey" : `${channels} channels`}`],
+    ["classes", classes ? classes.join(", ") : "none"],
+    ...schedule,
+  ] as const;
+}
+
+function factsText(facts: Facts): string {
+  return facts.map(([name, value]) => `${name.padEnd(14)} ${value}`).join("\n");
+}
+
+function defaultText({ default_run, evaluations }: WeightsReport | OnnxReport): string {
+  const { scheduler, steps, guidance } = default_run;
+  const guided = guidance === 1 ? "" : `, guidance ${guidance}`;
+  return `${scheduler}, ${steps} steps${guided}: ${evaluations} evaluations a picture`;
 }
 
 function count(n: number): string {

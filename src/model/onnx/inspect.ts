@@ -1,0 +1,37 @@
+/** What an ONNX file is, without running it. */
+import type { SchedulerConfig } from "../../diffusion/types.ts";
+import { classNames } from "../card.ts";
+import { type DefaultRun, defaultRun } from "../inspect.ts";
+import type { OnnxContents, OnnxFile } from "./file.ts";
+import type { Port } from "./ports.ts";
+
+export interface OnnxReport extends OnnxContents, DefaultRun {
+  readonly source: string;
+  readonly hash: string;
+  /** [C, H, W]. */
+  readonly picture: readonly number[];
+  readonly classes: readonly string[] | null;
+  readonly null_label: number | null;
+  readonly inputs: readonly Port[];
+  readonly output: Port;
+  /** null where neither the file nor one beside it says: diffusers' defaults are taken. */
+  readonly scheduler: SchedulerConfig | null;
+}
+
+/** Describes a file that {@link readOnnx} has read. */
+export function inspectOnnx(file: OnnxFile): OnnxReport {
+  const { where, hash, shape, ports, classes, card, scheduler, contents } = file;
+  const { sample, timestep, classLabels, output } = ports;
+  return {
+    source: where,
+    hash,
+    picture: shape,
+    classes: classNames(card, classes) ?? null,
+    null_label: card.null_label ?? null,
+    inputs: classLabels ? [sample, timestep, classLabels] : [sample, timestep],
+    output,
+    ...contents,
+    ...defaultRun(card),
+    scheduler: scheduler ?? null,
+  };
+}
