@@ -13,6 +13,7 @@ import {
 } from "../src/training/eval/classifier.ts";
 import { epsLossByBand } from "../src/training/eval/eps_loss.ts";
 import { frechetDistance } from "../src/training/eval/frechet.ts";
+import { wilsonInterval } from "../src/training/eval/interval.ts";
 
 const scheduler = parseSchedulerConfig({ num_train_timesteps: 50, beta_end: 0.2 });
 const schedule = scheduleFor(scheduler);
@@ -169,4 +170,12 @@ Deno.test("the classifier learns to tell classes apart and gives features", asyn
 Deno.test("a network that fails is not given a figure", async () => {
   const broken = network(() => 0, { predict: () => Promise.reject(new InputError("no engine")) });
   await assertRejects(() => epsLossByBand(broken, levels(1), { pictures: 2 }), InputError);
+});
+
+Deno.test("a share's 95 % interval is Wilson's", () => {
+  const [low, high] = wilsonInterval(0.9, 100);
+  assertAlmostEquals(low, 0.82563, 1e-5);
+  assertAlmostEquals(high, 0.94477, 1e-5);
+  assertEquals(wilsonInterval(0, 10)[0], 0);
+  assertAlmostEquals(wilsonInterval(1, 10)[0], 0.72247, 1e-5);
 });

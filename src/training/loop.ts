@@ -10,6 +10,7 @@ import type { Recipe } from "./recipe.ts";
 import type { Start } from "./start.ts";
 import type { TrainState } from "./state.ts";
 import { TrainStep } from "./step.ts";
+import { letEventsIn } from "./turn.ts";
 
 export interface Progress {
   /** Updates done. */
@@ -102,8 +103,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       await options.onSample?.(trainer.state.ema, step);
       sampled = step;
     }
-    // A native run holds the thread; Ctrl-C is only seen when the event loop has turned.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await letEventsIn();
   }
   await save(step);
   const finished = step >= recipe.steps;

@@ -3,6 +3,7 @@ import { createGenerator, logVariance, scheduleFor } from "../../diffusion/mod.t
 import type { Schedule } from "../../diffusion/types.ts";
 import type { Network } from "../../sampling/network.ts";
 import type { DataSet } from "../data/data_set.ts";
+import { letEventsIn } from "../turn.ts";
 import { askAbout, pictureOf, spread } from "./predict.ts";
 
 export interface Bits {
@@ -22,6 +23,7 @@ export interface BitsOptions {
   readonly seed?: number;
   /** Pictures in one evaluation. */
   readonly batch?: number;
+  readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -33,7 +35,7 @@ export interface BitsOptions {
 export async function bitsPerDim(
   network: Network,
   data: DataSet,
-  { pictures, seed = 0, batch = 32, onProgress }: BitsOptions,
+  { pictures, seed = 0, batch = 32, signal, onProgress }: BitsOptions,
 ): Promise<Bits> {
   const schedule = scheduleFor(network.scheduler);
   const q = posteriors(schedule);
@@ -65,6 +67,7 @@ export async function bitsPerDim(
       }
     }
     onProgress?.(schedule.T - t, schedule.T);
+    await letEventsIn(signal);
   }
   const mean = (sum: number) => sum / chosen.length;
   return {

@@ -25,6 +25,7 @@ import { type ParamLayout, unpackParams } from "../layout.ts";
 import { learningRate } from "../learning_rate.ts";
 import { initialState } from "../state.ts";
 import { objectiveLayout, Trainer } from "../trainer.ts";
+import { letEventsIn } from "../turn.ts";
 
 /** Width of the last hidden layer, whose values are the features. */
 export const FEATURES = 64;
@@ -72,6 +73,7 @@ export interface ClassifierOptions {
   readonly batch?: number;
   readonly seed?: number;
   readonly session?: SessionOptions;
+  readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -88,7 +90,7 @@ export async function trainClassifier(
   data: DataSet,
   options: ClassifierOptions = {},
 ): Promise<Float32Array> {
-  const { steps, batch, seed, session, onProgress } = withDefaults(options);
+  const { steps, batch, seed, session, signal, onProgress } = withDefaults(options);
   const classes = data.labelNames!.length;
   const objective = (graph: Graph) => {
     const { logits } = network(graph, graph.input("pictures", [batch, ...data.shape]), classes);
@@ -107,6 +109,7 @@ export async function trainClassifier(
       emaDecay: emaDecay(batch, (k - 1) * batch, 5000),
     });
     onProgress?.(k, steps);
+    await letEventsIn(signal);
   }
   return trainer.state.ema;
 }

@@ -2,6 +2,7 @@
 import { createGenerator, scheduleFor } from "../../diffusion/mod.ts";
 import type { Network } from "../../sampling/network.ts";
 import type { DataSet } from "../data/data_set.ts";
+import { letEventsIn } from "../turn.ts";
 import { askAbout, pictureOf, type Question, spread } from "./predict.ts";
 
 export interface BandLoss {
@@ -19,21 +20,24 @@ export interface EpsLossOptions {
   readonly bands?: number;
   readonly seed?: number;
   readonly batch?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** The mean squared error of ε on held-out pictures (Ho et al. 2020, eq. 14), by timestep band. */
 export async function epsLossByBand(
   network: Network,
   data: DataSet,
-  { pictures, bands = 10, seed = 0, batch = 32 }: EpsLossOptions,
+  options: EpsLossOptions,
 ): Promise<BandLoss[]> {
+  const { pictures, bands = 10, seed = 0, batch = 32, signal, onProgress } = options;
   const schedule = scheduleFor(network.scheduler);
   const { T } = schedule;
   const size = network.shape.reduce((a, b) => a * b);
   const chosen = spread(data.length, pictures);
   const result: BandLoss[] = [];
-  for (let band = 0; band < Math.min(bands, T); band++) {
-    const count = Math.min(bands, T);
+  const count = Math.min(bands, T);
+  for (let band = 0; band < count; band++) {
     const from = Math.floor(band * T / count);
     const to = Math.floor((band + 1) * T / count) - 1;
     const generator = createGenerator(seed + band);
@@ -44,14 +48,13 @@ export async function epsLossByBand(
     }));
     let sum = 0;
     for (let at = 0; at < questions.length; at += batch) {
-      for (
-        const { denoised: { eps }, noise } of await askAbout(
-          network,
-          schedule,
-          questions.slice(at, at + batch),
-        )
-      ) sum += eps.reduce((s, e, p) => s + (e - noise[p]) ** 2, 0) / size;
+      const answers = await askAbout(network, schedule, questions.slice(at, at + batch));
+      for (const { denoised: { eps }, noise } of answers) {
+        sum += eps.reduce((s, e, p) => s + (e - noise[p]) ** 2, 0) / size;
+      }
+      await letEventsIn(signal);
     }
+    onProgress?.(band + 1, count);
     result.push({ from, to, loss: sum / chosen.length, pictures: chosen.length });
   }
   return result;

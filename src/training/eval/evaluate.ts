@@ -3,13 +3,11 @@ import type { Backend, SessionOptions } from "../../backend/backend.ts";
 import { InputError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import type { DataSet } from "../data/data_set.ts";
+import { fingerprintOf } from "../data/fingerprint.ts";
 import { subset } from "../data/split.ts";
 import { type Bits, bitsPerDim } from "./bits.ts";
-import { agreement, Classifier } from "./classifier.ts";
-import { classifierFor } from "./classifier_cache.ts";
 import { type BandLoss, epsLossByBand } from "./eps_loss.ts";
-import { frechetDistance } from "./frechet.ts";
-import { sampleSet } from "./samples.ts";
+import { type SamplerChoice, type SampleScores, scoreSamples } from "./score.ts";
 
 export interface EvalOptions {
   /** What the classifier learns from. */
@@ -22,109 +20,69 @@ export interface EvalOptions {
   readonly lossPictures: number;
   /** Held-out pictures for the bound, each of which takes T evaluations; 0 leaves it out. */
   readonly bitsPictures: number;
-  /** Samples a guidance scale; 0 leaves them out. */
+  /** Samples for each of `samplers`; 0 leaves them out, as data without classes does. */
   readonly samples: number;
-  readonly guidances: readonly number[];
+  readonly samplers: readonly SamplerChoice[];
   /** Updates of the classifier, where it is not known yet. */
   readonly classifierSteps?: number;
-  readonly steps?: number;
-  readonly scheduler?: string;
-  /** Of the scheduler, by name. */
-  readonly options?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (what: string, done: number, total: number) => void;
+  readonly onProgress?: (part: string, done: number, total: number) => void;
+  /** Told of everything measured so far, after each part. */
+  readonly onPart?: (soFar: Evaluation) => void;
 }
 
-export interface SampleScore {
-  readonly guidance: number;
-  readonly scheduler: string;
-  readonly steps: number;
-  /** The scheduler options that were set. */
-  readonly options?: Readonly<Record<string, unknown>>;
-  readonly samples: number;
-  /** The share that the classifier reads as the label they were made for. */
-  readonly readAsLabel?: number;
-  /** Fréchet distance of classifier features to the held-out pictures. */
-  readonly frechet: number;
-}
-
-export interface Evaluation {
+export interface Evaluation extends Partial<Omit<SampleScores, "samples">> {
   readonly weights: { readonly source: string; readonly hash: string };
+  readonly backend: string;
   readonly heldOutPictures: number;
+  /** Of the held-out pictures and labels, at the network's size. */
+  readonly heldOutSha256: string;
   /** The pixel region that everything is measured over. */
   readonly region: string;
   readonly epsLoss?: { readonly mean: number; readonly bands: readonly BandLoss[] };
   readonly bits?: Bits;
-  readonly classifier?: { readonly heldOutAccuracy: number };
-  readonly samples: readonly SampleScore[];
-  /** Fréchet distance between two halves of the held-out pictures: what sampling noise alone gives. */
-  readonly frechetOfRealHalves?: number;
+  readonly samples: SampleScores["samples"];
 }
 
-/** Measures a model on held-out pictures. */
+/**
+ * Measures a model on held-out pictures. All randomness follows from fixed seeds.
+ * @throws InputError where the data does not fit the network; the signal's reason
+ */
 export async function evaluate(model: Model, options: EvalOptions): Promise<Evaluation> {
-  const { heldOut, train, onProgress = () => {} } = options;
+  const { heldOut, train, lossPictures, bitsPictures, signal, onProgress = () => {} } = options;
   checkFit(model, heldOut);
   const [channels, height, width] = model.shape;
-  const bands = options.lossPictures > 0
-    ? await epsLossByBand(model, heldOut, { pictures: options.lossPictures })
-    : undefined;
-  const bits = options.bitsPictures > 0
-    ? await bitsPerDim(model, heldOut, {
-      pictures: options.bitsPictures,
-      onProgress: (done, total) => onProgress("bits/dim", done, total),
-    })
-    : undefined;
-  const common = {
+  let found: Evaluation = {
     weights: { source: model.source, hash: model.hash },
+    backend: model.backend,
     heldOutPictures: heldOut.length,
+    heldOutSha256: fingerprintOf(heldOut),
     region: `the whole picture, ${width}×${height}×${channels}`,
-    epsLoss: bands &&
-      { mean: bands.reduce((sum, { loss }) => sum + loss, 0) / bands.length, bands },
-    bits,
+    samples: [],
   };
-  if (!train.labels || !heldOut.labels || options.samples === 0) return { ...common, samples: [] };
-  return { ...common, ...await scoreSamples(model, options) };
-}
-
-async function scoreSamples(model: Model, options: EvalOptions) {
-  const { train, heldOut, backend, session, samples: count, onProgress = () => {} } = options;
-  const classes = train.labelNames!.length;
-  const theta = await classifierFor(backend, train, {
-    session,
-    steps: options.classifierSteps,
-    onProgress: (done, total) => onProgress("classifier", done, total),
-  });
-  await using classifier = await Classifier.open(backend, theta, train.shape, classes, session);
-  const real = await classifier.read(heldOut);
-  const half = (odd: number) => real.features.filter((_, i) => i % 2 === odd);
-
-  const samples: SampleScore[] = [];
-  // Without a label for "no class" there is nothing to be guided away from.
-  for (const guidance of model.nullLabel === undefined ? [1] : options.guidances) {
-    const set = await sampleSet(model, {
-      ...options,
-      count,
-      classes,
-      guidance,
-      onProgress: (done, total) => onProgress(`samples at guidance ${guidance}`, done, total),
+  const add = (part: Partial<Evaluation>) => {
+    found = { ...found, ...part };
+    options.onPart?.(found);
+  };
+  const tell = (part: string) => (done: number, total: number) => onProgress(part, done, total);
+  if (lossPictures > 0) {
+    const bands = await epsLossByBand(model, heldOut, {
+      pictures: lossPictures,
+      signal,
+      onProgress: tell("ε-loss"),
     });
-    const read = await classifier.read(set);
-    samples.push({
-      guidance,
-      scheduler: options.scheduler ?? model.recommended?.scheduler ?? "ddim",
-      steps: options.steps ?? model.recommended?.steps ?? 50,
-      options: options.options,
-      samples: count,
-      readAsLabel: set.labels && agreement(read.labels, set.labels),
-      frechet: frechetDistance(read.features, real.features),
-    });
+    const mean = bands.reduce((sum, { loss }) => sum + loss, 0) / bands.length;
+    add({ epsLoss: { mean, bands } });
   }
-  return {
-    classifier: { heldOutAccuracy: agreement(real.labels, heldOut.labels!) },
-    samples,
-    frechetOfRealHalves: frechetDistance(half(0), half(1)),
-  };
+  if (bitsPictures > 0) {
+    const pictures = bitsPictures;
+    const onProgress = tell("bits/dim");
+    add({ bits: await bitsPerDim(model, heldOut, { pictures, signal, onProgress }) });
+  }
+  if (train.labels && heldOut.labels && options.samples > 0) {
+    for await (const scores of scoreSamples(model, options)) add(scores);
+  }
+  return found;
 }
 
 function checkFit(model: Model, data: DataSet): void {

@@ -3,23 +3,21 @@ import { fromPixels, type Pixels } from "../../image/pixels.ts";
 import { completeOptions } from "../../sample.ts";
 import { type NamedNetwork, pictures } from "../../sampling/pictures.ts";
 import type { DataSet } from "../data/data_set.ts";
+import type { SamplerChoice } from "./score.ts";
 
-export interface SamplesRequest {
+export interface SamplesRequest extends SamplerChoice {
   readonly count: number;
   readonly classes: number;
-  readonly guidance: number;
-  readonly steps?: number;
-  readonly scheduler?: string;
-  /** Of the scheduler, by name. */
-  readonly options?: Readonly<Record<string, unknown>>;
-  readonly maxBatch?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Calls of the network in one evaluation; natively 16 to 64 take the same time a picture. */
+const BATCH = 32;
+
 /** Pictures of seeds 0 … count−1 as bytes, their classes in turn; `labels` is what was asked for. */
 export async function sampleSet(model: NamedNetwork, request: SamplesRequest): Promise<DataSet> {
-  const { count, classes, guidance, steps, scheduler, maxBatch = 32, signal } = request;
+  const { count, classes, guidance, steps, scheduler, signal } = request;
   const seeds = Array.from({ length: count }, (_, i) => i);
   const labels = seeds.map((i) => i % classes);
   const made: Pixels[] = [];
@@ -31,7 +29,7 @@ export async function sampleSet(model: NamedNetwork, request: SamplesRequest): P
     steps,
     scheduler,
     options: request.options,
-    maxBatch,
+    maxBatch: BATCH,
     signal,
   });
   for await (const { index, ...picture } of pictures(model, options)) {

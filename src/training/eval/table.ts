@@ -1,5 +1,6 @@
 /** An evaluation as a person reads it. */
-import type { Evaluation, SampleScore } from "./evaluate.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { SampleScore } from "./score.ts";
 
 export function evaluationTable(evaluation: Evaluation): string {
   const { weights, heldOutPictures, region, epsLoss, bits, classifier, samples } = evaluation;
@@ -28,25 +29,28 @@ export function evaluationTable(evaluation: Evaluation): string {
   if (classifier) {
     lines.push(
       "",
-      `classifier: ${percent(classifier.heldOutAccuracy)} of held-out pictures read right`,
+      `classifier: ${percent(classifier.heldOutAccuracy)} of held-out pictures read as their label`,
       ...columns([
-        ["guidance", "samples", "sampler", "read as label", "Fréchet distance"],
+        ["guidance", "samples", "sampler", "read as label", "95 % interval", "Fréchet distance"],
         ...samples.map(sampleRow),
       ]),
-      `two halves of the held-out pictures: ${evaluation.frechetOfRealHalves!.toFixed(3)}`,
+      `Fréchet distance of two halves of the held-out pictures: ${
+        evaluation.frechetOfRealHalves!.toFixed(3)
+      }`,
     );
   }
   return lines.join("\n");
 }
 
 function sampleRow(score: SampleScore): string[] {
-  const { guidance, samples, scheduler, steps, options = {}, readAsLabel, frechet } = score;
+  const { guidance, samples, scheduler, steps, options = {}, frechet } = score;
   const set = Object.entries(options).map(([name, value]) => ` ${name}=${value}`).join("");
   return [
     String(guidance),
     String(samples),
     `${scheduler} ${steps}${set}`,
-    readAsLabel === undefined ? "–" : percent(readAsLabel),
+    score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),
+    score.readAsLabel95?.map(percent).join(" – ") ?? "–",
     frechet.toFixed(3),
   ];
 }
