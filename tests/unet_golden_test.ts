@@ -1,10 +1,11 @@
 /** The network against PyTorch's, for every golden folder, lowering and engine. */
-import { assert } from "@std/assert";
+import { assert, assertStringIncludes } from "@std/assert";
 import type { Backend } from "../src/backend/backend.ts";
-import { fused, portable, winograd } from "../src/graph/mod.ts";
+import { fused, portable } from "../src/graph/mod.ts";
+import { winogradFrom } from "../src/graph/lowerings/winograd.ts";
 import { filesAt } from "../src/model/files.ts";
 import { readFolder } from "../src/model/folder.ts";
-import { openModel } from "../src/model/model.ts";
+import { emitModel, openModel } from "../src/model/model.ts";
 import { backendsUnderTest } from "./backends.ts";
 import { readGolden } from "./golden.ts";
 
@@ -39,6 +40,15 @@ for (const { backend, tolerance } of await backendsUnderTest()) {
     });
   }
 }
+
+// The network is small: at its own threshold Winograd would not come in.
+const winograd = winogradFrom(1);
+
+Deno.test("Winograd takes part in what is compared with PyTorch's output", async () => {
+  const folder = new URL("./golden/train_unconditional/", import.meta.url);
+  const bytes = emitModel(await readFolder(filesAt(folder)), { lowering: winograd });
+  assertStringIncludes(new TextDecoder("latin1").decode(bytes), "DepthToSpace");
+});
 
 for (const lowering of [portable, fused, winograd]) {
   Deno.test(`the ${lowering.name} lowering gives PyTorch's output`, async () => {

@@ -2,7 +2,13 @@
  * 3×3 convolutions as Winograd's F(2×2, 3×3): 16 products for four outputs in place of 36.
  * Source: Lavin & Gray 2016, §4.1, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, summed over channels by MatMul.
  */
-import { attributesOf, type Emitter, extendLowering, type LowerOp } from "../lowering.ts";
+import {
+  attributesOf,
+  type Emitter,
+  extendLowering,
+  type Lowering,
+  type LowerOp,
+} from "../lowering.ts";
 import type { ConvGeometry } from "../ops/linear.ts";
 import type { Value } from "../value.ts";
 import { fused } from "./fused.ts";
@@ -57,20 +63,22 @@ function outputTransform(e: Emitter, m: string, axis: number): string {
   ], { axis });
 }
 
-/** Whether a convolution gains by it. */
-export function suitsWinograd(value: Value): boolean {
+/** Whether a convolution can be written so, and gains by it. */
+export function suitsWinograd(value: Value, minProducts = MIN_PRODUCTS): boolean {
   const { stride, padding } = attributesOf<ConvGeometry>(value.node);
   const [out, channels, kh, kw] = value.node.inputs[1].shape as number[];
   const [, , h, w] = value.shape as number[];
   return stride === 1 && kh === 3 && kw === 3 && padding.every((p) => p === 1) &&
-    h % 2 === 0 && w % 2 === 0 && out * channels >= MIN_PRODUCTS;
+    h % 2 === 0 && w % 2 === 0 && out * channels >= minProducts;
 }
 
-const conv2d: LowerOp = (e, value, inputs) => {
-  const weight = e.data(value.node.inputs[1]);
-  if (!suitsWinograd(value) || !(weight instanceof Float32Array)) {
-    return fused.ops.conv2d(e, value, inputs);
-  }
+/** y of a convolution that suits, with the numbers of its kernels. */
+function winogradConv(
+  e: Emitter,
+  value: Value,
+  weight: Float32Array,
+  inputs: readonly string[],
+): string {
   const [out, channels] = value.node.inputs[1].shape as number[];
   const [h, w] = value.shape.slice(2) as number[];
   const [x, , bias] = inputs;
@@ -88,6 +96,17 @@ const conv2d: LowerOp = (e, value, inputs) => {
   const y = e.op("DepthToSpace", [joined], { blocksize: 2, mode: "DCR" });
   if (bias === undefined) return y;
   return e.op("Add", [y, e.op("Reshape", [bias, e.int64([out, 1, 1])])]);
-};
+}
 
-export const winograd = extendLowering(fused, "winograd", { conv2d });
+/** @param minProducts input times output channels from which a convolution is written so */
+export function winogradFrom(minProducts: number): Lowering {
+  const conv2d: LowerOp = (e, value, inputs) => {
+    const weight = e.data(value.node.inputs[1]);
+    return suitsWinograd(value, minProducts) && weight instanceof Float32Array
+      ? winogradConv(e, value, weight, inputs)
+      : fused.ops.conv2d(e, value, inputs);
+  };
+  return extendLowering(fused, "winograd", { conv2d });
+}
+
+export const winograd = winogradFrom(MIN_PRODUCTS);
