@@ -1,28 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { Graph } from "../src/graph/mod.ts";
+import cifar10 from "./configs/ddpm-cifar10-32.json" with { type: "json" };
 import { currentName, matchTensors, parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
-
-const cifar10 = {
-  _class_name: "UNet2DModel",
-  act_fn: "silu",
-  attention_head_dim: null,
-  block_out_channels: [128, 256, 256, 256],
-  center_input_sample: false,
-  down_block_types: ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
-  downsample_padding: 0,
-  flip_sin_to_cos: false,
-  freq_shift: 1,
-  in_channels: 3,
-  layers_per_block: 2,
-  mid_block_scale_factor: 1,
-  norm_eps: 1e-6,
-  norm_num_groups: 32,
-  out_channels: 3,
-  sample_size: 32,
-  time_embedding_type: "positional",
-  up_block_types: ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
-};
 
 /** google/ddpm-celebahq-256's shape. */
 const celebahq = {

@@ -1,4 +1,5 @@
 /** The networks that are measured. */
+import cifar10 from "../../tests/configs/ddpm-cifar10-32.json" with { type: "json" };
 import type { Tensors } from "../../src/backend/backend.ts";
 import { emit, Graph, type Lowering, sizeOf } from "../../src/graph/mod.ts";
 import { builtInWeights } from "../../src/model/locate.ts";
@@ -20,7 +21,9 @@ export async function networkByName(name: string): Promise<MeasuredNetwork> {
       return matchTensors(shapes, folder.tensors, folder.where);
     });
   }
-  if (name === "cifar10") return networkOf("cifar10-32 (random weights)", cifar10, randomWeights);
+  if (name === "cifar10") {
+    return networkOf("cifar10-32 (random weights)", parseUNetConfig(cifar10), randomWeights);
+  }
   throw new Error(`expected digits or cifar10, found "${name}"`);
 }
 
@@ -44,27 +47,6 @@ function networkOf(
     emit: (lowering) => emit(graph, { lowering, weights, name }),
   };
 }
-
-/** google/ddpm-cifar10-32's config.json. */
-const cifar10 = parseUNetConfig({
-  act_fn: "silu",
-  attention_head_dim: null,
-  block_out_channels: [128, 256, 256, 256],
-  center_input_sample: false,
-  down_block_types: ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
-  downsample_padding: 0,
-  flip_sin_to_cos: false,
-  freq_shift: 1,
-  in_channels: 3,
-  layers_per_block: 2,
-  mid_block_scale_factor: 1,
-  norm_eps: 1e-6,
-  norm_num_groups: 32,
-  out_channels: 3,
-  sample_size: 32,
-  time_embedding_type: "positional",
-  up_block_types: ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
-});
 
 /** Small uniform numbers from a generator with a fixed seed. */
 function randomWeights(shapes: Shapes): Weights {
