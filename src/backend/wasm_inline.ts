@@ -10,7 +10,7 @@
  */
 import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/mod.ts";
 import type { Backend, Session, SessionOptions } from "./backend.ts";
-import { commonOptions, createOrtSession, type OrtModule, QueuedOrtSession } from "./ort.ts";
+import { createOrtSession, type OrtModule, QueuedOrtSession, wasmOptions } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
 
 export interface WasmInlineOptions {
@@ -37,7 +37,7 @@ export function wasmInline(ort: OrtModule, options: WasmInlineOptions = {}): Bac
     lowering: wasmLowering,
     createSession(model: Uint8Array, _options?: SessionOptions): Promise<Session> {
       return exclusively(async () => {
-        const create = () => createOrtSession(ort, "wasm", model, commonOptions);
+        const create = () => createOrtSession(ort, "wasm", model, wasmOptions);
         if (started) return new QueuedOrtSession(ort, "wasm", await create(), exclusively);
         ort.env.wasm.numThreads = Math.min(threads, WASM_MAX_THREADS);
         if (wasmBinary) ort.env.wasm.wasmBinary = wasmBinary;

@@ -1,7 +1,7 @@
 /** The worker's side of `wasm.ts`: onnxruntime-web with all its threads, fed by messages. */
 import { parentPort } from "node:worker_threads";
 import * as ort from "npm:onnxruntime-web@1.30.0";
-import { commonOptions, createOrtSession, type OrtSession, runOrt } from "./ort.ts";
+import { createOrtSession, type OrtSession, runOrt, wasmOptions } from "./ort.ts";
 import { buffersOf, packOwn, type Reply, type Request, unpack } from "./worker_protocol.ts";
 
 const port = parentPort!;
@@ -17,7 +17,7 @@ async function answer(request: Request): Promise<Reply> {
         ort,
         "wasm",
         new Uint8Array(request.model),
-        commonOptions,
+        wasmOptions,
       );
       sessions.set(request.session, session);
       const { inputNames, outputNames } = session;
