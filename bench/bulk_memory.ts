@@ -1,12 +1,11 @@
-/**
- * Whether a bulk run's memory grows with its pictures:
- *   deno run -A bench/bulk_memory.ts [WEIGHTS] [PICTURES]
- * Watches a real process and compares its resident memory at picture 200 and at the last. Linux only.
- */
+/** Whether a bulk run's memory grows with its pictures. Linux only. */
 import { decodePng } from "../src/image/png.ts";
+import { readFlags } from "./flags.ts";
 
-const [weights = "digits", count = "2000"] = Deno.args;
-const pictures = Number(count);
+const { weights, pictures } = readFlags(
+  "Compares a bulk run's resident memory at picture 200 and at the last. Linux only.",
+  { weights: ["digits", "weights to sample"], pictures: [2000, "pictures to make"] },
+);
 const EARLY = 200;
 /** How much more the end may hold than the beginning. */
 const MOST = 1.1;

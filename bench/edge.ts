@@ -1,19 +1,19 @@
-/**
- * Every place that denoise runs, measured in one go:
- *   deno run -A bench/edge.ts [deno] [workerd] [browser] [url]
- * A broken budget or a picture that differs is an error.
- */
+/** Every place that denoise runs, measured in one go. */
 import { findChromium, measureBrowser } from "./edge/browser.ts";
 import { measureCloudflare } from "./edge/cloudflare.ts";
 import { measureDeno } from "./edge/deno.ts";
 import { referencePixels } from "./edge/library.ts";
 import { difference, type Measured } from "./edge/target.ts";
 import { measureUrl } from "./edge/url.ts";
+import { readWords } from "./flags.ts";
 
 /** WebGPU rounds otherwise: at most this many levels of 255 (the reference's bound). */
 const WEBGPU_LEVELS = 6;
 
-const asked = new Set(Deno.args.length ? Deno.args : ["deno", "workerd", "browser", "url"]);
+const asked = readWords(
+  "Every place that denoise runs, measured: a broken budget or a picture that differs is an error.",
+  ["deno", "workerd", "browser", "url"],
+);
 const reference = await referencePixels();
 const rows: Measured[] = [];
 if (asked.has("url")) rows.push(await measureUrl());

@@ -4,6 +4,9 @@ import { type Pixels, toPixels } from "../src/image/pixels.ts";
 import { encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import { generate, load, sample } from "../mod.ts";
+import { readFlags } from "./flags.ts";
+
+readFlags("Draws docs/digits.png: digits by the shipped weights, and the denoising of one.", {});
 
 const COLUMNS = 10;
 const STEPS = 20;

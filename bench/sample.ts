@@ -1,31 +1,27 @@
-/**
- * What sampling costs here: `deno task bench`, or
- * `deno run -A bench/sample.ts --backends wasm,native --networks digits --batches 1,16 --repeats 5
- * --parts start,overhead,throughput`. Times are medians of contestants that take turns in one run.
- */
-import { parseArgs } from "node:util";
+/** What sampling costs here. Times are medians of contestants that take turns in one run. */
 import { backendByName } from "../src/backend/select.ts";
+import { readFlags } from "./flags.ts";
 import { printTable } from "./sample/measure.ts";
 import { networkByName } from "./sample/networks.ts";
 import { measureOverhead } from "./sample/overhead.ts";
 import { measureStart } from "./sample/start.ts";
 import { measureThroughput } from "./sample/throughput.ts";
 
-const { values: flags } = parseArgs({
-  args: Deno.args,
-  options: {
-    backends: { type: "string", default: "wasm,native" },
-    networks: { type: "string", default: "digits,cifar10" },
-    batches: { type: "string", default: "1,4,16" },
-    repeats: { type: "string", default: "7" },
-    parts: { type: "string", default: "start,overhead,throughput" },
+const { backends, networks, batches, repeats, parts: asked } = readFlags(
+  "What sampling costs: start, what is added to onnxruntime, throughput.",
+  {
+    backends: [["wasm", "native"], "engines", ["wasm", "native", "webgpu"]],
+    networks: [["digits", "cifar10"], "networks", ["digits", "cifar10"]],
+    batches: [[1, 4, 16], "images in one evaluation"],
+    repeats: [7, "measurements that each median is of"],
+    parts: [["start", "overhead", "throughput"], "what to measure", [
+      "start",
+      "overhead",
+      "throughput",
+    ]],
   },
-});
-const list = (text: string) => text.split(",").filter((item) => item !== "");
-const backends = list(flags.backends);
-const batches = list(flags.batches).map(Number);
-const repeats = Number(flags.repeats);
-const parts = new Set(list(flags.parts));
+);
+const parts = new Set(asked);
 
 console.log(
   `Deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${
@@ -48,7 +44,7 @@ for (const name of backends) {
     );
   }
   if (!parts.has("throughput")) continue;
-  for (const networkName of list(flags.networks)) {
+  for (const networkName of networks) {
     const network = await networkByName(networkName);
     printTable(
       `${network.name}, ${network.parameters.toLocaleString("en")} parameters, ${name}`,

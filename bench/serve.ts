@@ -1,120 +1,129 @@
 /**
- * Serving under load: `deno run -A bench/serve.ts [--weights digits] [--backend auto] [--steps 20]`.
- *
- * An open loop: requests start when their time has come, whether or not earlier ones are answered, so
- * that a slow server cannot slow its own load down. The server is a process of its own.
+ * Serving under load: an open loop of 1, 8 and 32 clients against the same requests one after another.
+ * The server is a process of its own. What the issue of such a service promises is checked: no failure,
+ * /livez under 50 ms, and each picture under load the same as alone.
  */
-import { parseArgs } from "node:util";
+import { readFlags } from "./flags.ts";
+import { type Answer, BatchSizes, livezDuring, oneAfterAnother, openLoop } from "./serve_load.ts";
 import { startServe } from "./serve_process.ts";
 
-const { values: flags } = parseArgs({
-  options: {
-    weights: { type: "string", default: "digits" },
-    backend: { type: "string", default: "auto" },
-    steps: { type: "string", default: "20" },
-    images: { type: "string", default: "48" },
+const { weights, backend, steps, images, clients: crowds } = readFlags(
+  "Images a second with several clients against one request after another. Each client sends a " +
+    "request\nwhenever one image alone would be done, whether or not the one before is answered.",
+  {
+    weights: ["digits", "weights to serve"],
+    backend: ["auto", "the engine", ["auto", "native", "wasm", "webgpu"]],
+    steps: [20, "steps of a picture"],
+    images: [96, "pictures in each run"],
+    clients: [[1, 8, 32], "clients of each run"],
   },
-});
-const steps = Number(flags.steps);
-const images = Number(flags.images);
+);
 
-interface Result {
-  readonly status: number;
-  readonly milliseconds: number;
-  readonly body: Uint8Array;
-}
+/** The promise for /livez under full load, in milliseconds. */
+const MOST_LIVEZ = 50;
 
-async function get(base: URL, seed: number): Promise<Result> {
-  const begin = performance.now();
-  const response = await fetch(new URL(`v1/images/${seed}.png?steps=${steps}`, base));
-  const body = await response.bytes();
-  return { status: response.status, milliseconds: performance.now() - begin, body };
-}
+const requests = Array.from(
+  { length: images },
+  (_, seed) => `v1/images/${seed}.png?steps=${steps}`,
+);
 
-/** One request after another. */
-async function closed(base: URL): Promise<Result[]> {
-  const results = [];
-  for (let seed = 0; seed < images; seed++) results.push(await get(base, seed));
-  return results;
-}
-
-/** The same requests at a fixed rate, as `clients` clients would send who each wait `gap` ms. */
-async function open(base: URL, clients: number, gap: number): Promise<Result[]> {
-  const begin = performance.now();
-  return await Promise.all(Array.from({ length: images }, async (_, seed) => {
-    const due = begin + Math.floor(seed / clients) * gap;
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
-    return await get(base, seed);
-  }));
-}
-
-/** How long /livez takes while `work` goes on. */
-async function probing<T>(base: URL, work: Promise<T>): Promise<{ value: T; livez: number[] }> {
-  let over = false;
-  const ended = work.finally(() => over = true);
-  const livez: number[] = [];
-  while (!over) {
-    const begin = performance.now();
-    await (await fetch(new URL("livez", base))).text();
-    livez.push(performance.now() - begin);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return { value: await ended, livez };
-}
-
-function percentile(times: readonly number[], p: number): string {
+function percentile(times: readonly number[], p: number): number {
   const sorted = times.toSorted((a, b) => a - b);
-  return (sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)] ?? NaN).toFixed(1);
+  return sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)] ?? NaN;
 }
 
-async function batches(base: URL): Promise<Map<string, number>> {
-  const text = await (await fetch(new URL("metrics", base))).text();
-  const lines = text.matchAll(/^denoise_batch_size_bucket\{.*le="([^"]+)"\} (\d+)$/gm);
-  return new Map([...lines].map(([, le, count]) => [le, Number(count)]));
+/** "overloaded: 3, network: 1", or "none". */
+function failures(answers: readonly Answer[]): string {
+  const failed = answers.filter(({ failure }) => failure !== undefined);
+  const byReason = [...Map.groupBy(failed, ({ failure }) => failure)];
+  return byReason.map(([reason, { length }]) => `${reason}: ${length}`).join(", ") || "none";
 }
 
-function histogram(before: Map<string, number>, after: Map<string, number>): string {
-  let below = 0;
-  const parts: string[] = [];
-  for (const [le, count] of after) {
-    const upTo = count - (before.get(le) ?? 0);
-    if (upTo > below) parts.push(`≤${le}: ${upTo - below}`);
-    below = upTo;
-  }
-  return parts.join(", ");
+function samePicture(a: Answer, b: Answer): boolean {
+  return a.body.length === b.body.length && a.body.every((byte, i) => byte === b.body[i]);
 }
 
-const { base, stop } = await startServe(flags);
-try {
-  await get(base, 0);
+interface Run {
+  readonly who: string;
+  readonly perSecond: number;
+  readonly answers: readonly Answer[];
+  readonly livez: readonly number[];
+  readonly batches: { readonly mean: number; readonly histogram: string };
+}
+
+/** Runs `work` and looks at the server meanwhile. */
+async function observe(base: URL, who: string, work: () => Promise<Answer[]>): Promise<Run> {
+  const before = await BatchSizes.read(base);
   const begin = performance.now();
-  const alone = await closed(base);
-  const seconds = (performance.now() - begin) / 1000;
-  const times = alone.map(({ milliseconds }) => milliseconds);
-  console.log(`${flags.weights}, ${steps} steps, ${images} requests`);
-  console.log(
-    `one after another: ${(images / seconds).toFixed(2)} images/s, ` +
-      `p50 ${percentile(times, 0.5)} ms, p99 ${percentile(times, 0.99)} ms`,
-  );
-  for (const clients of [1, 8, 32]) {
-    const before = await batches(base);
-    const start = performance.now();
-    const gap = 1000 * seconds / images;
-    const { value: results, livez } = await probing(base, open(base, clients, gap));
-    const took = (performance.now() - start) / 1000;
-    const failed = results.filter(({ status }) => status !== 200).length;
-    const same = results.every(({ body }, i) => body.every((byte, j) => byte === alone[i].body[j]));
-    const waits = results.map(({ milliseconds }) => milliseconds);
-    console.log(
-      `${clients} clients: ${(images / took).toFixed(2)} images/s, p50 ${
-        percentile(waits, 0.5)
-      } ms, ` +
-        `p99 ${percentile(waits, 0.99)} ms, ${failed} failed, same pictures: ${same}, ` +
-        `livez p99 ${percentile(livez, 0.99)} ms\n  batches ${
-          histogram(before, await batches(base))
-        }`,
-    );
+  let end = begin;
+  const ended = work().finally(() => end = performance.now());
+  const { value: answers, livez } = await livezDuring(base, ended);
+  const batches = (await BatchSizes.read(base)).since(before);
+  return { who, perSecond: 1000 * images / (end - begin), answers, livez, batches };
+}
+
+function print(runs: readonly Run[]): void {
+  const [alone] = runs;
+  const columns = [
+    "",
+    "images/s",
+    "×",
+    "p50 ms",
+    "p99 ms",
+    "failures",
+    "same as alone",
+    "livez p99 ms",
+    "images an evaluation",
+    "evaluations by images in them",
+  ];
+  console.log(`| ${columns.join(" | ")} |\n|${columns.map(() => "---|").join("")}`);
+  for (const { who, perSecond, answers, livez, batches } of runs) {
+    const times = answers.map(({ milliseconds }) => milliseconds);
+    const same = answers.filter((answer, i) => samePicture(answer, alone.answers[i])).length;
+    const cells = [
+      who,
+      perSecond.toFixed(2),
+      (perSecond / alone.perSecond).toFixed(2),
+      percentile(times, 0.5).toFixed(0),
+      percentile(times, 0.99).toFixed(0),
+      failures(answers),
+      `${same} of ${images}`,
+      percentile(livez, 0.99).toFixed(1),
+      batches.mean.toFixed(1),
+      batches.histogram,
+    ];
+    console.log(`| ${cells.join(" | ")} |`);
+  }
+}
+
+/** The promises that were not kept. */
+function broken(runs: readonly Run[]): string[] {
+  const [alone] = runs;
+  return runs.flatMap(({ who, answers, livez }) => [
+    ...(answers.some(({ failure }) => failure !== undefined) ? [`${who}: requests failed`] : []),
+    ...(answers.every((a, i) => samePicture(a, alone.answers[i]))
+      ? []
+      : [`${who}: other pictures`]),
+    ...(percentile(livez, 0.99) < MOST_LIVEZ ? [] : [`${who}: livez over ${MOST_LIVEZ} ms`]),
+  ]);
+}
+
+const server = await startServe({ weights, backend });
+const runs: Run[] = [];
+try {
+  const { base } = server;
+  await oneAfterAnother(base, requests.slice(0, 1));
+  runs.push(await observe(base, "one after another", () => oneAfterAnother(base, requests)));
+  const interval = 1000 / runs[0].perSecond;
+  for (const clients of crowds) {
+    const who = clients === 1 ? "1 client" : `${clients} clients`;
+    runs.push(await observe(base, who, () => openLoop(base, requests, { clients, interval })));
   }
 } finally {
-  await stop();
+  await server.stop();
 }
+console.log(`${weights}, ${steps} steps, ${images} pictures a run, ${server.engine}\n`);
+print(runs);
+const wrong = broken(runs);
+for (const line of wrong) console.error(line);
+if (wrong.length > 0) Deno.exit(1);

@@ -3,6 +3,8 @@
 export interface ServeProcess {
   readonly base: URL;
   readonly pid: number;
+  /** The backend that it runs on. */
+  readonly engine: string;
   stop(): Promise<void>;
 }
 
@@ -25,9 +27,11 @@ export async function startServe(
   for (let tries = 0; !(await fetch(new URL("readyz", base))).ok && tries < 600; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+  const { data: [model] } = await (await fetch(new URL("v1/models", base))).json();
   return {
     base,
     pid: child.pid,
+    engine: model.denoise.backend,
     async stop() {
       child.kill("SIGTERM");
       await child.status;

@@ -1,21 +1,23 @@
-/**
- * One training step of the prototype's network (1.1 million parameters, 32×32, batch 32):
- * `deno run -A bench/train.ts [--backend native|wasm] [--threads 2] [--steps 30]`.
- * Prints the median and the quickest step in milliseconds, and the process' memory.
- */
+/** One training step of the prototype's network (1.1 million parameters, 32×32, batch 32). */
 import { backendByName } from "../src/backend/select.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { initialTheta } from "../src/training/init.ts";
 import { initialState } from "../src/training/state.ts";
 import { TrainStep, unetLayout } from "../src/training/step.ts";
 import { parseUNetConfig } from "../src/unet/mod.ts";
+import { readFlags } from "./flags.ts";
 
 const BATCH = 32, SIZE = 32, WARM_UP = 5;
 
-function flag(name: string, missing: string): string {
-  const at = Deno.args.indexOf(`--${name}`);
-  return at < 0 ? missing : Deno.args[at + 1];
-}
+const flags = readFlags(
+  "The median and the quickest training step in milliseconds, and the process' memory.",
+  {
+    backend: ["native", "the engine", ["native", "wasm"]],
+    threads: [2, "threads"],
+    steps: [30, "steps to measure"],
+  },
+);
+const { steps, threads } = flags;
 
 const config = parseUNetConfig({
   sample_size: SIZE,
@@ -32,9 +34,7 @@ const config = parseUNetConfig({
   freq_shift: 1,
 });
 
-const steps = Number(flag("steps", "30"));
-const threads = Number(flag("threads", "2"));
-const backend = await backendByName(flag("backend", "native"));
+const backend = await backendByName(flags.backend);
 const layout = unetLayout(config);
 await using step = await TrainStep.create(backend, {
   config,
