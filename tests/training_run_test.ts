@@ -2,27 +2,20 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backend/select.ts";
 import { InputError } from "../src/errors.ts";
-import { decodePng, encodePng } from "../src/image/png.ts";
+import { decodePng } from "../src/image/png.ts";
 import { sha256Hex } from "../src/model/hash.ts";
 import { load } from "../src/model/load.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
 import { generate } from "../src/sample.ts";
 import { readRun, type RunOptions, train } from "../src/training/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
-import { tinyRecipe } from "./training_pictures.ts";
+import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 
 const native = await backendByName("native");
 
-/** Two classes of pictures: light and dark noise. */
+/** Twelve pictures in two classes. */
 async function writePictures(folder: string): Promise<string> {
-  for (const [label, base] of [["dark", 0], ["light", 128]] as const) {
-    await Deno.mkdir(`${folder}/pictures/${label}`, { recursive: true });
-    for (let i = 0; i < 6; i++) {
-      const pixels = Uint8Array.from({ length: 64 }, (_, p) => base + (p * 37 + i * 11) % 128);
-      const png = encodePng({ pixels, width: 8, height: 8, channels: 1 });
-      await Deno.writeFile(`${folder}/pictures/${label}/${i}.png`, png);
-    }
-  }
+  await pictureFolder(`${folder}/pictures`, ["cat", "dog"], 6);
   return `${folder}/pictures`;
 }
 
@@ -84,7 +77,7 @@ Deno.test("a run that is finished", async (t) => {
 
   await t.step("has weights that sample by class, with guidance", async () => {
     await using model = await load(weights!, { backend: native });
-    assertEquals(model.labels, ["dark", "light"]);
+    assertEquals(model.labels, ["cat", "dog"]);
     assertEquals(model.nullLabel, 2);
     assertEquals(model.recommended, { scheduler: "dpmpp", steps: 19, guidance: 2 });
     const [picture] = await generate(model, { seeds: [1], labels: 1, guidance: 2, steps: 2 });
@@ -136,7 +129,7 @@ Deno.test("a run does not go on with other pictures, wherever they lie", async (
   await Deno.rename(data, moved);
   const { step } = await train(runOf(run, tiny(moved, { steps: 2 }), { resume: true }));
   assertEquals(step, 2);
-  await Deno.copyFile(`${moved}/dark/0.png`, `${moved}/light/0.png`);
+  await Deno.copyFile(`${moved}/cat/0.png`, `${moved}/dog/0.png`);
   await assertRejects(
     () => train(runOf(run, tiny(moved, { steps: 3 }), { resume: true })),
     InputError,
@@ -161,7 +154,7 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   await using folder = await temporaryFolder();
   const data = await writePictures(folder.path);
   const { weights } = await train(runOf(`${folder.path}/first`, tiny(data)));
-  await Deno.rename(`${data}/dark`, `${folder.path}/dark`);
+  await Deno.rename(`${data}/cat`, `${folder.path}/cat`);
   const recipe = parseRecipe({ data, steps: 1, lr: 0, batch: 4, sample_every: 0 });
   const tuned = await train(runOf(`${folder.path}/tuned`, recipe, { init: weights }));
   const { block_out_channels, size, channels } = (await readRun(`${folder.path}/tuned`)).recipe;
@@ -169,12 +162,12 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   await using before = await load(weights!, { backend: native });
   await using after = await load(tuned.weights!, { backend: native });
   assertEquals(after.config, before.config);
-  assertEquals(after.labels, ["dark", "light"]);
+  assertEquals(after.labels, ["cat", "dog"]);
   const ask = (model: typeof before) =>
     model.predict(new Float32Array(64).fill(0.5), Float32Array.of(10), Int32Array.of(1));
   assertEquals(await ask(after), await ask(before), "a learning rate of 0 changes nothing");
 
-  await Deno.rename(`${data}/light`, `${data}/purple`);
+  await Deno.rename(`${data}/dog`, `${data}/purple`);
   await assertRejects(
     () => train(runOf(`${folder.path}/other`, recipe, { init: weights })),
     InputError,
@@ -190,7 +183,7 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
 Deno.test("a run says what it read, what it makes of the classes, and what it is about to do", async () => {
   await using folder = await temporaryFolder();
   const data = await writePictures(folder.path);
-  await Deno.writeTextFile(`${data}/dark/damaged.png`, "no picture");
+  await Deno.writeTextFile(`${data}/cat/damaged.png`, "no picture");
   const said = async (run: string, recipe: Recipe) => {
     const notices: string[] = [];
     const onNotice = (notice: string) => notices.push(notice);
@@ -200,11 +193,11 @@ Deno.test("a run says what it read, what it makes of the classes, and what it is
   const both = await said("both", tiny(data, { steps: 3 }));
   assertMatch(both, /left out: .*damaged.png: expected a PNG or JPEG/);
   assertMatch(both, /12 pictures, brought to 8×8 grey; 1 files left out/);
-  assertMatch(both, /2 classes: dark, light/);
+  assertMatch(both, /2 classes: cat, dog/);
   assertMatch(both, /3 updates of 4 pictures, each picture about 1.0 times/);
   assertMatch(await said("unlabelled", tiny(data, { labels: false })), /classes not learned/);
-  await Deno.remove(`${data}/dark`, { recursive: true });
-  assertMatch(await said("one", tiny(data)), /one class, light: nothing to tell apart/);
+  await Deno.remove(`${data}/cat`, { recursive: true });
+  assertMatch(await said("one", tiny(data)), /one class, dog: nothing to tell apart/);
   await using model = await load(`${folder.path}/one/weights`, { backend: native });
   assertEquals(model.labels, undefined);
 });
