@@ -1,7 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
+import omggif from "npm:omggif@1.0.10";
 import { closedForm, stepByStep, timestepsToShow } from "../src/cli/forward.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
+import { drawText, textHeight, textWidth } from "../src/image/text.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
 /** A picture of 8×4 pixels whose grey levels are all different. */
@@ -47,25 +49,98 @@ Deno.test("both ways through the forward process have the moments of q(x_t | x_0
   }
 });
 
+/** The largest distance between the shares of two samples below a value (Kolmogorov, Smirnov). */
+function farthest(a: Float32Array, b: Float32Array): number {
+  const [first, second] = [a.toSorted(), b.toSorted()];
+  let i = 0, j = 0, most = 0;
+  while (i < first.length && j < second.length) {
+    if (first[i] <= second[j]) i++;
+    else j++;
+    most = Math.max(most, Math.abs(i / first.length - j / second.length));
+  }
+  return most;
+}
+
+Deno.test("step by step and in closed form x_t has one distribution, at every t", () => {
+  const timesteps = [0, 4, 19, 49, 99];
+  const x_0 = Float32Array.from({ length: 20_000 }, (_, i) => i % 2 ? 0.7 : -0.9);
+  const states = (way: typeof closedForm, beta_end: number, seed: number) => [
+    ...way(x_0, makeSchedule(linearBetas(100, 1e-4, beta_end)), timesteps, createGenerator(seed)),
+  ];
+  const closed = states(closedForm, 0.02, 1), walked = states(stepByStep, 0.02, 2);
+  const other = states(stepByStep, 0.03, 2);
+  // Two samples of one distribution are farther apart than this once in a thousand times.
+  const chance = 1.95 * Math.sqrt(2 / x_0.length);
+  timesteps.forEach((t, i) => {
+    assert(farthest(closed[i], walked[i]) < chance, `t = ${t}`);
+    if (t === 19 || t === 49) {
+      assert(farthest(closed[i], other[i]) > chance, `other βs are told apart at ${t}`);
+    }
+  });
+});
+
 Deno.test("the strip begins with the picture, ends in noise, and has a row a schedule", async () => {
   const strip = decodePng(await noise("--frames", "3", "--schedule", "linear,cosine"), "strip");
-  const [width, height] = [8 * 16, 4 * 16];
-  assertEquals([strip.width, strip.height], [3 * width + 4, 2 * height + 2]);
+  // Pixels become squares of 14, words are of scale 2, gaps of 4 lie between everything.
+  const [width, height, gap] = [8 * 14, 4 * 14, 4];
+  const left = gap + textWidth("linear", 2) + gap, head = gap + textHeight(2) + gap;
+  assertEquals(
+    [strip.width, strip.height],
+    [left + 3 * (width + gap), head + 2 * (height + gap)],
+  );
   const level = (x: number, y: number) => strip.pixels[(y * strip.width + x) * strip.channels];
-  for (const top of [0, height + 2]) {
-    for (let i = 0; i < 32; i++) {
-      const [x, y] = [i % 8 * 16 + 5, top + Math.floor(i / 8) * 16 + 5];
-      assertEquals(level(x, y), i * 8, "x_0 is the picture");
+  const cell = (column: number, row: number) =>
+    Array.from({ length: 32 }, (_, i) =>
+      level(
+        left + column * (width + gap) + i % 8 * 14 + 5,
+        head + row * (height + gap) + Math.floor(i / 8) * 14 + 5,
+      ));
+  for (const row of [0, 1]) {
+    assertEquals(cell(0, row), Array.from({ length: 32 }, (_, i) => i * 8), "x_0 is the picture");
+  }
+  assert(cell(1, 0).join() !== cell(1, 1).join(), "schedules differ half way");
+  cell(2, 0).forEach((value, i) => {
+    assertAlmostEquals(value, cell(2, 1)[i], 3, "the same noise at the end");
+  });
+  const words = {
+    pixels: new Uint8Array(width * head).fill(255),
+    width,
+    height: head,
+    channels: 1,
+  };
+  drawText(words, "x_500", Math.floor((width - textWidth("x_500", 2)) / 2), gap, { scale: 2 });
+  for (let y = 0; y < head; y++) {
+    for (let x = 0; x < width; x++) {
+      assertEquals(level(left + width + gap + x, y), words.pixels[y * width + x], "says x_500");
     }
   }
-  const middle = (top: number) =>
-    Array.from({ length: 8 }, (_, i) => level(width + 2 + i * 16, top + 16));
-  assert(middle(0).join() !== middle(height + 2).join(), "schedules differ half way");
-  const end = (top: number) =>
-    Array.from({ length: 8 }, (_, i) => level(2 * width + 4 + i * 16, top + 16));
-  end(0).forEach((value, i) => {
-    assertAlmostEquals(value, end(height + 2)[i], 3, "the same noise at the end");
-  });
+});
+
+Deno.test("a wide picture is kept within 256 pixels a side, and --size is its height", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/wide.png`;
+  const wide = { pixels: new Uint8Array(600 * 20), width: 600, height: 20, channels: 1 };
+  await Deno.writeFile(image, encodePng(wide));
+  for (const [flags, width] of [[[], 240], [["--size", "20"], 600]] as [string[], number][]) {
+    const { bytes, err } = await cli(["noise", image, "--frames", "2", ...flags, "--out", "-"]);
+    const strip = decodePng(bytes, err);
+    assertEquals(strip.width, 4 + textWidth("linear", 2) + 4 + 2 * (width + 4));
+  }
+});
+
+Deno.test("Ctrl-C ends a long walk between its frames", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/in.png`;
+  await Deno.writeFile(image, picture);
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(new Error("Ctrl-C")), 30);
+  const long = ["--step-by-step", "--steps", "10000", "--frames", "1000"];
+  const { code } = await cli(
+    ["noise", image, ...long, "--out", `${folder.path}/a.png`],
+    stop.signal,
+  );
+  assertEquals(code, 130);
+  assertEquals([...Deno.readDirSync(folder.path)].length, 1);
 });
 
 Deno.test("a seed's strip is the same every time, another seed's another, a walk another still", async () => {
@@ -83,12 +158,18 @@ Deno.test("a .gif moves, a .svg shows the curves of every schedule", async () =>
   const latin1 = new TextDecoder("latin1");
   const gif = await noise("--frames", "4", "--out", "a.gif");
   assertEquals(latin1.decode(gif.subarray(0, 6)), "GIF89a");
+  assertEquals(new omggif.GifReader(gif).numFrames(), 4);
   const svg = new TextDecoder().decode(
     await noise("--schedule", "linear,cosine", "--out", "a.svg"),
   );
   assertMatch(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
   assertEquals(svg.match(/<polyline /g)?.length, 4, "ᾱ and SNR of two schedules");
   assert(svg.includes(">linear<") && svg.includes(">cosine<"));
+  // Where the curve of ᾱ under linear is half way along: ᾱ_500 of 1000 steps, on a panel of 340×230.
+  const [, points] = /<polyline points="([^"]+)"/.exec(svg)!;
+  const [x, y] = points.split(" ")[100].split(",").map(Number);
+  const t = Math.round(x / 340 * 999);
+  assertAlmostEquals(1 - y / 230, makeSchedule(linearBetas(1000)).alpha_bar(t), 0.002);
 });
 
 Deno.test("what noise does not know is refused in one line", async () => {

@@ -6,6 +6,7 @@ import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";
 import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/image/recipe.ts";
+import { textHeight, textWidth } from "../src/image/text.ts";
 import { readZip } from "../src/image/zip.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { cli, temporaryFolder } from "./cli.ts";
@@ -76,7 +77,13 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   const bytes = await Deno.readFile(apng);
   const still = decodePng(bytes, apng);
   assertEquals(recipeFromText(still.text[RECIPE_KEYWORD], apng).seeds, [0, 1]);
-  assertEquals(still.width / still.height, 4, "two pictures, each with its estimate, in a row");
+  // Cells of 72 (12 pixels, six times), a word above and t on the left, gaps of 4.
+  const left = 4 + textWidth("t=1") + 4, top = 4 + textHeight() + 4;
+  assertEquals(
+    [still.width, still.height],
+    [left + 4 * (72 + 4), top + 72 + 4],
+    "two pictures, each with its estimate, in a row",
+  );
   const at = new TextDecoder("latin1").decode(bytes).indexOf("acTL");
   assertEquals(new DataView(bytes.buffer).getUint32(at + 4), 2, "a frame a step");
 });

@@ -61,7 +61,7 @@ Deno.test("every printable sign looks like no other, and what is unknown like a 
   const signs = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
   assertEquals(new Set(signs.map((sign) => glyph(sign).join())).size, 95);
   assertEquals(glyph("∑"), glyph("?"));
-  assert(signs.every((sign) => glyph(sign).every((column) => column < 128)));
+  assert(signs.every((sign) => glyph(sign).every((column) => column < 256)));
 });
 
 Deno.test("a labelled grid puts words at the edges and every picture in its cell", () => {

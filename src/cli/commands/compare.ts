@@ -6,6 +6,7 @@ import { enlarge } from "../../image/resize.ts";
 import { loadScheduler } from "../../plugin.ts";
 import { generate } from "../../sample.ts";
 import { planRun } from "../../sampling/plan.ts";
+import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeWhole } from "../output.ts";
@@ -22,9 +23,6 @@ interface Flags extends ModelFlags {
   out: string;
   force: boolean;
 }
-
-/** Small pictures are enlarged to about this many pixels across. */
-const MIN_WIDTH = 64;
 
 export function define(command: Command, io: () => Io): void {
   defineModelOptions(command)
@@ -68,7 +66,7 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
     for (const steps of columns) {
       const options = { seeds: [seed], scheduler, steps, labels, guidance, signal: io.signal };
       const [picture] = await generate(model, options);
-      row.push(enlarge(picture, Math.ceil(MIN_WIDTH / picture.width)));
+      row.push(enlarge(picture, Math.ceil(CAPTIONED_WIDTH / picture.width)));
       progress.update(++done);
     }
     rows.push(row);
@@ -76,7 +74,8 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
   progress.end();
   const png = encodePng(labelledGrid(rows, {
     rows: schedulers.map(({ name }) => name),
-    columns: columns.map(String),
+    columns: columns.map((steps) => `${steps} ${steps === 1 ? "step" : "steps"}`),
+    scale: captionScale(rows[0][0].width),
   }));
   if (target.kind === "stdout") return io.writeBytes(png);
   await writeWhole(target.path, png);

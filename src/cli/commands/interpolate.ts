@@ -4,17 +4,19 @@ import { InputError } from "../../errors.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { grid } from "../../image/grid.ts";
-import { fromPixels, type Pixels, withChannels } from "../../image/pixels.ts";
+import { fromPixels, type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
 import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
 import type { Model } from "../../model/model.ts";
-import { completeOptions, generate, schedulerByName } from "../../sample.ts";
+import { completeOptions, schedulerByName } from "../../sample.ts";
 import { invert, slerp } from "../../sampling/interpolate.ts";
+import { sample } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
 import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeWhole } from "../output.ts";
+import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
 import { parseLabels, parseNumber, parseWhole } from "../values.ts";
 
@@ -37,7 +39,10 @@ export function define(command: Command, io: () => Io): void {
     .argument("<b>", "a seed or a picture")
     .option("--frames <n>", "pictures, both ends included", "16")
     .option("--steps <n>", "DDIM steps (default: what the weights recommend)")
-    .option("-l, --label <label>", "the class of all")
+    .option(
+      "-l, --label <label>",
+      "the class of all (default: none; 0 where the weights know no such)",
+    )
     .option("-g, --guidance <scale>", "how much the class counts", "1")
     .option(
       "--out <file>",
@@ -60,7 +65,8 @@ async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Prom
   const read = await Promise.all(ends.map(readEnd));
   await using model = await loadModel(flags, io);
   const labels = flags.label === undefined
-    ? (model.labels ? 0 : undefined)
+    // No class, so that the noise alone decides what is drawn on the way.
+    ? model.labels && (model.nullLabel ?? 0)
     : parseLabels(flags.label, model.labels);
   if (Array.isArray(labels)) throw new InputError("--label: expected one class for all frames");
   const scheduler = schedulerByName("ddim");
@@ -77,7 +83,15 @@ async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Prom
   );
   const x_T = Array.from({ length: count }, (_, i) => slerp(a, b, i / (count - 1)));
   // DDIM draws no noise, so the seeds only number the frames.
-  const made = await generate(model, { ...options, seeds: x_T.keys(), x_T });
+  const request = completeOptions(model, { ...options, seeds: x_T.keys(), x_T });
+  const progress = new Progress(io, count * request.steps, count, "images");
+  const made: Pixels[] = [];
+  let done = 0;
+  for await (const frame of sample(model, request)) {
+    progress.update(++done);
+    if (frame.done) made[frame.index] = toPixels(frame.x, model.shape);
+  }
+  progress.end();
   const frames = made.map((picture) => enlarge(picture, Math.ceil(MIN_WIDTH / picture.width)));
   const bytes = target.kind === "gif"
     ? encodeGif(frames, { delay: FRAME_MS })

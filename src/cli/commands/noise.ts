@@ -1,18 +1,13 @@
 /** `noise`: the forward process of a picture, x_0 to x_T. */
-import {
-  betasByName,
-  createGenerator,
-  makeSchedule,
-  type Schedule,
-  SCHEDULE_NAMES,
-} from "../../diffusion/mod.ts";
+import { betasByName, createGenerator, makeSchedule, SCHEDULE_NAMES } from "../../diffusion/mod.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
-import { grid } from "../../image/grid.ts";
 import { fromPixels, type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
+import { labelledGrid } from "../../image/labelled_grid.ts";
 import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
+import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
 import { curvesSvg } from "../curves.ts";
 import { closedForm, stepByStep, timestepsToShow } from "../forward.ts";
@@ -32,8 +27,8 @@ interface Flags {
   force?: boolean;
 }
 
-/** Small pictures are enlarged until they are this high. */
-const MIN_HEIGHT = 64;
+/** The most pixels a side that are kept of a picture unless --size is given. */
+const MAX_SIDE = 256;
 const STRIP_FRAMES = 9;
 /** A walk draws noise at every one of its steps. */
 const LONGEST_WALK = 10_000;
@@ -47,7 +42,7 @@ export function define(command: Command, io: () => Io): void {
     .option("--frames <n>", "how many x_t, x_0 and x_T included (default: 9; animations 48)")
     .option("--steps <n>", "T, the length of the chain", "1000")
     .option("--step-by-step", "walk along the chain; else each x_t is drawn from x_0")
-    .option("--size <pixels>", "the picture's height (default: as it is, at most 256)")
+    .option("--size <pixels>", "the picture's height (default: as it is, at most 256 a side)")
     .option("--seed <n>", "which noise", "0")
     .option("--out <file>", "a strip .png, a .gif or .apng, a .svg of ᾱ and SNR, or -", "noise.png")
     .option("--force", "overwrite a file that is there")
@@ -81,41 +76,49 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
     ? Math.min(T + 1, animated ? ANIMATION_FRAMES : STRIP_FRAMES)
     : parseWhole("--frames", flags.frames, 2, Math.min(T + 1, 1000));
   const picture = await readPicture(path, flags.size);
+  const timesteps = timestepsToShow(T, frames);
   const rows: Pixels[][] = [];
-  if (target.kind !== "svg") {
-    const timesteps = timestepsToShow(T, frames);
-    for (const [name, schedule] of schedules) {
-      const states = (flags.stepByStep ? stepByStep : closedForm)(
-        fromPixels(picture),
-        schedule,
-        timesteps,
-        createGenerator(seed),
-      );
-      rows.push(
-        await drawn(states, picture, io, (done) => io.status(`${name}: ${done} of ${frames}`)),
-      );
-      io.status("");
-    }
+  for (const [name, schedule] of target.kind === "svg" ? [] : schedules) {
+    const noise = createGenerator(seed);
+    const way = flags.stepByStep ? stepByStep : closedForm;
+    const states = way(fromPixels(picture), schedule, timesteps, noise);
+    const onDrawn = (done: number) => io.status(`${name}: ${done} of ${frames}`);
+    rows.push(await drawn(states, picture, io, onDrawn));
+    io.status("");
   }
-  const bytes = encode(target.kind, rows, schedules);
+  const names = [...schedules.keys()];
+  const bytes = target.kind === "svg"
+    ? new TextEncoder().encode(curvesSvg(schedules))
+    : encode(target.kind, rows, names, timesteps);
   if (target.kind === "stdout") return io.writeBytes(bytes);
   await writeWhole(target.path, bytes);
   if (io.quiet) return;
   const what = rows.length === 0 ? "curves" : `${frames} of ${T} steps, seed ${seed}`;
-  io.err(`${target.path}: ${[...schedules.keys()].join(", ")}, ${what}`);
+  io.err(`${target.path}: ${names.join(", ")}, ${what}`);
 }
 
+/** A strip, or one moment after another: a row a schedule, with the names at the edges. */
 function encode(
   kind: TargetKind,
   rows: readonly (readonly Pixels[])[],
-  schedules: ReadonlyMap<string, Schedule>,
+  names: readonly string[],
+  timesteps: readonly number[],
 ): Uint8Array {
-  if (kind === "svg") return new TextEncoder().encode(curvesSvg(schedules));
-  const look = { gap: 2, background: 255 };
+  // As in the paper x_0 is the picture itself; the tables here begin at x_1.
+  const words = timesteps.map((t) => `x_${t + 1}`);
+  const scale = captionScale(rows[0][0].width);
   if (kind !== "gif" && kind !== "apng") {
-    return encodePng(grid(rows.flat(), { columns: rows[0].length, ...look }));
+    return encodePng(labelledGrid(rows, { rows: names, columns: words, scale }));
   }
-  const moments = rows[0].map((_, i) => grid(rows.map((row) => row[i]), look));
+  const longest = words[words.length - 1].length;
+  const moments = words.map((word, i) =>
+    // Words of one length, so that all moments are of one size.
+    labelledGrid(rows.map((row) => [row[i]]), {
+      rows: names,
+      columns: [word.padEnd(longest)],
+      scale,
+    })
+  );
   const delay = moments.map((_, i) => i === 0 || i === moments.length - 1 ? 1000 : 80);
   return kind === "gif" ? encodeGif(moments, { delay }) : encodeApng(moments, { delay });
 }
@@ -123,8 +126,9 @@ function encode(
 async function readPicture(path: string, size: string | undefined): Promise<Pixels> {
   const decoded = decodePicture(await readInput("image", path), path);
   const picture = withChannels(decoded, decoded.channels <= 2 ? 1 : 3);
+  const longest = Math.max(picture.height, picture.width);
   const height = size === undefined
-    ? Math.min(256, picture.height)
+    ? Math.max(1, Math.floor(picture.height * Math.min(1, MAX_SIDE / longest)))
     : parseWhole("--size", size, 1, 4096);
   const width = Math.max(1, Math.round(picture.width * height / picture.height));
   return resizeCrop(picture, width, height);
@@ -137,7 +141,7 @@ async function drawn(
   io: Io,
   onDrawn: (done: number) => void,
 ): Promise<Pixels[]> {
-  const factor = Math.ceil(MIN_HEIGHT / height);
+  const factor = Math.ceil(CAPTIONED_WIDTH / Math.max(width, height));
   const pictures: Pixels[] = [];
   for (const x of states) {
     pictures.push(enlarge(toPixels(x, [channels, height, width]), factor));
