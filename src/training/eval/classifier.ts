@@ -7,15 +7,13 @@ import {
   Graph,
   known,
   linear,
-  log,
+  logSoftmax,
   mul,
+  neg,
   reduceMean,
   reduceSum,
   reshape,
-  scale,
-  shift,
   silu,
-  softmax,
   type Value,
 } from "../../graph/mod.ts";
 import type { DataSet } from "../data/data_set.ts";
@@ -62,10 +60,9 @@ function network(graph: Graph, pictures: Value, classes: number) {
   return { features, logits: dense(features, "logits", classes) };
 }
 
-/** Cross-entropy of one-hot `wanted` [N, classes] under the softmax of the logits. */
+/** The mean cross-entropy of one-hot `wanted` [N, classes] under the softmax of the logits. */
 function crossEntropy(logits: Value, wanted: Value): Value {
-  const likelihoods = reduceSum(mul(softmax(logits), wanted), [1]);
-  return scale(reduceMean(log(shift(likelihoods, 1e-9)), [0]), -1);
+  return neg(reduceMean(reduceSum(mul(logSoftmax(logits), wanted), [1]), [0]));
 }
 
 export interface ClassifierOptions {

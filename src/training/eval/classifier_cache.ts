@@ -13,7 +13,7 @@ import {
 } from "./classifier.ts";
 
 /** Raised when the classifier or its training changes. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** The parameters of a classifier for this data: from the cache, or trained now. */
 export async function classifierFor(
