@@ -43,7 +43,6 @@ import {
   sqrt,
   square,
   sub,
-  toFloat,
   transpose,
   upsampleNearest,
   type Value,
@@ -281,7 +280,6 @@ for (const backend of backends) {
     const a = graph.input("a", [2, 3]);
     const n = graph.input("n", [4], "int32");
     graph.output("lessOrEqual", lessOrEqual(a, slice(a, 1, 1, 2)));
-    graph.output("toFloat", toFloat(n));
     graph.output("dropoutMask", dropoutMask(n, [4, 3, 5, 5], { rate: 0.3, layer: 7 }));
     const feeds = { a: numbers(6, [-1, 1]), n: new Int32Array([3, -1, 0, 2 ** 31 - 1]) };
     const tensors = {
@@ -312,7 +310,7 @@ async function operationsOfSource(): Promise<Set<string>> {
 
 Deno.test("every operation can be written for any engine", async () => {
   const made = await operationsOfSource();
-  assert(made.size >= 40, `found only ${made.size} operations in the source`);
+  assert(made.size >= 30, `found only ${made.size} operations in the source`);
   assertEquals(Object.keys(portable.ops).sort(), [...made].sort());
 });
 
@@ -364,7 +362,7 @@ Deno.test("an operation without a rule is named", () => {
   const graph = new Graph();
   const x = graph.input("x", [1]);
   assertThrows(() => gradients(lessOrEqual(x, x), [x]), Error, '"lessOrEqual"');
-  const loss = reduceSum(gather(x, toFloat(x)), [0]);
+  const loss = reduceSum(gather(x, x), [0]);
   assertThrows(() => gradients(loss, [x]), Error);
 });
 

@@ -91,7 +91,6 @@ export const referenceOps: Readonly<Record<string, Reference>> = {
   sigmoid: unary(sigmoid),
   silu: unary((x) => x * sigmoid(x)),
 
-  toFloat: ([x]) => x,
   reshape: ([x], _, shape) => ({ shape, data: x.data }),
   expand: ([x], _, shape) => make(shape, (i) => at(x, i)),
   transpose: ([x], node, shape) => {

@@ -39,6 +39,29 @@ Deno.test("a checkpoint that was being written when the process was killed does 
   ]);
 });
 
+Deno.test("a damaged checkpoint is refused, with a word on the one before it", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(folder.path, 2);
+  await checkpoints.save(checkpointOf(1));
+  const bytes = await Deno.readFile(await checkpoints.save(checkpointOf(2)));
+  await Deno.writeFile(`${folder.path}/step-00000002.safetensors`, bytes.subarray(0, -1));
+  await assertRejects(() => checkpoints.newest(3), InputError, "the run goes on after 1");
+});
+
+Deno.test("a checkpoint that cannot be written is an error with its path, and leaves the others", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(folder.path, 2);
+  await checkpoints.save(checkpointOf(1));
+  await Deno.mkdir(`${folder.path}/step-00000002.safetensors`);
+  await assertRejects(
+    () => checkpoints.save(checkpointOf(2)),
+    Error,
+    "step-00000002.safetensors: cannot be written",
+  );
+  await Deno.remove(`${folder.path}/step-00000002.safetensors`);
+  assertEquals(await names(folder.path), ["step-00000001.safetensors"]);
+});
+
 Deno.test("a checkpoint of another network is refused", async () => {
   await using folder = await temporaryFolder();
   const checkpoints = new Checkpoints(folder.path, 2);

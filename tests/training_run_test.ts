@@ -180,6 +180,19 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   );
 });
 
+Deno.test("a network with learned variances is refused before anything is written", async () => {
+  await using folder = await temporaryFolder();
+  const data = await writePictures(folder.path);
+  const init = new URL("./golden/learned_range/", import.meta.url).pathname;
+  const run = `${folder.path}/run`;
+  await assertRejects(
+    () => train(runOf(run, parseRecipe({ data }), { init })),
+    InputError,
+    "also predicts variances",
+  );
+  assertEquals(await names(folder.path), ["pictures"]);
+});
+
 Deno.test("a run says what it read, what it makes of the classes, and what it is about to do", async () => {
   await using folder = await temporaryFolder();
   const data = await writePictures(folder.path);

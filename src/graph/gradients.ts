@@ -15,7 +15,6 @@ export const nonDifferentiable: ReadonlySet<string> = new Set([
   "input",
   "param",
   "constant",
-  "toFloat",
   "lessOrEqual",
   "dropoutMask",
   "siluGrad",

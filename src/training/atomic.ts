@@ -1,6 +1,9 @@
 /** Files that are whole or absent, also after a power cut. */
 
-/** Writes beside the file's place, makes sure the bytes are on disc, then renames. */
+/**
+ * Writes beside the file's place, makes sure the bytes are on disc, then renames.
+ * @throws Error with the path; what was at the path before stays
+ */
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   const beside = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
@@ -14,7 +17,8 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
     await Deno.rename(beside, path);
   } catch (error) {
     await Deno.remove(beside).catch(() => {});
-    throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`${path}: cannot be written (${reason})`, { cause: error });
   }
   await syncFolder(path.slice(0, path.lastIndexOf("/") + 1) || ".");
 }

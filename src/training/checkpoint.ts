@@ -22,7 +22,7 @@ export function encodeCheckpoint({ step, state }: Checkpoint): Uint8Array {
 }
 
 /** @throws InputError for a file that is no checkpoint, or of another network */
-export function decodeCheckpoint(bytes: Uint8Array, size: number, where: string): Checkpoint {
+function decodeCheckpoint(bytes: Uint8Array, size: number, where: string): Checkpoint {
   const { tensors, metadata } = parseSafetensors(bytes, where);
   const step = Number(metadata.step);
   if (!Number.isInteger(step) || step < 0) {
@@ -63,12 +63,22 @@ export class Checkpoints {
     }
   }
 
-  /** The newest one, or undefined where there is none. */
+  /**
+   * The newest one, or undefined where there is none.
+   * @throws InputError where it is damaged: whether to lose what came after the one before is not
+   * decided here
+   */
   async newest(size: number): Promise<Checkpoint | undefined> {
-    const step = (await this.steps()).at(-1);
-    if (step === undefined) return undefined;
-    const path = this.#path(step);
-    return decodeCheckpoint(await Deno.readFile(path), size, path);
+    const steps = await this.steps();
+    if (steps.length === 0) return undefined;
+    const path = this.#path(steps.at(-1)!);
+    const before = steps.at(-2);
+    const hint = before === undefined ? "" : `; without this file the run goes on after ${before}`;
+    try {
+      return decodeCheckpoint(await Deno.readFile(path), size, path);
+    } catch (error) {
+      throw error instanceof InputError ? new InputError(`${error.message}${hint}`) : error;
+    }
   }
 
   /** The steps there are checkpoints of, ascending. */

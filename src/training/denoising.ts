@@ -1,6 +1,5 @@
 /** The training objective of a diffusion U-Net as a graph. */
 import type { PredictionType } from "../diffusion/types.ts";
-import { InputError } from "../errors.ts";
 import { dropout, type Graph, mul, reduceMean, type Value } from "../graph/mod.ts";
 import { buildUNet, type UNetConfig } from "../unet/mod.ts";
 import { errorPerPicture, noised, type Noising, target } from "./loss.ts";
@@ -23,8 +22,8 @@ export function denoisingObjective(
   { config, prediction, batch, dropout: rate }: DenoisingOptions,
 ): Objective {
   if (config.out_channels !== config.in_channels) {
-    throw new InputError(
-      `expected a network with as many output as input channels, found ${config.out_channels} and ${config.in_channels}: learned variances are not trained here`,
+    throw new Error(
+      `expected as many output as input channels, found ${config.out_channels} and ${config.in_channels}`,
     );
   }
   const shape = [batch, config.in_channels, ...config.sample_size];

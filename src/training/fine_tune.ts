@@ -13,7 +13,7 @@ import { unetLayout } from "./step.ts";
 /**
  * The recipe with the network's own architecture and schedule, which fine-tuning keeps. A key at its
  * default asks for nothing.
- * @throws InputError where the recipe asks for another network
+ * @throws InputError where the recipe asks for another network, or this one cannot be trained
  */
 export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
   const { config, scheduler, where } = weights;
@@ -21,6 +21,11 @@ export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
   if (channels !== 1 && channels !== 3) {
     throw new InputError(
       `${where}: the network takes pictures of ${channels} channels; 1 (grey) and 3 (RGB) can be trained`,
+    );
+  }
+  if (config.out_channels !== channels) {
+    throw new InputError(
+      `${where}: the network also predicts variances (out_channels ${config.out_channels}), which are not trained here; expected out_channels ${channels}`,
     );
   }
   const own = { ...recipeOf(config, scheduler), channels } as const;
@@ -80,7 +85,7 @@ function labelsFor(
     throw new InputError(
       `${where}: the data has a class "${name}", the network knows ${
         known.join(", ")
-      }; rename the classes${
+      }; rename the subfolders to these${
         card.null_label === undefined ? "" : ", or train without any (labels false)"
       }`,
     );

@@ -17,7 +17,7 @@ interface Statistics {
 }
 
 /** Lowerings of one x write equal nodes, which engines merge when they load the graph. */
-export function groupStatistics(
+function groupStatistics(
   e: Emitter,
   x: string,
   { groups, eps }: GroupNormOptions,

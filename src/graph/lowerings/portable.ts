@@ -97,7 +97,6 @@ const ops: Record<string, LowerOp> = {
     const oneHot = e.op("OneHot", [wide, e.int64([rows]), onOff], { axis: 0 });
     return e.op("MatMul", [oneHot, dy]);
   },
-  toFloat: (e, _, [x]) => e.op("Cast", [x], { to: FLOAT }),
 
   matmul: (e, value, [a, b]) => {
     const { transposeA, transposeB } = attributesOf<Record<string, boolean>>(value.node);

@@ -20,7 +20,7 @@ import { fused } from "./fused.ts";
 const MIN_PRODUCTS = 96 * 96;
 
 /** G g Gᵀ of every kernel: [O, C, 3, 3] → [16, O, C]. */
-export function transformKernels(weight: Float32Array, out: number, channels: number) {
+function transformKernels(weight: Float32Array, out: number, channels: number) {
   const G = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]];
   const U = new Float32Array(16 * out * channels);
   for (let k = 0; k < out * channels; k++) {

@@ -107,8 +107,3 @@ export function gatherGrad(dy: Value, indices: Value, rows: number): Value {
   }
   return dy.graph.add("gatherGrad", [dy, indices], [rows, dy.shape[1]], { rows });
 }
-
-/** An integer tensor as float32. */
-export function toFloat(x: Value): Value {
-  return x.type === "float32" ? x : x.graph.add("toFloat", [x], x.shape);
-}
