@@ -146,6 +146,9 @@ export async function readSamplingFlags(
     : await loadScheduler(flags.scheduler);
   const given = parsePairs("--option", flags.option ?? []);
   if (scheduler) resolveOptions(scheduler, typedOptions(scheduler, given));
+  if (flags.steps !== undefined && flags.timesteps !== undefined) {
+    throw new InputError("--timesteps: give either --timesteps or --steps");
+  }
   const recipe = from?.recipe;
   const asked = {
     seeds,

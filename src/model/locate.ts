@@ -23,7 +23,8 @@ export async function locate(source: string | URL, options?: DownloadOptions): P
   const { place, sha256 } = splitHash(source);
   const url = addressOf(place);
   const fetchFile = fetcher(options);
-  const onDisc = url.protocol === "file:" ? await kindOnDisc(url, place) : undefined;
+  const named = Object.hasOwn(builtInWeights, place);
+  const onDisc = url.protocol === "file:" && !named ? await kindOnDisc(url, place) : undefined;
   const kind = onDisc === "folder"
     ? undefined
     : /\.(zip|npz|safetensors|onnx)$/i.exec(url.pathname)?.[1].toLowerCase();

@@ -143,9 +143,9 @@ async function makeFile(
   }
   const bytes = await encode(target.kind, made, film);
   await (target.kind === "stdout" ? io.writeBytes(bytes) : writeWhole(target.path, bytes));
-  const what = `${countOf(made.length)}, ${
-    seedText(seeds)
-  }, ${request.scheduler.name} ${steps} steps`;
+  const what = `${countOf(made.length)}, ${seedText(seeds)}, ${request.scheduler.name} ${steps} ${
+    steps === 1 ? "step" : "steps"
+  }`;
   return from ? `${what}, ${comparison(from, grid(made))}` : what;
 }
 
