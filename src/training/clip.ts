@@ -1,3 +1,4 @@
+/** Gradient clipping. */
 import {
   min,
   mul,

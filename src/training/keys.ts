@@ -1,3 +1,5 @@
+/** Where the randomness of dropout comes from. */
+
 /** murmur3's finaliser: every bit of the result depends on every bit of x. */
 function mix(x: number): number {
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);

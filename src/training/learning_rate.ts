@@ -1,3 +1,6 @@
+/** The learning rate over a run. */
+
+/** A warm-up and a decay. */
 export interface LearningRateOptions {
   /** The highest rate. */
   readonly lr: number;

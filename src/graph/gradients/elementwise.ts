@@ -1,3 +1,4 @@
+/** How operations on each element pass a gradient on. */
 import {
   cos,
   div,

@@ -1,3 +1,4 @@
+/** How products and convolutions pass a gradient on. */
 import { attributesOf } from "../lowering.ts";
 import {
   conv2dInputGrad,

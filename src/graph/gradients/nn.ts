@@ -1,3 +1,4 @@
+/** How normalisations, softmax and changes of resolution pass a gradient on. */
 import { attributesOf } from "../lowering.ts";
 import { exp, mul, scale, sub } from "../ops/elementwise.ts";
 import {

@@ -1,3 +1,4 @@
+/** What a gradient rule is, and the sums that rules share. */
 import { reduceSum, reshape } from "../ops/shape.ts";
 import { known, sameShape, type Shape, type Value } from "../value.ts";
 

@@ -1,3 +1,4 @@
+/** How operations that move, repeat or add up elements pass a gradient on. */
 import { attributesOf } from "../lowering.ts";
 import { scale } from "../ops/elementwise.ts";
 import { expand, gatherGrad, pad, reshape, slice, transpose } from "../ops/shape.ts";

@@ -1,6 +1,15 @@
 /** A convolution's two gradients in standard ONNX operators. */
-import { attributesOf, type LowerOp } from "../lowering.ts";
+import { attributesOf, type Emitter, type LowerOp } from "../lowering.ts";
 import type { ConvGeometry } from "../ops/linear.ts";
+
+/** Kernels [O, C, kh, kw] of the opposite direction: [C, O, kh, kw], turned by half a circle. */
+export function turned(e: Emitter, weight: string, [, , kh, kw]: readonly number[]): string {
+  const exchanged = e.op("Transpose", [weight], { perm: [1, 0, 2, 3] });
+  if (kh * kw === 1) return exchanged;
+  const backwards = e.int64([-1, -1]);
+  const beyond = e.int64([-(2 ** 31), -(2 ** 31)]);
+  return e.op("Slice", [exchanged, backwards, beyond, e.int64([2, 3]), backwards]);
+}
 
 /** dx: dy convolved with the kernel turned round; with a stride, the transposed convolution. */
 export const conv2dInputGrad: LowerOp = (e, value, [dy, weight]) => {
@@ -21,13 +30,7 @@ export const conv2dInputGrad: LowerOp = (e, value, [dy, weight]) => {
       ],
     });
   }
-  let turned = e.op("Transpose", [weight], { perm: [1, 0, 2, 3] });
-  if (kh * kw > 1) {
-    const backwards = e.int64([-1, -1]);
-    const beyond = e.int64([-(2 ** 31), -(2 ** 31)]);
-    turned = e.op("Slice", [turned, backwards, beyond, e.int64([2, 3]), backwards]);
-  }
-  return e.op("Conv", [dy, turned], {
+  return e.op("Conv", [dy, turned(e, weight, weightValue.shape as number[])], {
     kernel_shape: [kh, kw],
     strides: [1, 1],
     pads: [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right],

@@ -1,3 +1,4 @@
+/** Scaling and shifting channels of blocked pictures. */
 import type { Emitter } from "../../lowering.ts";
 import { blockedOp } from "./layout.ts";
 

@@ -12,6 +12,11 @@ import type { Value } from "../../value.ts";
 
 const DOMAIN = "com.microsoft.nchwc";
 
+/** n, filled up to whole blocks. */
+export function roundUp(n: number, block: number): number {
+  return Math.ceil(n / block) * block;
+}
+
 /** The blocked names of one model's tensors, by their plain names. */
 const twins = new WeakMap<Emitter, Map<string, string>>();
 
