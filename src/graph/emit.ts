@@ -4,14 +4,8 @@ import * as pb from "npm:onnx-buf@1.20.0-1";
 import type { Graph } from "./graph.ts";
 import { typeOfData } from "./graph.ts";
 import type { Emitter, Lowering, OnnxAttribute } from "./lowering.ts";
-import {
-  type ConstantData,
-  type ElementType,
-  formatShape,
-  type Shape,
-  sizeOf,
-  type Value,
-} from "./value.ts";
+import { attribute, tensor, valueInfo } from "./onnx.ts";
+import { type ConstantData, formatShape, sizeOf, type Value } from "./value.ts";
 
 const ONNX_OPSET = 21n;
 const ONNX_IR_VERSION = 10n;
@@ -217,58 +211,4 @@ function liveNodes(nodes: readonly pb.NodeProto[], outputs: Iterable<string>): p
     return true;
   });
   return live.reverse();
-}
-
-const dataTypes: Record<ElementType, pb.TensorProto_DataType> = {
-  float32: pb.TensorProto_DataType.FLOAT,
-  int32: pb.TensorProto_DataType.INT32,
-  int64: pb.TensorProto_DataType.INT64,
-  bool: pb.TensorProto_DataType.BOOL,
-  uint8: pb.TensorProto_DataType.UINT8,
-};
-
-function tensor(name: string, data: ConstantData, dims: readonly number[]): pb.TensorProto {
-  return create(pb.TensorProtoSchema, {
-    name,
-    dims: dims.map(BigInt),
-    dataType: dataTypes[typeOfData(data)],
-    rawData: new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength),
-  });
-}
-
-function valueInfo(name: string, type: ElementType, shape: Shape): pb.ValueInfoProto {
-  const dim = shape.map((d) =>
-    create(pb.TensorShapeProto_DimensionSchema, {
-      value: typeof d === "number"
-        ? { case: "dimValue", value: BigInt(d) }
-        : { case: "dimParam", value: d },
-    })
-  );
-  return create(pb.ValueInfoProtoSchema, {
-    name,
-    type: create(pb.TypeProtoSchema, {
-      value: {
-        case: "tensorType",
-        value: create(pb.TypeProto_TensorSchema, {
-          elemType: dataTypes[type],
-          shape: create(pb.TensorShapeProtoSchema, { dim }),
-        }),
-      },
-    }),
-  });
-}
-
-function attribute(name: string, value: OnnxAttribute): pb.AttributeProto {
-  const types = pb.AttributeProto_AttributeType;
-  if (typeof value === "number") {
-    return create(pb.AttributeProtoSchema, { name, type: types.INT, i: BigInt(value) });
-  }
-  if (typeof value === "string") {
-    const s = new TextEncoder().encode(value);
-    return create(pb.AttributeProtoSchema, { name, type: types.STRING, s });
-  }
-  if ("float" in value) {
-    return create(pb.AttributeProtoSchema, { name, type: types.FLOAT, f: value.float });
-  }
-  return create(pb.AttributeProtoSchema, { name, type: types.INTS, ints: value.map(BigInt) });
 }
