@@ -1,5 +1,6 @@
 /** Every file that a stranger may give is read or refused: no crash, no hang, no huge allocation. */
 import { assert, assertEquals } from "@std/assert";
+import { wasm } from "../src/backend/wasm.ts";
 import { decodeJpeg } from "../src/image/jpeg.ts";
 import { readNpz } from "../src/image/npz.ts";
 import { parseNpy, writeNpy } from "../src/image/npy.ts";
@@ -7,8 +8,10 @@ import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
 import { readChunks, writeChunks } from "../src/image/png_chunks.ts";
 import { readZip, writeZip } from "../src/image/zip.ts";
 import { parseSafetensors, writeSafetensors } from "../src/model/safetensors.ts";
+import { load } from "../src/model/load.ts";
 import { bytesOf, jpegs, npz, pngs, pngWithTexts } from "./image_fixtures.ts";
 import { mutations, refusals } from "./mutations.ts";
+import { brokenGraphs, tinyOnnx } from "./onnx_fixtures.ts";
 
 const MIB = 2 ** 20;
 const limits = { maxBytes: MIB };
@@ -108,4 +111,31 @@ Deno.test("a PNG that announces 60 million pixels in a few bytes is refused befo
   new DataView(header.buffer).setUint32(4, 1);
   const bomb = writeChunks([{ type: "IHDR", data: header }, ...chunks.slice(1)]);
   assertEquals(await refusals([bomb], decodePng, MIB), 1);
+});
+
+/** Files that parse reach the engine, in its worker, and are evaluated there. */
+async function onnxRefusals(files: Iterable<Uint8Array<ArrayBuffer>>): Promise<number> {
+  const backend = wasm({ threads: 1 });
+  try {
+    return await refusals(files, async (file, where) => {
+      const read = (name: string) => Promise.resolve(name === where ? file : undefined);
+      await using model = await load({ where: "", onnx: where, read }, { backend });
+      const [channels, height, width] = model.shape;
+      const x = new Float32Array(channels * height * width);
+      const y = await model.predict(x, Float32Array.of(1), model.labels && new Int32Array(1));
+      assertEquals(y.length, model.outChannels * height * width);
+    }, 4 * MIB);
+  } finally {
+    await backend.terminate();
+  }
+}
+
+Deno.test("1,000 damaged ONNX files are refused or evaluated", async () => {
+  const refused = await onnxRefusals(mutations(tinyOnnx(), 1000, 9));
+  assert(refused > 800 && refused < 1000, `${refused} of 1,000 were refused`);
+});
+
+Deno.test("300 ONNX files whose message is whole and whose graph is not are refused or evaluated", async () => {
+  const refused = await onnxRefusals(brokenGraphs(tinyOnnx(), 300, 10));
+  assert(refused > 150 && refused < 300, `${refused} of 300 were refused`);
 });

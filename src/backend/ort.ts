@@ -13,12 +13,12 @@ export interface OrtModule {
 export type OrtSession = Ort.InferenceSession;
 export type OrtOptions = Ort.InferenceSession.SessionOptions;
 
-/** onnxruntime's scale of what it may print: 3 is errors only. */
-const LOG_ERRORS = 3;
+/** onnxruntime's scale of what it may print: 4 is what ends the process only. Errors are thrown. */
+const LOG_FATAL = 4;
 
 /** Options for every build; onnxruntime-web leaves arena and pattern off unless they are named. */
 export const commonOptions: OrtOptions = {
-  logSeverityLevel: LOG_ERRORS,
+  logSeverityLevel: LOG_FATAL,
   enableCpuMemArena: true,
   enableMemPattern: true,
   graphOptimizationLevel: "all",
@@ -30,6 +30,8 @@ export const commonOptions: OrtOptions = {
  */
 export const wasmOptions: OrtOptions = { ...commonOptions, graphOptimizationLevel: "disabled" };
 
+const quietly: Ort.InferenceSession.RunOptions = { logSeverityLevel: LOG_FATAL };
+
 /** Loads a model and says in one sentence why it could not. */
 export async function createOrtSession(
   ort: OrtModule,
@@ -37,7 +39,7 @@ export async function createOrtSession(
   model: Uint8Array,
   options: OrtOptions,
 ): Promise<OrtSession> {
-  ort.env.logLevel = "error";
+  ort.env.logLevel = "fatal";
   try {
     return await ort.InferenceSession.create(model, options);
   } catch (cause) {
@@ -58,7 +60,7 @@ export async function runOrt(
   checkFeeds(backend, session.inputNames, feeds);
   try {
     const given = Object.entries(feeds).map(([name, t]) => [name, toOrt(ort, t)] as const);
-    const results = await session.run(Object.fromEntries(given));
+    const results = await session.run(Object.fromEntries(given), quietly);
     return Object.fromEntries(
       Object.entries(results).map(([name, value]) => [name, fromOrt(name, value)]),
     );

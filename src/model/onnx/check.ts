@@ -9,6 +9,9 @@ const MAX_ELEMENTS = 2 ** 28;
 /** The largest stride, kernel, group count … of a node. */
 const MAX_SETTING = 2 ** 16;
 
+/** The most that a node may pad on one side. */
+const MAX_PAD = 2 ** 8;
+
 /** Settings that engines divide by, or allocate by. */
 const positive = new Set([
   "block_size",
@@ -105,13 +108,13 @@ function checkNode(
   }
   for (const { name: key, i, ints, g, graphs } of attribute) {
     if (g || graphs.length > 0) fail(`${what} has a graph inside; control flow is not run`);
-    const least = positive.has(key) ? 1 : key === "pads" ? -MAX_SETTING : undefined;
-    if (least === undefined) continue;
-    const values = ints.length > 0 ? ints : [i];
-    const wrong = values.find((n) => n < least || n > MAX_SETTING);
-    if (wrong !== undefined) {
-      fail(`${what}: ${key} is ${wrong}; expected ${least} to ${MAX_SETTING}`);
-    }
+    const [least, most] = positive.has(key)
+      ? [1, MAX_SETTING]
+      : key === "pads"
+      ? [-MAX_PAD, MAX_PAD]
+      : [-Infinity, Infinity];
+    const wrong = (ints.length > 0 ? ints : [i]).find((n) => n < least || n > most);
+    if (wrong !== undefined) fail(`${what}: ${key} is ${wrong}; expected ${least} to ${most}`);
   }
   for (const place of sizing[opType] ?? []) {
     const size = constants.get(input[place]);

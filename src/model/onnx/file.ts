@@ -47,8 +47,8 @@ export interface OnnxContents {
 
 /** A scheduler's config beside the file stands in where the file has none. */
 const BESIDE = "scheduler_config.json";
-/** The most numbers in one picture. */
-const MAX_PICTURE = 2 ** 26;
+/** The most numbers in the pictures of one run that the graph asks for. */
+const MAX_SAMPLE = 2 ** 26;
 
 /**
  * Reads and checks the ONNX file that is meant by `files.onnx`, without running it.
@@ -111,7 +111,8 @@ async function readMetadata(model: pb.ModelProto, where: string) {
 
 function pictureShape(sample: Port, config: UNetConfig | undefined, where: string) {
   const known = config && [config.in_channels, ...config.sample_size];
-  const [channels, height, width] = sample.dims!.slice(1).map((dim, i) =>
+  const [batch, ...dims] = sample.dims!;
+  const [channels, height, width] = dims.map((dim, i) =>
     typeof dim === "number" ? dim : known?.[i]
   );
   const refuse = (expected: string): never => {
@@ -120,8 +121,8 @@ function pictureShape(sample: Port, config: UNetConfig | undefined, where: strin
   if (!channels || !height || !width) {
     return refuse("expected fixed channels, height and width; export it for one size of picture");
   }
-  if (channels * height * width > MAX_PICTURE) {
-    return refuse(`expected up to ${MAX_PICTURE} numbers in a picture`);
+  if ((typeof batch === "number" ? batch : 1) * channels * height * width > MAX_SAMPLE) {
+    return refuse(`expected up to ${MAX_SAMPLE} numbers`);
   }
   if (width <= 4 && channels > 4) return refuse("expected channels before height and width");
   return [channels, height, width] as const;

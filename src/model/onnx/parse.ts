@@ -1,5 +1,5 @@
 /** From an ONNX file's bytes to its message, with everything it refers to inside. */
-import { create, fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
+import { fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
 import { InputError } from "../../errors.ts";
 
@@ -76,9 +76,7 @@ async function takeIn(
       `${where}: tensor "${tensor.name}" asks for bytes ${start} to ${end} of ${location}, which has ${file.length}`,
     );
   }
-  const { name, dims, dataType } = tensor;
-  const rawData = file.slice(start, end) as Uint8Array<ArrayBuffer>;
-  // A fresh message: the fields that named the other file are gone.
-  const inside = create(pb.TensorProtoSchema, { name, dims, dataType, rawData });
-  Object.assign(tensor, inside);
+  tensor.rawData = file.slice(start, end) as Uint8Array<ArrayBuffer>;
+  tensor.externalData = [];
+  tensor.dataLocation = pb.TensorProto_DataLocation.DEFAULT;
 }
