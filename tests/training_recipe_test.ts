@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { cli, temporaryFolder } from "./cli.ts";
 import { InputError } from "../src/errors.ts";
 import { parseRecipe, parseRecipeValue, recipeKeys } from "../src/training/recipe.ts";
 
@@ -29,4 +30,15 @@ Deno.test("typed values become numbers, lists, truth values and null", () => {
   assertEquals(parseRecipeValue("horizon", "null"), null);
   assertEquals(parseRecipeValue("data", "123"), "123");
   assertThrows(() => parseRecipeValue("batch", "many"), InputError, "--batch: expected a whole");
+});
+
+Deno.test("flags go over the recipe file; a flag of yes or no needs no value", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/recipe.json`;
+  await Deno.writeTextFile(path, JSON.stringify({ data: "pictures", size: 16, labels: true }));
+  const flags = ["--size", "8,4", "--flip", "--labels", "false"];
+  const { code, out, err } = await cli(["train", "--recipe", path, ...flags, "--print-recipe"]);
+  assertEquals(code, 0, err);
+  const { data, size, flip, labels } = JSON.parse(out);
+  assertEquals([data, size, flip, labels], ["pictures", [8, 4], true, false]);
 });

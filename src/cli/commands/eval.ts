@@ -21,7 +21,7 @@ import { typedOptions } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
 
-/** Held-out pictures beyond these make no figure surer that samples do not limit. */
+/** More held-out pictures make the figures no surer: the number of samples limits them. */
 const MOST_HELD_OUT = 10_000;
 
 interface Flags {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { DataSet } from "./data_set.ts";
 
-/** SHA-256 over every picture and label, in order: what a run's batches depend on. */
+/** SHA-256 over every picture and label, in order: what training on them depends on. */
 export function fingerprintOf(data: DataSet): string {
   const hash = createHash("sha256").update(JSON.stringify([data.shape, data.labelNames ?? null]));
   const picture = new Float32Array(data.shape.reduce((a, b) => a * b));
