@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { cli, temporaryFolder } from "./cli.ts";
 import { InputError } from "../src/errors.ts";
 import { parseRecipe, parseRecipeValue, recipeKeys } from "../src/training/recipe.ts";
+import { cli, temporaryFolder } from "./cli.ts";
 
 Deno.test("a recipe has every key, its own values over the defaults", () => {
   const recipe = parseRecipe({ data: "x", lr: 1e-3 }, { lr: 2e-3, batch: 8 });

@@ -20,12 +20,14 @@ export function progressLines(io: Io): (line: string) => void {
 export function partProgress(io: Io): (part: string, done: number, total: number) => void {
   const show = progressLines(io);
   let current: string | undefined;
-  let began = 0;
+  let began = 0, before = 0;
   return (part, done, total) => {
-    if (part !== current) [current, began] = [part, performance.now()];
+    // What is first told of has taken a time that is not known.
+    if (part !== current) [current, began, before] = [part, performance.now(), done];
     const seconds = (performance.now() - began) / 1000;
-    // What is first told of is done already, so that its time is not known.
-    const left = seconds < 1 ? "" : `, ${duration(seconds * (total - done) / done)} left`;
+    const left = seconds < 1 || done === before
+      ? ""
+      : `, ${duration(seconds * (total - done) / (done - before))} left`;
     show(`${part}: ${done} of ${total}${left}`);
   };
 }
