@@ -158,3 +158,48 @@ Deno.test("DDIM inversion brings a picture back to noise that draws it again", a
   const mean = differences.reduce((a, b) => a + b, 0) / 1024;
   assert(mean < 16, `the picture comes back with a mean difference of ${mean}/255`);
 });
+
+Deno.test("sample draws from the .onnx that convert wrote what it draws from the folder", async () => {
+  await using folder = await temporaryFolder();
+  const onnx = `${folder.path}/d.onnx`;
+  assertEquals((await cli(["convert", "digits", onnx])).code, 0);
+  const pictures = [];
+  for (const weights of ["digits", onnx]) {
+    const out = `${folder.path}/x.png`;
+    const flags = ["--backend", "native", "--n", "4", "--out", out, "--force"];
+    const { code, err } = await cli(["sample", "-w", weights, ...flags]);
+    assertEquals(code, 0, err);
+    assertStringIncludes(err, "dpmpp 20 steps");
+    pictures.push(decodePng(await Deno.readFile(out)).pixels);
+  }
+  const [expected, found] = pictures;
+  assert(expected.every((level, i) => Math.abs(level - found[i]) <= 1));
+});
+
+Deno.test("inspect says what an ONNX file is fed and made of", async () => {
+  const path = new URL("./golden/onnx/fixed_batch.onnx", import.meta.url).href;
+  const { code, out } = await cli(["inspect", path]);
+  assertEquals(code, 0);
+  assertStringIncludes(out, "input float32 [1, 3, 8, 12], timesteps int64 [1], y int64 [1]");
+  assertStringIncludes(out, "not said: diffusers' defaults");
+  const report = JSON.parse((await cli(["inspect", "--json", path])).out);
+  assertEquals([report.producer, report.opset, report.picture], ["pytorch 1.13.0", 16, [3, 8, 12]]);
+  assertEquals([report.classes.length, report.operators.Conv, report.scheduler], [5, 12, null]);
+});
+
+Deno.test("commands that need a U-Net's tensors say so of an ONNX file in one line", async () => {
+  await using folder = await temporaryFolder();
+  const path = new URL("./golden/onnx/fixed_batch.onnx", import.meta.url).href;
+  const out = `${folder.path}/out`;
+  for (
+    const args of [
+      ["convert", path, `${out}.npz`],
+      ["train", "--init", path, "--data", folder.path, "--out", out],
+    ]
+  ) {
+    const { code, err } = await cli(args);
+    assertEquals(code, 2);
+    assertStringIncludes(err, "expected a U-Net's config and tensors, found an ONNX graph");
+    assertEquals(err.split("\n").length, 1, err);
+  }
+});
