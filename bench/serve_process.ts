@@ -13,7 +13,7 @@ export async function startServe(
   { weights, backend }: { weights: string; backend: string },
 ): Promise<ServeProcess> {
   const program = new URL("../mod.ts", import.meta.url).href;
-  const limits = ["cacheBytes=0", "publicCostPerMinute=1e9", "deadlineMs=600000", "maxQueue=1e9"];
+  const limits = ["cacheBytes=0", "publicCostPerMinute=1e9", "deadlineMs=120000", "maxQueue=1e9"];
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", program, "serve", "--quiet", "--port", "0"],

@@ -87,6 +87,20 @@ Deno.test("an aborted call is out before the next evaluation; its neighbours sta
   assertEquals(network.asked.map(({ t }) => t), [[9], [5]]);
 });
 
+Deno.test("a call given up during its evaluation rejects at once; its neighbours are answered", async () => {
+  const door = gate();
+  const network = fakeNetwork({ before: () => door.opened });
+  const batcher = new Batcher(network);
+  const controller = new AbortController();
+  const leaving = batcher.evaluate({ x: x(1), t: 7, signal: controller.signal });
+  const staying = batcher.evaluate({ x: x(2), t: 7 });
+  await settled();
+  controller.abort(new Error("left"));
+  await assertRejects(() => leaving, Error, "left");
+  door.open();
+  assertEquals(await staying, x(answer(2, 7)));
+});
+
 Deno.test("when every call was aborted nothing is evaluated, and the batcher goes on", async () => {
   const network = fakeNetwork();
   const batcher = new Batcher(network);

@@ -1,7 +1,7 @@
 /** A network that throws: who is told, and what becomes of it. */
 import { assert, assertEquals } from "@std/assert";
 import { createApp } from "../src/server/mod.ts";
-import { fakeModel } from "./server_fake.ts";
+import { fakeModel, until } from "./server_fake.ts";
 import { metric, parseEvents } from "./server_http.ts";
 
 Deno.test("a network that throws mid-run fails the requests in that evaluation alone", async () => {
@@ -88,4 +88,44 @@ Deno.test("an engine that cannot be opened again is not ready, and is tried with
   working = true;
   assertEquals((await app.request("/v1/images/1.png")).status, 200);
   assertEquals((await app.request("/readyz")).status, 200);
+});
+
+Deno.test("an engine that hangs is replaced after the deadline, and its pictures are right", async () => {
+  const alone =
+    await (await createApp({ models: { fake: fakeModel() } }).request("/v1/images/1.png"))
+      .bytes();
+  const never = new Promise<void>(() => {});
+  const hanging = fakeModel({ before: (evaluation) => evaluation === 3 ? never : undefined });
+  const next = fakeModel();
+  const app = createApp({
+    models: { fake: hanging },
+    limits: { deadlineMs: 100 },
+    reopen: () => Promise.resolve(next),
+  });
+  const late = await app.request("/v1/images/1.png");
+  assertEquals([late.status, (await late.json()).error.code], [503, "deadline"]);
+  await until(() => next.evaluations > 0, "the next engine is asked");
+  assertEquals(await (await app.request("/v1/images/1.png")).bytes(), alone);
+  const text = await (await app.request("/metrics")).text();
+  assertEquals(metric(text, 'denoise_reopened_total{weights="fake"}'), 1);
+  assertEquals(metric(text, "denoise_queue_cost"), 0);
+});
+
+Deno.test("an engine that hangs and cannot be replaced is not ready, and keeps no drain", async () => {
+  const never = new Promise<void>(() => {});
+  const hanging = fakeModel({ before: (evaluation) => evaluation > 1 ? never : undefined });
+  const app = createApp({ models: { fake: hanging }, limits: { deadlineMs: 50 } });
+  await app.warmUp();
+  assertEquals((await app.request("/readyz")).status, 200);
+  const late = await app.request("/v1/images/1.png");
+  assertEquals(late.status, 503);
+  for (let tries = 0; (await app.request("/readyz")).status === 200; tries++) {
+    assert(tries < 100, "never noticed");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const before = hanging.evaluations;
+  const stuck = app.request("/v1/images/2.png");
+  await until(() => hanging.evaluations > before, "another evaluation");
+  assertEquals(await app.drain(0), false);
+  assertEquals((await stuck).status, 503);
 });

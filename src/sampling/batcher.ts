@@ -30,7 +30,7 @@ export interface Call {
   readonly t: number;
   /** The class; given exactly when the network has labels. */
   readonly label?: number;
-  /** Takes the call out again as long as its evaluation has not begun. */
+  /** Gives the call up at once: it is taken out, or once its evaluation runs, its answer is dropped. */
   readonly signal?: AbortSignal;
 }
 
@@ -124,7 +124,6 @@ export class Batcher {
   async #evaluate(batch: readonly Waiting[]): Promise<void> {
     const start = performance.now();
     let failed = false;
-    for (const { forget } of batch) forget();
     try {
       const output = await this.#predict(batch.map(({ call }) => call));
       const size = output.length / batch.length;
@@ -133,6 +132,7 @@ export class Batcher {
       failed = true;
       for (const { reject } of batch) reject(error);
     }
+    for (const { forget } of batch) forget();
     this.#onEvaluation?.({
       batch: batch.length,
       milliseconds: performance.now() - start,

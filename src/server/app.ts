@@ -119,11 +119,13 @@ function createServices(options: AppOptions): Services {
   }
   const limits = checkLimits({ ...defaultLimits, ...options.limits });
   const metrics = new Metrics();
-  const { maxBatch } = limits;
+  // Nobody waits for an evaluation that takes longer than a picture may.
+  const { maxBatch, deadlineMs: hangMs } = limits;
   const engines = new Map(names.map((name) => [
     name,
     new Engine(name, models[name], {
       maxBatch,
+      hangMs,
       metrics,
       log,
       ...(reopen ? { reopen: () => reopen(name) } : {}),

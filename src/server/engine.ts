@@ -9,6 +9,8 @@ import type { ServedModel } from "./served_model.ts";
 
 export interface EngineOptions {
   readonly maxBatch: number;
+  /** Milliseconds after which an evaluation is taken for hung. */
+  readonly hangMs: number;
   readonly metrics: Metrics;
   readonly log: Log;
   /** Opens the same weights again after their engine broke. */
@@ -38,6 +40,7 @@ export class Engine {
         metrics.batch.observe(labels, batch);
         metrics.stepSeconds.observe(labels, milliseconds / 1000);
         if (failed) return;
+        this.ready = true;
         const rate = batch / Math.max(milliseconds, 0.01) * 1000;
         this.#perSecond = this.#perSecond ? 0.9 * this.#perSecond + 0.1 * rate : rate;
       },
@@ -68,7 +71,6 @@ export class Engine {
     const { shape: [C, H, W] } = this.#model;
     const label = this.#model.labels ? 0 : undefined;
     await this.batcher.evaluate({ x: new Float32Array(C * H * W), t: 0, label });
-    this.ready = true;
   }
 
   #network(): Network {
@@ -83,11 +85,11 @@ export class Engine {
    */
   async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
     const { log, metrics, reopen } = this.options;
-    const ask = () => this.#model.predict(x, t, labels);
+    const ask = () => within(this.options.hangMs, this.#model.predict(x, t, labels));
     try {
       if (this.#broken) await this.#reopen();
       return await ask().catch((error) => {
-        if (error instanceof InputError) throw error;
+        if (error instanceof InputError || error instanceof Hung) throw error;
         const { name: weights } = this;
         log({ level: "error", message: "an evaluation failed", weights, error: String(error) });
         metrics.retried.inc({ weights });
@@ -95,6 +97,7 @@ export class Engine {
       });
     } catch (error) {
       if (error instanceof InputError) throw error;
+      if (error instanceof Hung) this.ready = false;
       if (!reopen || this.#broken) throw this.#failure(error);
       try {
         await this.#reopen();
@@ -126,5 +129,24 @@ export class Engine {
       "the network failed while it denoised; the same request may be sent again",
       { cause },
     );
+  }
+}
+
+/** An engine that does not answer is not asked again. */
+class Hung extends Error {}
+
+/** @throws Hung where nothing came of `work` in time */
+async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Hung(`no answer from the engine within ${milliseconds / 1000} s`)),
+      milliseconds,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -48,7 +48,6 @@ export function operationRoutes(app: Hono, services: Services): {
       studio.abort(
         new Problem(503, "draining", "this server is shutting down; ask again", { retryAfter: 5 }),
       );
-      await studio.admission.idle();
       return finished;
     },
   };

@@ -29,6 +29,9 @@ interface Flags {
   page: boolean;
 }
 
+/** Milliseconds for the engines to let go, of the five seconds that orchestrators give. */
+const CLOSE_MS = 300;
+
 export function define(command: Command, io: () => Io): void {
   const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
   command
@@ -127,7 +130,10 @@ async function run(flags: Flags, io: Io): Promise<void> {
       onListen: (address) => io.err(`denoise: listening on ${address} (Ctrl-C ends it)`),
     });
   } finally {
-    await Promise.all(Object.values(models).map((model) => model.close()));
+    const closing = Promise.all(Object.values(models).map((model) => model.close()));
+    // An engine that hangs cannot be closed, and must not keep the process from ending.
+    const timer = setTimeout(() => Deno.exit(1), CLOSE_MS);
+    await closing.finally(() => clearTimeout(timer));
   }
 }
 
