@@ -91,9 +91,12 @@ async function run(flags: Flags, io: Io): Promise<void> {
   }
   const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : defaultSources());
   const schedulers = await allSchedulers(flags.scheduler);
-  const open = (name: string) => {
+  const opened: Model[] = [];
+  const open = async (name: string) => {
     const { backend, threads } = flags;
-    return loadModel({ weights: sources.get(name)!, backend, threads }, io);
+    const model = await loadModel({ weights: sources.get(name)!, backend, threads }, io);
+    opened.push(model);
+    return model;
   };
   const models: Record<string, Model> = {};
   try {
@@ -112,8 +115,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
       keys,
       signingKey,
       pictures: flags.signed ? "signed" : "public",
-      // The model that broke is closed by the app; the new one is closed with the rest.
-      reopen: async (name) => models[name] = await open(name),
+      reopen: open,
       log,
       corsOrigins: flags.cors.length ? flags.cors : "*",
       publicUrl: flags.publicUrl,
@@ -130,7 +132,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
       onListen: (address) => io.err(`denoise: listening on ${address} (Ctrl-C ends it)`),
     });
   } finally {
-    const closing = Promise.all(Object.values(models).map((model) => model.close()));
+    const closing = Promise.all(opened.map((model) => model.close()));
     // An engine that hangs cannot be closed, and must not keep the process from ending.
     const timer = setTimeout(() => Deno.exit(1), CLOSE_MS);
     await closing.finally(() => clearTimeout(timer));
