@@ -81,7 +81,8 @@ export class Engine {
 
   /**
    * An evaluation that fails is asked once more, since an engine in a worker starts a new one by
-   * itself; then once more on weights opened again. Only if that fails do its images fail.
+   * itself; then once more on weights opened again, as is one that hangs. Only if that fails do its
+   * images fail.
    */
   async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
     const { log, metrics, reopen } = this.options;

@@ -4,7 +4,7 @@ export interface Limits {
   readonly maxImages: number;
   /** Steps of one image. */
   readonly maxSteps: number;
-  /** Images × network evaluations of one request. */
+  /** Images × network evaluations of one request; at most `maxQueue`. */
   readonly maxCost: number;
   /** Images × pixels of the finished, enlarged pictures of one request. */
   readonly maxPixels: number;
@@ -14,7 +14,10 @@ export interface Limits {
   readonly maxRunning: number;
   /** Images in one network evaluation. */
   readonly maxBatch: number;
-  /** Milliseconds from admission after which an image is given up. */
+  /**
+   * Milliseconds from admission after which an image is given up. An evaluation that takes longer is
+   * taken for an engine that hangs.
+   */
   readonly deadlineMs: number;
   /** Milliseconds that a request's body may take to arrive. */
   readonly bodyTimeoutMs: number;
