@@ -10,8 +10,8 @@ import { openData, type Split } from "../src/training/data/open.ts";
 import { agreement, Classifier } from "../src/training/eval/classifier.ts";
 import { classifierFor } from "../src/training/eval/classifier_cache.ts";
 import { atMost } from "../src/training/eval/evaluate.ts";
-import { frechetDistance } from "../src/training/eval/frechet.ts";
 import { readFlags } from "./flags.ts";
+import { kernelDistanceTo } from "./samplers/kernel_distance.ts";
 import { scoreSampler } from "./samplers/score.ts";
 import { markdown, type Report } from "./samplers/table.ts";
 
@@ -31,6 +31,11 @@ const flags = readFlags(
 );
 const { samples, guidance, evaluations: columns } = flags;
 
+/** Pairs of held-out pictures are compared: their number grows with the square of this. */
+const MOST_HELD_OUT = 4000;
+/** Sets of real pictures, each as many as the samples, that show how far chance scatters. */
+const REAL_SETS = 20;
+
 const encoder = new TextEncoder();
 const status = (text: string) => {
   if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(encoder.encode(`\r\x1b[K${text}`));
@@ -42,21 +47,35 @@ await using model = await load(flags.weights, { backend });
 const [channels, height, width] = model.shape;
 const part = (split: Split) =>
   openData(flags.data, { size: [height, width], channels: channels as 1 | 3, split });
-const [train, heldOut] = [await part("train"), await part("test")];
+const train = await part("train");
+const heldOut = atMost(await part("test"), MOST_HELD_OUT);
 const classes = train.labelNames!.length;
 const theta = await classifierFor(backend, train, {
   onProgress: (done, total) => status(`classifier: ${done} of ${total}`),
 });
 await using classifier = await Classifier.open(backend, theta, train.shape, classes);
-const real = (await classifier.read(heldOut)).features;
-const asMany = atMost(train, samples);
+const distanceToReal = kernelDistanceTo((await classifier.read(heldOut)).features);
+const asMany = atMost(train, REAL_SETS * samples);
 const readAsMany = await classifier.read(asMany);
+const distances = Array.from(
+  { length: REAL_SETS },
+  (_, k) => distanceToReal(readAsMany.features.filter((_, i) => i % REAL_SETS === k)),
+);
+const mean = distances.reduce((a, b) => a + b) / REAL_SETS;
 status("");
 console.error(`classifier: ${seconds()}`);
 
 const rows = [];
 for (const sampler of flags.samplers) {
-  const scoring = { columns, samples, guidance, classifier, classes, real, onProgress: status };
+  const scoring = {
+    columns,
+    samples,
+    guidance,
+    classifier,
+    classes,
+    distanceToReal,
+    onProgress: status,
+  };
   rows.push(await scoreSampler(model, sampler, scoring));
   status("");
   console.error(`${sampler}: ${seconds()}`);
@@ -69,7 +88,8 @@ const report: Report = {
   heldOutPictures: heldOut.length,
   real: {
     readAsLabel: agreement(readAsMany.labels, asMany.labels!),
-    frechet: frechetDistance(readAsMany.features, real),
+    distance: mean,
+    scatter: Math.sqrt(distances.reduce((sum, d) => sum + (d - mean) ** 2, 0) / (REAL_SETS - 1)),
   },
   columns,
   rows,

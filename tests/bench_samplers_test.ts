@@ -1,9 +1,10 @@
 /** The samplers' table counts what the network was asked, not what a sampler says of itself. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { counted, stepsWithin } from "../bench/samplers/evaluations.ts";
+import { kernelDistanceTo } from "../bench/samplers/kernel_distance.ts";
 import { scoreSampler } from "../bench/samplers/score.ts";
 import { markdown } from "../bench/samplers/table.ts";
-import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import { createGenerator, parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import type { NamedNetwork } from "../src/sampling/pictures.ts";
 import { type Classifier, FEATURES } from "../src/training/eval/classifier.ts";
 
@@ -51,6 +52,23 @@ Deno.test("steps are chosen by the evaluations they take, without asking the net
   assertEquals(asked, []);
 });
 
+Deno.test("the kernel distance is that of the definition, and small sets do not bias it", () => {
+  const rows = (...values: number[]) => values.map((value) => Float32Array.of(value, 0));
+  // k(x, y) = (xy/2 + 1)³ on {0, 2} and {2, 4}: 1 + 125 − 2·(1 + 1 + 27 + 125)/4.
+  assertAlmostEquals(kernelDistanceTo(rows(0, 2))(rows(2, 4)), 1 + 125 - 2 * 154 / 4, 1e-9);
+
+  const generator = createGenerator(1);
+  const normal = (count: number, mean: number) =>
+    Array.from({ length: count }, () => generator.randn(8).map((x) => x + mean));
+  const distance = kernelDistanceTo(normal(400, 0));
+  const meanOver = (size: number, mean: number) => {
+    const sets = Array.from({ length: 40 }, () => distance(normal(size, mean)));
+    return sets.reduce((a, b) => a + b) / sets.length;
+  };
+  for (const size of [5, 50]) assertAlmostEquals(meanOver(size, 0), 0, 0.05, `sets of ${size}`);
+  assert(meanOver(5, 0.5) > 0.2, "another distribution is told apart");
+});
+
 Deno.test("a cell's evaluations are those of the run that made its pictures", async () => {
   const { model, asked } = network();
   const reads = {
@@ -60,8 +78,8 @@ Deno.test("a cell's evaluations are those of the run that made its pictures", as
         features: Array.from({ length }, (_, i) => new Float32Array(FEATURES).fill(i)),
       }),
   } as unknown as Classifier;
-  const real = [1, 2, 3, 4].map((i) => new Float32Array(FEATURES).fill(i));
-  const common = { samples: 4, guidance: 1, classifier: reads, classes: 2, real };
+  const distanceToReal = (features: readonly Float32Array[]) => features.length + 0.25;
+  const common = { samples: 4, guidance: 1, classifier: reads, classes: 2, distanceToReal };
   const row = await scoreSampler(model, "heun", { ...common, columns: [1, 8] });
   assertEquals(asked.reduce((a, b) => a + b), 4 * (1 + 7));
   assertEquals(
@@ -75,11 +93,11 @@ Deno.test("a cell's evaluations are those of the run that made its pictures", as
     samples: 4,
     guidance: 1,
     heldOutPictures: 4,
-    real: { readAsLabel: 1, frechet: 0.25 },
+    real: { readAsLabel: 1, distance: 0.25, scatter: 2 },
     columns: [1, 8],
     rows: [row, { sampler: "slow", cells: [undefined, undefined] }],
   });
-  assertStringIncludes(text, "| `heun` | 50.0 % · 64.00 | 50.0 % · 64.00 (7) |");
+  assertStringIncludes(text, "| `heun` | 50.0 % · 4.25 | 50.0 % · 4.25 (7) |");
   assertStringIncludes(text, "| `slow` | – | – |");
-  assertStringIncludes(text, "4 real pictures give 100.0 % · 0.25");
+  assertStringIncludes(text, "4 real pictures give 100.0 % · 0.25 ± 2.00");
 });

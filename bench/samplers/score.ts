@@ -1,7 +1,6 @@
 /** Every sampler at every number of evaluations, scored by what a classifier makes of its pictures. */
 import type { NamedNetwork } from "../../src/sampling/pictures.ts";
 import { agreement, type Classifier } from "../../src/training/eval/classifier.ts";
-import { frechetDistance } from "../../src/training/eval/frechet.ts";
 import { sampleSet } from "../../src/training/eval/samples.ts";
 import { counted, stepsWithin } from "./evaluations.ts";
 
@@ -13,8 +12,8 @@ export interface Cell {
   readonly steps: number;
   /** The share of samples that the classifier reads as the label they were made for. */
   readonly readAsLabel: number;
-  /** Fréchet distance of classifier features to the held-out pictures. */
-  readonly frechet: number;
+  /** Kernel distance of classifier features to the held-out pictures. */
+  readonly distance: number;
 }
 
 export interface Row {
@@ -29,8 +28,8 @@ export interface Scoring {
   readonly guidance: number;
   readonly classifier: Classifier;
   readonly classes: number;
-  /** Features of the held-out pictures. */
-  readonly real: readonly Float32Array[];
+  /** The distance of features to those of the held-out pictures. */
+  readonly distanceToReal: (features: readonly Float32Array[]) => number;
   readonly onProgress?: (what: string) => void;
 }
 
@@ -40,7 +39,7 @@ export async function scoreSampler(
   sampler: string,
   scoring: Scoring,
 ): Promise<Row> {
-  const { columns, samples, guidance, classifier, classes, real, onProgress } = scoring;
+  const { columns, samples, guidance, classifier, classes, distanceToReal, onProgress } = scoring;
   const cells: (Cell | undefined)[] = [];
   for (const allowed of columns) {
     const effort = await stepsWithin(model, sampler, guidance, allowed);
@@ -64,7 +63,7 @@ export async function scoreSampler(
       evaluations: count() / samples,
       steps,
       readAsLabel: agreement(read.labels, set.labels!),
-      frechet: frechetDistance(read.features, real),
+      distance: distanceToReal(read.features),
     });
   }
   return { sampler, cells };

@@ -8,8 +8,8 @@ export interface Report {
   readonly samples: number;
   readonly guidance: number;
   readonly heldOutPictures: number;
-  /** What the same number of real pictures scores: no sampler can do better but by chance. */
-  readonly real: Pick<Cell, "readAsLabel" | "frechet">;
+  /** What sets of as many real pictures score, and the distance's standard deviation among them. */
+  readonly real: Pick<Cell, "readAsLabel" | "distance"> & { readonly scatter: number };
   readonly columns: readonly number[];
   readonly rows: readonly Row[];
 }
@@ -24,11 +24,12 @@ export function markdown(report: Report): string {
     ...rows.map(({ sampler, cells }) => line([`\`${sampler}\``, ...cells.map(cellText)])),
     "",
     `The share of ${samples} samples (\`${weights}\`, ${hash.slice(0, 12)}; seeds 0–${last}, ` +
-    `labels in turn, guidance ${guidance}) that a classifier reads as their label, and the Fréchet ` +
-    `distance of its features to ${heldOutPictures.toLocaleString("en")} held-out pictures; ` +
+    `labels in turn, guidance ${guidance}) that a classifier reads as their label, and the kernel ` +
+    `distance of its features to those of ${heldOutPictures.toLocaleString("en")} held-out ` +
+    "pictures (unbiased: chance scatters around 0); " +
     `${samples} real pictures give ${
       scoreText(real)
-    }. 100.0 % of so many may by chance stand for ` +
+    }. A share of 100.0 % of so many may by chance stand for ` +
     `${percent(wilsonInterval(1, samples)[0])}. Evaluations a picture are counted at the ` +
     "network; in brackets where a sampler cannot make exactly as many.",
   ].join("\n");
@@ -40,8 +41,8 @@ function cellText(cell: Cell | undefined): string {
   return `${scoreText(cell)}${evaluations === allowed ? "" : ` (${evaluations})`}`;
 }
 
-function scoreText({ readAsLabel, frechet }: Report["real"]): string {
-  return `${percent(readAsLabel)} · ${frechet.toFixed(2)}`;
+function scoreText({ readAsLabel, distance }: Pick<Cell, "readAsLabel" | "distance">): string {
+  return `${percent(readAsLabel)} · ${distance.toFixed(2)}`;
 }
 
 function percent(share: number): string {
