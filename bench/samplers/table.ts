@@ -15,24 +15,34 @@ export interface Report {
 }
 
 export function markdown(report: Report): string {
-  const { columns, rows, real, samples, guidance, heldOutPictures, weights, hash } = report;
-  const last = samples - 1;
+  const { columns, rows } = report;
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
     line(["evaluations", ...columns.map(String)]),
     `|---|${columns.map(() => "---:|").join("")}`,
     ...rows.map(({ sampler, cells }) => line([`\`${sampler}\``, ...cells.map(cellText)])),
     "",
-    `The share of ${samples} samples (\`${weights}\`, ${hash.slice(0, 12)}; seeds 0–${last}, ` +
-    `labels in turn, guidance ${guidance}) that a classifier reads as their label, and the kernel ` +
-    `distance of its features to those of ${heldOutPictures.toLocaleString("en")} held-out ` +
-    "pictures (unbiased: chance scatters around 0); " +
-    `${samples} real pictures give ${
-      scoreText(real)
-    }. A share of 100.0 % of so many may by chance stand for ` +
-    `${percent(wilsonInterval(1, samples)[0])}. Evaluations a picture are counted at the ` +
-    "network; in brackets where a sampler cannot make exactly as many.",
+    caption(report),
   ].join("\n");
+}
+
+/** What the figures are, and how sure. */
+function caption(report: Report): string {
+  const { weights, hash, samples, guidance, heldOutPictures, real } = report;
+  const realScore = `${scoreText(real)} ± ${real.scatter.toFixed(2)}`;
+  const least = percent(wilsonInterval(1, samples)[0]);
+  return [
+    `The share of ${samples} samples (\`${weights}\`, ${hash.slice(0, 12)}; seeds 0–${
+      samples - 1
+    },`,
+    `labels in turn, guidance ${guidance}) that a classifier reads as their label, and the kernel`,
+    `distance of its features to those of ${
+      heldOutPictures.toLocaleString("en")
+    } held-out pictures`,
+    `(unbiased: chance scatters around 0). ${samples} real pictures give ${realScore}; a share of`,
+    `100 % may by chance stand for ${least}. Evaluations a picture are counted at the network; in`,
+    "brackets where a sampler cannot make exactly as many.",
+  ].join(" ");
 }
 
 function cellText(cell: Cell | undefined): string {
