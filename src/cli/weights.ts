@@ -3,7 +3,7 @@ import { Argument, Option } from "npm:commander@15.1.0";
 import { defaultSource, WEIGHTS_VARIABLE } from "../model/sources.ts";
 
 export const WEIGHTS_HELP =
-  "a built-in name, a folder, a file (.zip, .safetensors, .npz, .onnx), an address, or hf:owner/name";
+  "a built-in name, a folder, a file (.zip, .safetensors, .npz, .onnx), an address, or hf:owner/name[/path]";
 
 export function weightsOption(): Option {
   return new Option("-w, --weights <weights>", WEIGHTS_HELP)

@@ -3,8 +3,8 @@ import type { Backend, SessionOptions } from "../backend/backend.ts";
 import type { DownloadOptions, DownloadProgress } from "./download.ts";
 import type { Files } from "./files.ts";
 import { locate } from "./locate.ts";
-import { type Model, openModel } from "./model.ts";
-import { readWeights } from "./weights.ts";
+import type { Model } from "./model.ts";
+import { openWeights, readWeights } from "./weights.ts";
 
 /** The engines by name; see {@link LoadOptions.backend}. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "native";
@@ -50,7 +50,7 @@ export async function load(
     start(),
     filesOfSource(source, { onProgress, maxBytes, signal }).then(readWeights),
   ]);
-  return openModel(weights, engine, session);
+  return openWeights(weights, engine, session);
 }
 
 async function filesOfSource(source: string | URL | Files, options: DownloadOptions) {

@@ -7,8 +7,6 @@ import { matchTensors, type UNetConfig, unetGraph } from "../unet/mod.ts";
 import { classNames } from "./card.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { WeightsFolder } from "./folder.ts";
-import { openOnnx } from "./onnx/network.ts";
-import type { Weights } from "./weights.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {
@@ -42,15 +40,14 @@ export function paramShapes(graph: Graph): Map<string, readonly number[]> {
   }));
 }
 
-/** Puts the network of a folder, or an ONNX file's graph, on an engine. */
+/** Puts a folder's network on an engine. */
 export async function openModel(
-  weights: Weights,
+  folder: WeightsFolder,
   backend: Backend,
   options?: SessionOptions,
 ): Promise<Model> {
-  if ("onnx" in weights) return await openOnnx(weights, backend, options);
-  const session = await backend.createSession(emitModel(weights, backend), options);
-  return new SessionModel(weights, backend.name, session);
+  const session = await backend.createSession(emitModel(folder, backend), options);
+  return new SessionModel(folder, backend.name, session);
 }
 
 class SessionModel implements Model {

@@ -1,8 +1,8 @@
 /** `eval`: how good weights are, on pictures they have not seen. */
 import { backendByName } from "../../backend/select.ts";
-import { type Model, openModel } from "../../model/model.ts";
+import type { Model } from "../../model/model.ts";
 import { locate } from "../../model/locate.ts";
-import { readWeights } from "../../model/weights.ts";
+import { openWeights, readWeights } from "../../model/weights.ts";
 import { hasTestSplit, openData, type Split } from "../../training/data/open.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
@@ -82,7 +82,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   const backend = await backendByName(flags.backend);
   const session = { threads: asked.threads };
   const found = await readWeights(await locate(weights, downloadOptions(io)));
-  await using model = await openModel(found, backend, session);
+  await using model = await openWeights(found, backend, session);
   const samplers = samplersOf(flags, model);
   const { train, heldOut } = await parts(flags, model.shape);
 

@@ -60,6 +60,9 @@ export function define(command: Command, io: () => Io): void {
     .addHelpText(
       "after",
       `
+An .onnx file brings its schedule along if convert wrote it; else scheduler_config.json beside it is
+taken, else diffusers' defaults.
+
 Examples:
   sample                                     16 pictures in sample.png
   sample --label 7 --n 4 --guidance 2
