@@ -2,7 +2,10 @@
 import { parentPort } from "node:worker_threads";
 import * as ort from "npm:onnxruntime-web@1.30.0";
 import { createOrtSession, type OrtSession, runOrt, wasmOptions } from "./ort.ts";
+import { neverGrowSharedMemory } from "./whole_memory.ts";
 import { buffersOf, packOwn, type Reply, type Request, unpack } from "./worker_protocol.ts";
+
+neverGrowSharedMemory();
 
 const port = parentPort!;
 const sessions = new Map<number, OrtSession>();

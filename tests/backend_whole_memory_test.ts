@@ -1,0 +1,72 @@
+import { assert, assertEquals } from "@std/assert";
+import { wasm } from "../src/backend/wasm.ts";
+import { neverGrowSharedMemory } from "../src/backend/whole_memory.ts";
+import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
+import { filesAt } from "../src/model/files.ts";
+import { readFolder } from "../src/model/folder.ts";
+import { builtInWeights } from "../src/model/locate.ts";
+import { initialTheta } from "../src/training/init.ts";
+import { initialState } from "../src/training/state.ts";
+import { TrainStep, unetLayout } from "../src/training/step.ts";
+
+const PAGE = 65536;
+
+/** What `make` gives while WebAssembly.Memory is `Memory`, wrapped. */
+function wrapped<T>(Memory: typeof WebAssembly.Memory, make: () => T): T {
+  const original = WebAssembly.Memory;
+  WebAssembly.Memory = Memory;
+  try {
+    neverGrowSharedMemory();
+    return make();
+  } finally {
+    WebAssembly.Memory = original;
+  }
+}
+
+Deno.test("shared memory is committed whole; other memory is as asked for", () => {
+  const descriptor = { initial: 1, maximum: 1000 };
+  const [shared, own] = wrapped(WebAssembly.Memory, () => [
+    new WebAssembly.Memory({ ...descriptor, shared: true }),
+    new WebAssembly.Memory(descriptor),
+  ]);
+  assert(shared instanceof WebAssembly.Memory);
+  assertEquals(shared.buffer.byteLength, 999 * PAGE);
+  assertEquals(own.buffer.byteLength, PAGE);
+});
+
+Deno.test("where the whole is refused, the largest half of a half that is given is taken", () => {
+  class Scarce extends WebAssembly.Memory {
+    constructor(descriptor: WebAssembly.MemoryDescriptor) {
+      if (descriptor.initial > 300) throw new RangeError("could not allocate memory");
+      super(descriptor);
+    }
+  }
+  const memory = wrapped(
+    Scarce,
+    () => new WebAssembly.Memory({ initial: 1, maximum: 1001, shared: true }),
+  );
+  assertEquals(memory.buffer.byteLength, 250 * PAGE);
+});
+
+// Without it, on a busy machine, most of these first steps never end.
+Deno.test("wasm: the first training step on two threads ends", async () => {
+  const { config } = await readFolder(filesAt(builtInWeights.digits));
+  const backend = wasm({ threads: 2 });
+  const batch = 2, size = 28 * 28;
+  await using step = await TrainStep.create(backend, {
+    config,
+    schedule: makeSchedule(linearBetas(1000)),
+    prediction: "epsilon",
+    batch,
+    maxGradNorm: 1,
+    session: { threads: 2 },
+  }, initialState(initialTheta(unetLayout(config), 0)));
+  const { randn } = createGenerator(0);
+  const pictures = { x_0: randn(batch * size), eps: randn(batch * size) };
+  const { loss } = await step.run(
+    { ...pictures, t: new Float32Array([10, 900]), labels: new Int32Array([3, 7]) },
+    { step: 1, lr: 1e-4, emaDecay: 0.9, seed: 0 },
+  );
+  assert(loss > 0);
+  await backend.terminate();
+});
