@@ -1,6 +1,6 @@
 /** Who may ask, how often, and from where. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { createApp, signAddress } from "../src/server/mod.ts";
+import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -65,6 +65,16 @@ Deno.test("the public is limited by cost; what costs nothing and who has a key i
   assertEquals(await status(1), 200);
   assertEquals(await status(3, { authorization: "Bearer one" }), 200);
   assertEquals(await status(4, { "x-test-client": "another" }), 200);
+});
+
+Deno.test("behind a proxy a client is the last address of its header: the others it can make up", () => {
+  const client = clientBehindProxy("x-forwarded-for");
+  const of = (value?: string) =>
+    client(new Request("http://here/", { headers: value ? { "x-forwarded-for": value } : {} }));
+  assertEquals(of("203.0.113.7"), "203.0.113.7");
+  assertEquals(of("1.2.3.4, 203.0.113.7"), "203.0.113.7");
+  assertEquals(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2");
+  assertEquals(of(), "unknown");
 });
 
 Deno.test("without keys generations are public: limited by cost like pictures, and never signed", async () => {

@@ -3,7 +3,8 @@ import type { Context } from "npm:hono@4.13.19";
 
 /**
  * The client's network address: Cloudflare's header where the platform sets it, else the connection's.
- * Headers that any client can write are not believed; behind a proxy give `createApp({ client })`.
+ * Headers that any client can write are not believed; behind a proxy give `createApp`
+ * {@link clientBehindProxy}.
  */
 export function clientAddress(c: Context): string {
   if ((globalThis.navigator as Navigator | undefined)?.userAgent === "Cloudflare-Workers") {
@@ -11,6 +12,17 @@ export function clientAddress(c: Context): string {
   }
   const { remoteAddr } = (c.env ?? {}) as { remoteAddr?: { hostname?: string } };
   return network(remoteAddr?.hostname ?? "unknown");
+}
+
+/**
+ * The address that a proxy in front wrote into `header`: of a list its last entry, since those before
+ * it came from the client, who may write what it likes.
+ */
+export function clientBehindProxy(header: string): (request: Request) => string {
+  return (request) => {
+    const last = request.headers.get(header)?.split(",").at(-1)!.trim();
+    return network(last || "unknown");
+  };
 }
 
 /** One subscriber has 2⁶⁴ IPv6 addresses: they count as one. */

@@ -5,6 +5,7 @@
  */
 export { type AppOptions, createApp, type DenoiseApp } from "./app.ts";
 export { type AccessOptions, signAddress } from "./access.ts";
+export { clientBehindProxy } from "./client.ts";
 export { defaultLimits, type Limits } from "./limits.ts";
 export type { Log, LogEntry } from "./log.ts";
 export type { ServedModel } from "./served_model.ts";

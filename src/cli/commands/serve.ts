@@ -5,7 +5,13 @@ import { InputError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { defaultSources, sourcesByName } from "../../model/sources.ts";
 import { loadScheduler } from "../../plugin.ts";
-import { createApp, defaultLimits, type Limits, type LogEntry } from "../../server/mod.ts";
+import {
+  clientBehindProxy,
+  createApp,
+  defaultLimits,
+  type Limits,
+  type LogEntry,
+} from "../../server/mod.ts";
 import { serve } from "../../server/serve.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -120,9 +126,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
       corsOrigins: flags.cors.length ? flags.cors : "*",
       publicUrl: flags.publicUrl,
       page: flags.page,
-      ...(flags.proxy
-        ? { client: (request) => request.headers.get(flags.proxy!) ?? "unknown" }
-        : {}),
+      client: flags.proxy ? clientBehindProxy(flags.proxy) : undefined,
     });
     app.warmUp().catch((error) => log({ level: "error", message: `warm-up: ${error}` }));
     await serve(app, {
