@@ -37,20 +37,23 @@ const ddim: Scheduler = {
       maximum: 1,
     },
     clipped_eps: {
-      type: "boolean",
-      description: "take eps from the clipped estimate; guided pictures want it (diffusers: " +
-        "use_clipped_model_output)",
-      default: false,
+      type: "string",
+      description: "when to take eps from the clipped estimate, as guided pictures need " +
+        "(diffusers: use_clipped_model_output)",
+      enum: ["guided", "always", "never"],
+      default: "guided",
     },
   },
   async *sampler(run) {
     const eta = Number(run.options.eta);
+    const { clipped_eps } = run.options;
+    const clippedEps = clipped_eps === "always" || clipped_eps === "guided" && run.guided;
     const alpha_bars_after = alphaBarsAfter(run);
     let x = run.x;
     for (const [i, t] of run.timesteps.entries()) {
       const { eps: raw_eps, x_0: raw } = await run.denoise(x, t);
       const x_0 = run.clip(raw);
-      const eps = run.options.clipped_eps ? epsOf(x_0, x, run.schedule.alpha_bar(t)) : raw_eps;
+      const eps = clippedEps ? epsOf(x_0, x, run.schedule.alpha_bar(t)) : raw_eps;
       const alpha_bar_s = alpha_bars_after[i];
       // eq. 16
       const sigma = eta * Math.sqrt(q_posterior(run.schedule.alpha_bar(t), alpha_bar_s).beta_tilde);

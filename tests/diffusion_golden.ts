@@ -46,6 +46,7 @@ export function goldenRun(
     schedule,
     config,
     options,
+    guided: false,
     denoise: (x_t, t) =>
       Promise.resolve(
         denoisedFrom(config.prediction_type, given.output(x_t, t), x_t, schedule.alpha_bar(t)),

@@ -1,4 +1,4 @@
-import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { Batcher } from "../src/sampling/batcher.ts";
 import { asker, type Conditioning } from "../src/sampling/guidance.ts";
@@ -40,6 +40,23 @@ Deno.test("the variance half of a guided output is the conditional one, unguided
 Deno.test("a null label that is given goes before the weights' own", async () => {
   const { network } = await ask(classes, { label: 1, guidance: 2, nullLabel: 0 });
   assertEquals(network.asked[0].labels, [1, 0]);
+});
+
+Deno.test("DDIM takes eps from the clipped estimate of guided pictures, and only of them", async () => {
+  const picture = async (guidance: number, clipped_eps?: string) => {
+    const frames = sample(fakeNetwork(classes), {
+      seeds: [1],
+      scheduler: schedulers.ddim,
+      steps: 3,
+      guidance,
+      options: clipped_eps ? { clipped_eps } : {},
+    });
+    return (await Array.fromAsync(frames)).at(-1)!.x;
+  };
+  assertEquals(await picture(7), await picture(7, "always"));
+  assertNotEquals(await picture(7), await picture(7, "never"));
+  assertEquals(await picture(1), await picture(1, "never"));
+  assertNotEquals(await picture(1), await picture(1, "always"));
 });
 
 const refusals: [what: string, facts: FakeOptions, request: object, message: string][] = [

@@ -93,6 +93,7 @@ export function makeRun(scheduler: Scheduler, setting: Setting = {}) {
     schedule,
     config,
     options,
+    guided: false,
     denoise(x_t, t, alpha_bar = schedule.alpha_bar(t)) {
       asked.denoise++;
       assert(t >= 0 && t <= schedule.T - 1, `denoise was asked about t = ${t}`);

@@ -26,7 +26,7 @@ Deno.test("eval measures loss, bits, classes and distance, as a table and as JSO
   const json = `${folder.path}/figures.json`;
   const args = ["eval", weights!, "--data", data, "--holdout", "0.25", "--samples", "6"];
   const few = ["--loss-pictures", "4", "--bits-pictures", "2", "--classifier-steps", "10"];
-  const sampler = ["--scheduler", "ddim", "--steps", "3,2", "--option", "clipped_eps=true"];
+  const sampler = ["--scheduler", "ddim", "--steps", "3,2", "--option", "clipped_eps=always"];
   const { code, out, err } = await cli([...args, ...few, ...sampler, "--json", json]);
   assertEquals(code, 0, err);
 
@@ -48,7 +48,7 @@ Deno.test("eval measures loss, bits, classes and distance, as a table and as JSO
   }
   assertEquals(figures.classifier.trainedOn, 30);
   assertMatch(figures.heldOutSha256, /^[0-9a-f]{64}$/);
-  assertStringIncludes(out, "ddim 3 clipped_eps=true");
+  assertStringIncludes(out, "ddim 3 clipped_eps=always");
 
   const kept = [...Deno.readDirSync(`${folder.path}/cache/classifiers`)];
   assertEquals(kept.length, 1, "the classifier is kept for the next time");

@@ -114,6 +114,8 @@ export interface Run {
   config: SchedulerConfig;
   /** The plug-in's options, defaults filled in. */
   options: SchedulerOptions;
+  /** Whether `denoise` guides: its x_0 then leaves −1 … 1 at most steps, and far. */
+  guided: boolean;
   /**
    * Asks the network about x_t. `alpha_bar` is x_t's ᾱ where it is not `schedule.alpha_bar(t)`.
    * Several calls may be pending at once; they share network evaluations.

@@ -55,7 +55,7 @@ export class Batcher {
   readonly #onEvaluation?: BatcherOptions["onEvaluation"];
   /** The most calls in one evaluation. */
   readonly maxBatch: number;
-  #running = false;
+  #running: Promise<void> | undefined;
 
   /**
    * Gathers the calls of `network`.
@@ -77,6 +77,11 @@ export class Batcher {
   /** Calls that wait for an evaluation. */
   get pending(): number {
     return this.#waiting.length;
+  }
+
+  /** Resolves when no call waits and no evaluation is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
   }
 
   /**
@@ -103,12 +108,11 @@ export class Batcher {
       const waiting: Waiting = { call, resolve, reject, forget };
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(waiting);
-      if (!this.#running) this.#run();
+      this.#running ??= this.#run();
     });
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
     try {
       for (;;) {
         await nextTask();
@@ -117,7 +121,7 @@ export class Batcher {
         await this.#evaluate(batch);
       }
     } finally {
-      this.#running = false;
+      this.#running = undefined;
     }
   }
 

@@ -39,6 +39,7 @@ export async function* sampleImage(
     schedule: plan.schedule,
     config: plan.config,
     options: plan.options,
+    guided: job.guidance !== 1,
     clip: plan.clip,
     noise: () => generator.randn(size),
     async denoise(x_t, t, alpha_bar) {

@@ -88,6 +88,7 @@ export async function* sample(
     // The evaluation under way cannot be stopped; afterwards the network may be closed.
     stop.abort(new DOMException("sampling was stopped", "AbortError"));
     await all;
+    await batcher.idle();
   }
 }
 

@@ -66,7 +66,7 @@ export function define(command: Command, io: () => Io): void {
     .option("-s, --scheduler <list>", "of those samples (default: what the weights recommend)")
     .option(
       "-o, --option <name=value>",
-      "an option of those schedulers: clipped_eps=true",
+      "an option of those schedulers: clipped_eps=always",
       collect,
       [],
     )
