@@ -7,7 +7,7 @@ import { sha256Hex } from "../src/model/hash.ts";
 import { load } from "../src/model/load.ts";
 import { locate } from "../src/model/locate.ts";
 import type { Model } from "../src/model/model.ts";
-import { readOnnx } from "../src/model/onnx/file.ts";
+import { readOnnx } from "../src/model/onnx/mod.ts";
 import { backendsUnderTest } from "./backends.ts";
 import { ramp } from "./backend_models.ts";
 import { readGolden, readGoldenJson } from "./golden.ts";
