@@ -1,7 +1,8 @@
 /** ONNX files for tests: small networks, and edits of them as other exporters would write. */
 import { create, fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
-import { Graph, portable } from "../src/graph/mod.ts";
+import { Graph, portable, type Shape } from "../src/graph/mod.ts";
+import { valueInfo } from "../src/graph/onnx.ts";
 import { type Files, filesAt, filesOf, readText } from "../src/model/files.ts";
 import { readFolder } from "../src/model/folder.ts";
 import { emitModel, paramShapes } from "../src/model/model.ts";
@@ -65,29 +66,13 @@ export function onnxFiles(onnx: Uint8Array, beside: Record<string, Uint8Array> =
   return { ...filesOf({ ...beside, "net.onnx": onnx }, "memory/"), onnx: "net.onnx" };
 }
 
-type Dims = readonly (number | string)[];
-
-/** An input or output; no dims is a shape that is not said. */
-export function port(name: string, dims?: Dims, type = pb.TensorProto_DataType.FLOAT) {
-  const dim = dims?.map((d) =>
-    create(pb.TensorShapeProto_DimensionSchema, {
-      value: typeof d === "number"
-        ? { case: "dimValue", value: BigInt(d) }
-        : { case: "dimParam", value: d },
-    })
-  );
-  return create(pb.ValueInfoProtoSchema, {
-    name,
-    type: create(pb.TypeProtoSchema, {
-      value: {
-        case: "tensorType",
-        value: create(pb.TypeProto_TensorSchema, {
-          elemType: type,
-          shape: dim && create(pb.TensorShapeProtoSchema, { dim }),
-        }),
-      },
-    }),
-  });
+/** An input or output of any type; no shape is one that is not said. */
+export function port(name: string, shape?: Shape, type = pb.TensorProto_DataType.FLOAT) {
+  const info = valueInfo(name, "float32", shape ?? []);
+  const tensor = info.type!.value.value as pb.TypeProto_Tensor;
+  tensor.elemType = type;
+  if (!shape) tensor.shape = undefined;
+  return info;
 }
 
 /** A node by operator, inputs and outputs. */
