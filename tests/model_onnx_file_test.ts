@@ -10,7 +10,9 @@ import type { Model } from "../src/model/model.ts";
 import { readOnnx } from "../src/model/onnx/mod.ts";
 import { backendsUnderTest } from "./backends.ts";
 import { ramp } from "./backend_models.ts";
+import { temporaryFolder } from "./cli.ts";
 import { readGolden, readGoldenJson } from "./golden.ts";
+import { serve, withEnvironment } from "./hub.ts";
 import {
   create,
   edited,
@@ -391,19 +393,17 @@ Deno.test("tensors in a file beside it are taken in; a missing, short or distant
 });
 
 Deno.test("a file of a hub's repository is named behind it, and #sha256= is checked", async () => {
+  await using cache = await temporaryFolder();
   const onnx = await Deno.readFile(exported("class_conditional"));
-  const config = '{"num_train_timesteps": 50}';
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/owner/name/resolve/v1/unet/model.onnx") return new Response(onnx);
-    const isConfig = pathname === "/owner/name/resolve/v1/unet/scheduler_config.json";
-    return isConfig ? new Response(config) : new Response("no", { status: 404 });
+  await using server = serve((path) => {
+    if (path === "/owner/name/resolve/v1/unet/model.onnx") return new Response(onnx);
+    const isConfig = path === "/owner/name/resolve/v1/unet/scheduler_config.json";
+    return isConfig
+      ? new Response('{"num_train_timesteps": 50}')
+      : new Response("no", { status: 404 });
   });
-  const cache = await Deno.makeTempDir();
-  const before = ["DENOISE_CACHE", "HF_ENDPOINT"].map((key) => [key, Deno.env.get(key)] as const);
-  Deno.env.set("DENOISE_CACHE", cache);
-  Deno.env.set("HF_ENDPOINT", `http://127.0.0.1:${server.addr.port}`);
-  try {
+  const environment = { DENOISE_CACHE: cache.path, HF_ENDPOINT: server.origin };
+  await withEnvironment(environment, async () => {
     const place = "hf:owner/name/unet/model.onnx@v1";
     const file = await readOnnx(await locate(`${place}#sha256=${await sha256Hex(onnx)}`));
     assertEquals([file.classes, file.scheduler?.num_train_timesteps], [5, 50]);
@@ -413,9 +413,36 @@ Deno.test("a file of a hub's repository is named behind it, and #sha256= is chec
       InputError,
       "expected SHA-256 000",
     );
-  } finally {
-    for (const [key, value] of before) value ? Deno.env.set(key, value) : Deno.env.delete(key);
-    await Deno.remove(cache, { recursive: true });
-    await server.shutdown();
-  }
+  });
+});
+
+Deno.test("a server that forbids the scheduler's config has none; tensors it forbids are an error", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const [large] = split({ location: "data" });
+    const files: Record<string, Uint8Array> = { "/small.onnx": tinyOnnx(), "/large.onnx": large };
+    let status = 403;
+    let place: string;
+    {
+      await using server = serve((path) =>
+        path in files
+          ? new Response(files[path].slice())
+          : new Response("<Code>AccessDenied</Code>", { status })
+      );
+      place = `${server.origin}/small.onnx`;
+      const folder = { ...filesAt(new URL(server.origin)), onnx: "small.onnx" };
+      for (status of [403, 404, 410]) {
+        assertEquals((await readOnnx(await locate(place))).scheduler, undefined);
+        assertEquals((await readOnnx(folder)).scheduler, undefined);
+      }
+      for (status of [401, 500]) {
+        await assertRejects(() => readOnnx(folder), InputError, `answered ${status}`);
+      }
+      status = 403;
+      const other = await locate(`${server.origin}/large.onnx`);
+      await assertRejects(() => readOnnx(other), InputError, "/data: expected the file");
+    }
+    // What was read is kept, that there was nothing too: no network is needed.
+    assertEquals((await readOnnx(await locate(place))).scheduler, undefined);
+  });
 });

@@ -10,7 +10,7 @@ import { sha256Hex } from "./hash.ts";
 export class DownloadCache {
   constructor(readonly folder: string) {}
 
-  /** The file behind an address, downloaded at most once; undefined where there is none (404). */
+  /** The file behind an address, downloaded at most once; undefined where there is none. */
   async fetch(url: URL, options: DownloadOptions = {}): Promise<Uint8Array | undefined> {
     const known = await this.#lookUp(url);
     if (known && known !== "absent") return known;

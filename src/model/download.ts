@@ -1,5 +1,6 @@
 /** Fetching weights from strangers: only where allowed, never more than expected. */
 import { InputError } from "../errors.ts";
+import { isAbsent } from "./files.ts";
 
 /** The largest file that is downloaded unless the caller says otherwise: 4 GiB. */
 export const MAX_DOWNLOAD_BYTES = 4 * 2 ** 30;
@@ -19,20 +20,22 @@ export interface DownloadOptions {
   readonly maxBytes?: number;
   readonly onProgress?: (progress: DownloadProgress) => void;
   readonly signal?: AbortSignal;
+  /** Weights do without the file, so that a server which forbids it has none. */
+  readonly optional?: boolean;
 }
 
 /**
- * The bytes behind an address, or undefined where the server says there is nothing (404).
+ * The bytes behind an address, or undefined where the server says there is nothing.
  * https only, except from this machine and from where denoise itself was imported; every redirect
  * is held to the same rule.
  * @throws InputError for another address, another status, or more than `maxBytes`.
  */
 export async function download(
   address: URL,
-  { maxBytes = MAX_DOWNLOAD_BYTES, onProgress, signal }: DownloadOptions = {},
+  { maxBytes = MAX_DOWNLOAD_BYTES, onProgress, signal, optional }: DownloadOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const response = await follow(address, signal);
-  if (response.status === 404) {
+  if (isAbsent(response.status, optional)) {
     await response.body?.cancel();
     return undefined;
   }

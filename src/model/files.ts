@@ -7,19 +7,30 @@ export interface Files {
   readonly where: string;
   /** The ONNX file that is meant, where it is not the folder; what it needs lies beside it. */
   readonly onnx?: string;
-  /** The file's bytes, or undefined where there is none of that name. */
-  read(path: string): Promise<Uint8Array | undefined>;
+  /**
+   * The file's bytes, or undefined where there is none of that name.
+   * @param optional weights do without it, so that a server which forbids it has none
+   */
+  read(path: string, optional?: boolean): Promise<Uint8Array | undefined>;
 }
 
-/** Gives the bytes behind an address, or undefined where there are none. */
-export type FetchFile = (url: URL) => Promise<Uint8Array | undefined>;
+/** Gives the bytes behind an address, or undefined where there are none; as {@link Files.read}. */
+export type FetchFile = (url: URL, optional?: boolean) => Promise<Uint8Array | undefined>;
+
+/**
+ * Whether an HTTP status says that there is no such file. Object stores whose files may not be listed
+ * answer 403 for one that is missing: believed only of files that weights do without.
+ */
+export function isAbsent(status: number, optional = false): boolean {
+  return status === 404 || (optional && (status === 403 || status === 410));
+}
 
 /** Files below a `file:` or `http(s):` address. */
 export function filesAt(base: URL, fetchFile: FetchFile = fetchBytes): Files {
   const root = new URL(base.href.endsWith("/") ? base.href : `${base.href}/`);
   return {
     where: root.protocol === "file:" ? decodeURIComponent(root.pathname) : root.href,
-    read: (path) => fetchFile(new URL(path, root)),
+    read: (path, optional) => fetchFile(new URL(path, root), optional),
   };
 }
 
@@ -28,7 +39,7 @@ export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "
   return { where, read: (path) => Promise.resolve(entries[path]) };
 }
 
-async function fetchBytes(url: URL): Promise<Uint8Array | undefined> {
+async function fetchBytes(url: URL, optional?: boolean): Promise<Uint8Array | undefined> {
   let response: Response;
   try {
     response = await fetch(url);
@@ -37,7 +48,7 @@ async function fetchBytes(url: URL): Promise<Uint8Array | undefined> {
     if (url.protocol === "file:") return undefined;
     throw new InputError(`${url.href}: could not be fetched (${(error as Error).message})`);
   }
-  if (response.status === 404) {
+  if (isAbsent(response.status, optional)) {
     await response.body?.cancel();
     return undefined;
   }
@@ -49,8 +60,12 @@ async function fetchBytes(url: URL): Promise<Uint8Array | undefined> {
 }
 
 /** A file as text, or undefined where there is none of that name. */
-export async function readText(files: Files, path: string): Promise<string | undefined> {
-  const bytes = await files.read(path);
+export async function readText(
+  files: Files,
+  path: string,
+  optional?: boolean,
+): Promise<string | undefined> {
+  const bytes = await files.read(path, optional);
   if (!bytes) return undefined;
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

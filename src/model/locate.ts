@@ -104,8 +104,8 @@ async function kindOnDisc(url: URL, place: string): Promise<"file" | "folder" | 
 }
 
 /** Files from disc are read, others downloaded once. */
-function fetcher(options?: DownloadOptions) {
-  return (url: URL): Promise<Uint8Array | undefined> => {
+function fetcher(options?: DownloadOptions): FetchFile {
+  return (url, optional) => {
     if (url.protocol === "file:") {
       return Deno.readFile(url).catch((error) => {
         if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
@@ -115,7 +115,8 @@ function fetcher(options?: DownloadOptions) {
       });
     }
     const folder = cacheFolder();
-    return folder ? new DownloadCache(folder).fetch(url, options) : download(url, options);
+    const wanted = { ...options, optional };
+    return folder ? new DownloadCache(folder).fetch(url, wanted) : download(url, wanted);
   };
 }
 
@@ -124,7 +125,11 @@ function onnxFiles(url: URL, bytes: Uint8Array, fetchFile: FetchFile): Files {
   const { where, read } = filesAt(new URL(".", url), fetchFile);
   const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
   const onnx = url.protocol === "file:" ? decodeURIComponent(name) : name;
-  return { where, onnx, read: (path) => path === onnx ? Promise.resolve(bytes) : read(path) };
+  return {
+    where,
+    onnx,
+    read: (path, optional) => path === onnx ? Promise.resolve(bytes) : read(path, optional),
+  };
 }
 
 function checkedFolder(files: Files, sha256: string): Files {

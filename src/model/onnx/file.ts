@@ -64,7 +64,7 @@ export async function readOnnx(files: Files): Promise<OnnxFile> {
   const ports = findPorts(graph, where);
 
   const { config, modelIndex, schedulerText } = await readMetadata(model, where);
-  const beside = schedulerText === undefined ? await readText(files, BESIDE) : undefined;
+  const beside = schedulerText === undefined ? await readText(files, BESIDE, true) : undefined;
   const schedulerWhere = beside === undefined ? where : files.where + BESIDE;
   const text = schedulerText ?? beside;
   const classes = ports.classLabels
