@@ -38,10 +38,10 @@ const ddim: Scheduler = {
     },
     clipped_eps: {
       type: "string",
-      description: "when to take eps from the clipped estimate, as guided pictures need " +
-        "(diffusers: use_clipped_model_output)",
-      enum: ["guided", "always", "never"],
-      default: "guided",
+      description: "when to take eps from the clipped estimate, as guided pictures want it; " +
+        "never is diffusers' default, always its use_clipped_model_output",
+      enum: ["never", "guided", "always"],
+      default: "never",
     },
   },
   async *sampler(run) {

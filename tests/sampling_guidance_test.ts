@@ -42,7 +42,7 @@ Deno.test("a null label that is given goes before the weights' own", async () =>
   assertEquals(network.asked[0].labels, [1, 0]);
 });
 
-Deno.test("DDIM takes eps from the clipped estimate of guided pictures, and only of them", async () => {
+Deno.test("DDIM's clipped_eps=guided is always for guided pictures and never for others", async () => {
   const picture = async (guidance: number, clipped_eps?: string) => {
     const frames = sample(fakeNetwork(classes), {
       seeds: [1],
@@ -53,10 +53,10 @@ Deno.test("DDIM takes eps from the clipped estimate of guided pictures, and only
     });
     return (await Array.fromAsync(frames)).at(-1)!.x;
   };
-  assertEquals(await picture(7), await picture(7, "always"));
-  assertNotEquals(await picture(7), await picture(7, "never"));
-  assertEquals(await picture(1), await picture(1, "never"));
-  assertNotEquals(await picture(1), await picture(1, "always"));
+  assertEquals(await picture(7, "guided"), await picture(7, "always"));
+  assertNotEquals(await picture(7, "guided"), await picture(7));
+  assertEquals(await picture(1, "guided"), await picture(1));
+  assertNotEquals(await picture(1, "always"), await picture(1));
 });
 
 const refusals: [what: string, facts: FakeOptions, request: object, message: string][] = [
