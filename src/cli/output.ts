@@ -1,6 +1,7 @@
 /** Pictures into files: the ending decides the format, and a file is there whole or not at all. */
 import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.ts";
+import { writeWhole } from "../whole_file.ts";
 import { reasonOf } from "./reasons.ts";
 
 /** What becomes of the pictures; "stdout" is one PNG. */
@@ -49,18 +50,9 @@ export async function openTarget(
   return { path, kind };
 }
 
-/** Writes beside the file's place, then renames. */
-export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
-  await explain(path, async () => {
-    try {
-      await Deno.writeFile(beside, bytes);
-      await Deno.rename(beside, path);
-    } catch (error) {
-      await Deno.remove(beside).catch(() => {});
-      throw error;
-    }
-  });
+/** Writes a file so that it is there whole or not at all. @throws InputError saying why not */
+export async function writeOutput(path: string, bytes: Uint8Array): Promise<void> {
+  await explain(path, () => writeWhole(path, bytes));
 }
 
 /** Makes a folder and those above it, where they are not there yet. */

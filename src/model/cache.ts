@@ -1,5 +1,6 @@
 /** Downloaded weights on disk: blobs by SHA-256, and which address gave which blob. */
 import { InputError } from "../errors.ts";
+import { writeWhole } from "../whole_file.ts";
 import { download, type DownloadOptions } from "./download.ts";
 import { sha256Hex } from "./hash.ts";
 
@@ -60,17 +61,6 @@ export class DownloadCache {
     const plain = new URL(url);
     plain.hash = "";
     return `${this.folder}/addresses/${await sha256Hex(new TextEncoder().encode(plain.href))}`;
-  }
-}
-
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.${crypto.randomUUID()}`;
-  try {
-    await Deno.writeFile(beside, bytes);
-    await Deno.rename(beside, path);
-  } catch (error) {
-    await Deno.remove(beside).catch(() => {});
-    throw error;
   }
 }
 

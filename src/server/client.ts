@@ -20,7 +20,7 @@ export function clientAddress(c: Context): string {
  */
 export function clientBehindProxy(header: string): (request: Request) => string {
   return (request) => {
-    const last = request.headers.get(header)?.split(",").at(-1)!.trim();
+    const last = (request.headers.get(header) ?? "").split(",").at(-1)!.trim();
     return network(last || "unknown");
   };
 }

@@ -1,22 +1,14 @@
 /** Files that are whole or absent, also after a power cut. */
+import { writeWhole } from "../whole_file.ts";
 
 /**
- * Writes beside the file's place, makes sure the bytes are on disc, then renames.
+ * Writes a file and makes sure that its name, too, is on disc.
  * @throws Error with the path; what was at the path before stays
  */
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
-    const file = await Deno.open(beside, { write: true, create: true });
-    try {
-      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-      await file.sync();
-    } finally {
-      file.close();
-    }
-    await Deno.rename(beside, path);
+    await writeWhole(path, bytes);
   } catch (error) {
-    await Deno.remove(beside).catch(() => {});
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`${path}: cannot be written (${reason})`, { cause: error });
   }

@@ -12,9 +12,10 @@ import {
   type ZipEntry,
   type ZipPart,
 } from "../../image/npz_stream.ts";
+import { writeAll } from "../../whole_file.ts";
 import { reasonOf } from "../reasons.ts";
 import type { Job, RunIdentity, Shard } from "./request.ts";
-import { writeAll, writing } from "./sink.ts";
+import { writePart } from "./sink.ts";
 
 export const PIXELS = "arr_0.npy";
 const LABELS = "arr_1.npy";
@@ -37,22 +38,12 @@ export interface ArchiveContent {
   pixels(): ReadableStream<Uint8Array>;
 }
 
-/** Writes an archive beside its place and renames it. */
+/** Writes an archive so that it is there whole or not at all. */
 export async function writeArchive(path: string, content: ArchiveContent): Promise<void> {
-  const beside = `${path}.part`;
-  await writing(path, async () => {
-    try {
-      using file = await Deno.open(beside, { write: true, create: true, truncate: true });
-      // Not file.writable: in Deno 2.9.6 it takes bytes that a full disc refuses, without an error.
-      const write = (bytes: Uint8Array) => writeAll(file, bytes);
-      await streamZip(partsOf(content), new WritableStream({ write }));
-      await file.syncData();
-      await Deno.rename(beside, path);
-    } catch (error) {
-      await Deno.remove(beside).catch(() => {});
-      throw error;
-    }
-  });
+  // Not file.writable: in Deno 2.9.6 it takes bytes that a full disc refuses, without an error.
+  const fill = (file: Deno.FsFile) =>
+    streamZip(partsOf(content), new WritableStream({ write: (bytes) => writeAll(file, bytes) }));
+  await writePart(path, fill);
 }
 
 function* partsOf({ about, jobs, pixels }: ArchiveContent): Generator<ZipPart> {

@@ -3,7 +3,7 @@ import { InputError } from "../../errors.ts";
 import { recipeToText } from "../../image/recipe.ts";
 import { type Picture, recipeOf } from "../../sampling/pictures.ts";
 import type { BulkRequest, Job } from "./request.ts";
-import { exists, type Sink, type SinkOptions, writeFileWhole, writing } from "./sink.ts";
+import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";
 
 /** Opens a folder, making it where it is missing. @throws InputError for pictures of another run. */
 export async function openFolder(
@@ -36,7 +36,7 @@ export async function openFolder(
     path,
     missing,
     put: async (index: number, picture: Picture) =>
-      writeFileWhole(fileOf(request.jobs[index]), await picture.png()),
+      writePart(fileOf(request.jobs[index]), await picture.png()),
     finish: () => Promise.resolve(),
     close() {},
   };

@@ -3,7 +3,7 @@ import { InputError } from "../../errors.ts";
 import { concat, type OpenArchive, openArchive, writeArchive } from "./archive.ts";
 import { reasonOf } from "../reasons.ts";
 import { differenceOf, requestHash } from "./request.ts";
-import { exists, writeFileWhole, writing } from "./sink.ts";
+import { exists, writePart, writing } from "./sink.ts";
 
 /**
  * Joins the .npz of every shard of a run, given in any order.
@@ -68,7 +68,7 @@ export async function mergeFolders(paths: readonly string[], to: string): Promis
           throw new InputError(`${seen.get(name) ?? target} and ${from} are different pictures`);
         }
       } else {
-        await writeFileWhole(target, bytes);
+        await writePart(target, bytes);
       }
       seen.set(name, from);
     }

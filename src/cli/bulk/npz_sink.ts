@@ -3,9 +3,10 @@
  * belong to in `FILE.pixels.json`; a later run counts the whole pictures there and goes on.
  */
 import { InputError } from "../../errors.ts";
+import { writeAll } from "../../whole_file.ts";
 import { type About, openArchive, sizeOf, writeArchive } from "./archive.ts";
 import { type BulkRequest, differenceOf } from "./request.ts";
-import { exists, type Sink, type SinkOptions, writeAll, writeFileWhole, writing } from "./sink.ts";
+import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";
 
 /** @throws InputError where files of another run, or of one that is not to go on, are in the way */
 export async function openNpz(
@@ -44,7 +45,7 @@ export async function openNpz(
     if (resume) requireSame(spool, before, about);
   }
   const start = resume ? count : 0;
-  await writeFileWhole(note, new TextEncoder().encode(`${JSON.stringify(about)}\n`));
+  await writePart(note, new TextEncoder().encode(`${JSON.stringify(about)}\n`));
   const file = await writing(spool, async () => {
     const opened = await Deno.open(spool, { write: true, create: true });
     await opened.truncate(start * picture);

@@ -1,6 +1,7 @@
 /** Where a bulk run's pictures go, one at a time. */
 import { InputError } from "../../errors.ts";
 import type { Picture } from "../../sampling/pictures.ts";
+import { writeWhole } from "../../whole_file.ts";
 
 export interface Sink {
   /** What to call it. */
@@ -43,24 +44,12 @@ export async function writing<T>(path: string, work: () => Promise<T>): Promise<
   }
 }
 
-/** Writes a file to disc and only then gives it its name: it is there whole or not at all. */
-export async function writeFileWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.part`;
-  await writing(path, async () => {
-    try {
-      using file = await Deno.open(beside, { write: true, create: true, truncate: true });
-      await writeAll(file, bytes);
-      await file.syncData();
-      await Deno.rename(beside, path);
-    } catch (error) {
-      await Deno.remove(beside).catch(() => {});
-      throw error;
-    }
-  });
-}
-
-export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+/** Writes a file so that it is there whole or not at all. The next run overwrites what one leaves. */
+export async function writePart(
+  path: string,
+  content: Parameters<typeof writeWhole>[1],
+): Promise<void> {
+  await writing(path, () => writeWhole(path, content, `${path}.part`));
 }
 
 export async function exists(path: string): Promise<boolean> {

@@ -9,7 +9,7 @@ import { planRun } from "../../sampling/plan.ts";
 import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { openTarget, writeWhole } from "../output.ts";
+import { openTarget, writeOutput } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
 import { parseLabels, parseNumber, parseWhole } from "../values.ts";
@@ -78,7 +78,7 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
     scale: captionScale(rows[0][0].width),
   }));
   if (target.kind === "stdout") return io.writeBytes(png);
-  await writeWhole(target.path, png);
+  await writeOutput(target.path, png);
   if (!io.quiet) {
     io.err(`${target.path}: seed ${seed}, a row a scheduler, a column a number of steps`);
   }

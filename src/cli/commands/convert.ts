@@ -21,7 +21,7 @@ import { writeZip } from "../../image/zip.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
-import { checkFile, checkFolder, makeFolder, writeWhole } from "../output.ts";
+import { checkFile, checkFolder, makeFolder, writeOutput } from "../output.ts";
 import { WEIGHTS_HELP } from "../weights.ts";
 
 interface Flags {
@@ -67,20 +67,23 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
       for (const [name, bytes] of folderOf(weights, dtype)) {
         const path = out + name;
         await makeFolder(dirname(path));
-        await writeWhole(path, bytes);
+        await writeOutput(path, bytes);
       }
       break;
     case "zip":
-      await writeWhole(out, await writeZip(folderOf(weights, dtype), { compress: true }));
+      await writeOutput(out, await writeZip(folderOf(weights, dtype), { compress: true }));
       break;
     case "safetensors":
-      await writeWhole(out, singleSafetensors(weights, dtype));
+      await writeOutput(out, singleSafetensors(weights, dtype));
       break;
     case "npz":
-      await writeWhole(out, await singleNpz(weights));
+      await writeOutput(out, await singleNpz(weights));
       break;
     case "onnx":
-      await writeWhole(out, emitModel(folder, { lowering: portable }, metadataOf(weights.configs)));
+      await writeOutput(
+        out,
+        emitModel(folder, { lowering: portable }, metadataOf(weights.configs)),
+      );
   }
   if (!io.quiet) io.err(`${out}: ${tensors.size} tensors of ${folder.where}`);
 }

@@ -15,7 +15,7 @@ import { sample } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
 import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
-import { openTarget, writeWhole } from "../output.ts";
+import { openTarget, writeOutput } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
 import { parseLabels, parseNumber, parseWhole } from "../values.ts";
@@ -99,7 +99,7 @@ async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Prom
     ? encodeApng(frames, { delay: FRAME_MS })
     : encodePng(grid(frames, { gap: 2, background: 255 }));
   if (target.kind === "stdout") return io.writeBytes(bytes);
-  await writeWhole(target.path, bytes);
+  await writeOutput(target.path, bytes);
   if (!io.quiet) io.err(`${target.path}: ${count} pictures from ${ends[0]} to ${ends[1]}`);
 }
 

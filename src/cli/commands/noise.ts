@@ -13,7 +13,7 @@ import { curvesSvg } from "../curves.ts";
 import { closedForm, stepByStep, timestepsToShow } from "../forward.ts";
 import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type TargetKind, writeWhole } from "../output.ts";
+import { openTarget, type TargetKind, writeOutput } from "../output.ts";
 import { parseWhole } from "../values.ts";
 
 interface Flags {
@@ -91,7 +91,7 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
     ? new TextEncoder().encode(curvesSvg(schedules))
     : encode(target.kind, rows, names, timesteps);
   if (target.kind === "stdout") return io.writeBytes(bytes);
-  await writeWhole(target.path, bytes);
+  await writeOutput(target.path, bytes);
   if (io.quiet) return;
   const what = rows.length === 0 ? "curves" : `${frames} of ${T} steps, seed ${seed}`;
   io.err(`${target.path}: ${names.join(", ")}, ${what}`);

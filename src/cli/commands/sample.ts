@@ -16,7 +16,7 @@ import type { Command } from "../command.ts";
 import { Film } from "../film.ts";
 import { comparison, readRecipeFile, type RecipeFile, weightsOf } from "../from_picture.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type Target, writeWhole } from "../output.ts";
+import { openTarget, type Target, writeOutput } from "../output.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineSamplingOptions,
@@ -145,7 +145,7 @@ async function makeFile(
     progress.end();
   }
   const bytes = await encode(target.kind, made, film);
-  await (target.kind === "stdout" ? io.writeBytes(bytes) : writeWhole(target.path, bytes));
+  await (target.kind === "stdout" ? io.writeBytes(bytes) : writeOutput(target.path, bytes));
   const what = `${countOf(made.length)}, ${seedText(seeds)}, ${request.scheduler.name} ${steps} ${
     steps === 1 ? "step" : "steps"
   }`;
