@@ -38,7 +38,7 @@ export function checkConditioning(network: Network, conditioning: Conditioning):
   if (guidance === 1) return;
   if (nullLabel === undefined) {
     throw new InputError(
-      `guidance ${guidance}: these weights do not say which class means "none"; give it as the null label`,
+      `guidance ${guidance}: these weights do not say which class means "none"; give it as nullLabel (--null-label)`,
     );
   }
   if (!Number.isInteger(nullLabel) || nullLabel < 0 || nullLabel >= classes) {
