@@ -241,7 +241,7 @@ const refusals: [args: string[], message: RegExp][] = [
   [tiny("--label", "elephant"), /--label: .*elephant/],
   [tiny("--label", "11"), /label: expected a class/],
   [tiny("--label", "1,2", "--n", "3"), /--label: 2 labels for 3 seeds/],
-  [tiny("--guidance", "2"), /guidance 2: .*null label/],
+  [tiny("--guidance", "2"), /guidance 2: .*--null-label/],
   [["noise"], /missing required argument 'image'/],
   [["noise", "no-such.png"], /no-such\.png: cannot be read/],
 ];
