@@ -206,6 +206,7 @@ Deno.test("--from runs no code and follows no address that a picture names", asy
 
 const refusals: [args: string[], message: RegExp][] = [
   [["bogus"], /unknown command 'bogus'/],
+  [["help", "bogus"], /unknown command .bogus./],
   [["sample", "--bogus"], /unknown option '--bogus'/],
   [["sample", "--step", "4"], /unknown option '--step' \(Did you mean --steps\?\)/],
   [["sample", "too", "many"], /too many arguments/],

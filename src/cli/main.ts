@@ -41,7 +41,10 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 /** `--debug sample` is `sample --debug`, and `help sample` is `sample --help`. */
 function commandFirst(args: readonly string[]): string[] {
   const [first, ...rest] = args;
-  if (first === "help") return [...rest, "--help"];
+  if (first === "help") {
+    const isKnown = rest.length === 0 || commands.some(({ name }) => name === rest[0]);
+    return isKnown ? [...rest, "--help"] : rest;
+  }
   const at = args.findIndex((arg) => !["-q", "--quiet", "--debug"].includes(arg));
   return at < 1 ? [...args] : [args[at], ...args.slice(0, at), ...args.slice(at + 1)];
 }
