@@ -90,6 +90,8 @@ const wrong: [args: string[], message: RegExp][] = [
   [["eval", "--data", "~/folder", "--guidance", "much"], /^--guidance: expected a number, found/],
   [["eval", "--data", "~/folder", "--scheduler", "dimm"], /^scheduler: expected one of .*"dimm"$/],
   [["eval", "--data", "~/folder", "--steps", "5000"], /^steps: .* from 1 to 1000 .* found 5000$/],
+  [["serve", "--proxy", ""], /^proxy: expected a header's name like X-Forwarded-For, found ""$/],
+  [["serve", "--proxy", "two words"], /^proxy: .* found "two words"$/],
   [["serve", "--limit", "maxQueue=-1"], /^--limit maxQueue: expected a positive number, found -1$/],
   [["serve", "--host", "192.0.2.1"], /^--host 192\.0\.2\.1 .*this machine has no such address/],
   [["serve", "--public-url", "here", "--port", "0"], /^--public-url: expected an address like/],

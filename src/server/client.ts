@@ -1,5 +1,6 @@
 /** Who is asking, for the rate limit. */
 import type { Context } from "npm:hono@4.13.19";
+import { InputError } from "../errors.ts";
 
 /**
  * The client's network address: Cloudflare's header where the platform sets it, else the connection's.
@@ -17,8 +18,14 @@ export function clientAddress(c: Context): string {
 /**
  * The address that a proxy in front wrote into `header`: of a list its last entry, since those before
  * it came from the client, who may write what it likes.
+ * @throws InputError for what is no header's name
  */
 export function clientBehindProxy(header: string): (request: Request) => string {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header)) {
+    throw new InputError(
+      `proxy: expected a header's name like X-Forwarded-For, found ${JSON.stringify(header)}`,
+    );
+  }
   return (request) => {
     const last = (request.headers.get(header) ?? "").split(",").at(-1)!.trim();
     return network(last || "unknown");

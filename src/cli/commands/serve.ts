@@ -89,6 +89,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
     throw new InputError("--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set");
   }
   // Before weights are loaded, which may take minutes.
+  const client = flags.proxy === undefined ? undefined : clientBehindProxy(flags.proxy);
   checkAddress(flags.host, port);
   if (flags.publicUrl !== undefined && !URL.canParse(flags.publicUrl)) {
     throw new InputError(
@@ -126,7 +127,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
       corsOrigins: flags.cors.length ? flags.cors : "*",
       publicUrl: flags.publicUrl,
       page: flags.page,
-      client: flags.proxy ? clientBehindProxy(flags.proxy) : undefined,
+      client,
     });
     app.warmUp().catch((error) => log({ level: "error", message: `warm-up: ${error}` }));
     await serve(app, {
