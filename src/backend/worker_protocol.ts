@@ -13,7 +13,7 @@ interface SentTensor {
 
 export type SentTensors = Record<string, SentTensor>;
 
-/** A request; each but `start` is answered by one `Reply` with the same id. */
+/** A request; each is answered by one `Reply` with the same id. */
 export type Request =
   | { id: number; kind: "create"; session: number; model: ArrayBuffer; options: SessionOptions }
   | { id: number; kind: "run"; session: number; feeds: SentTensors }
