@@ -1,6 +1,6 @@
 /** What step k trains on: a function of (seed, k), so that a run can be taken up anywhere. */
 import { createGenerator, type Generator, seedFromName } from "../diffusion/mod.ts";
-import type { DataSet } from "./data/data_set.ts";
+import type { PictureSource } from "./data/data_set.ts";
 import type { TrainBatch } from "./step.ts";
 
 export interface BatchOptions {
@@ -16,7 +16,7 @@ export interface BatchOptions {
 }
 
 /** The batch of step k, counted from 1. */
-export function batchOf(data: DataSet, k: number, options: BatchOptions): TrainBatch {
+export function batchOf(data: PictureSource, k: number, options: BatchOptions): TrainBatch {
   const { seed, images, T, flip = false, labelDropout = 0, nullLabel } = options;
   const [channels, height, width] = data.shape;
   const size = channels * height * width;
@@ -26,12 +26,14 @@ export function batchOf(data: DataSet, k: number, options: BatchOptions): TrainB
   const x_0 = new Float32Array(images * size);
   const labels = data.labels && new Int32Array(images);
   for (let i = 0; i < images; i++) {
-    const index = Math.floor(uniform() * data.length);
+    const index = data.length === Infinity
+      ? (k - 1) * images + i
+      : Math.floor(uniform() * data.length);
     data.picture(index, x_0.subarray(i * size, (i + 1) * size));
     if (flip && uniform() < 0.5) mirror(x_0.subarray(i * size, (i + 1) * size), width);
     if (labels) {
       const drop = nullLabel !== undefined && uniform() < labelDropout;
-      labels[i] = drop ? nullLabel : data.labels![index];
+      labels[i] = drop ? nullLabel : data.labels!.at(index)!;
     }
   }
   const t = stratifiedTimesteps(images, T, generator);

@@ -1,5 +1,5 @@
 /** What a run says before it begins: what it read, and what it is about to do. */
-import type { DataSet } from "./data/data_set.ts";
+import type { PictureSource } from "./data/data_set.ts";
 import { type Recipe, sizeOf } from "./recipe.ts";
 import type { Start } from "./start.ts";
 
@@ -7,7 +7,7 @@ import type { Start } from "./start.ts";
 const NAMED = 20;
 
 /** The files that could not be read, and why. */
-export function describeSkipped({ skipped }: DataSet): string[] {
+export function describeSkipped({ skipped }: PictureSource): string[] {
   const more = skipped.length - NAMED;
   return [
     ...skipped.slice(0, NAMED).map(({ reason }) => `left out: ${reason}`),
@@ -19,24 +19,32 @@ export function describeSkipped({ skipped }: DataSet): string[] {
  * The pictures, the classes, the network and the length of a run.
  * @param data as it was read: `start` may have no use for its classes
  */
-export function describeRun(recipe: Recipe, data: DataSet, start: Start): string[] {
+export function describeRun(recipe: Recipe, data: PictureSource, start: Start): string[] {
   const [height, width] = sizeOf(recipe);
   const colours = recipe.channels === 1 ? "grey" : "RGB";
   const images = recipe.batch * recipe.accumulate;
-  const each = recipe.steps * images / data.length;
   const skipped = data.skipped.length;
   return [
-    `${recipe.data}: ${group(data.length)} pictures, brought to ${width}×${height} ${colours}` +
+    `${recipe.data}: ${countOf(data)}, brought to ${width}×${height} ${colours}` +
     (skipped > 0 ? `; ${group(skipped)} files left out` : ""),
     describeClasses(recipe, data, start),
     `${group(start.layout.size)} parameters; ${
       group(recipe.steps)
-    } updates of ${images} pictures, ` +
-    `each picture about ${each < 10 ? each.toPrecision(2) : group(Math.round(each))} times`,
+    } updates of ${images} pictures, ${timesEach(recipe.steps * images / data.length)}`,
   ];
 }
 
-function describeClasses({ labels }: Recipe, data: DataSet, { config }: Start): string {
+/** How many pictures there are. */
+export function countOf({ length }: Pick<PictureSource, "length">): string {
+  return length === Infinity ? "pictures without end" : `${group(length)} pictures`;
+}
+
+function timesEach(times: number): string {
+  if (times === 0) return "none of them twice";
+  return `each picture about ${times < 10 ? times.toPrecision(2) : group(Math.round(times))} times`;
+}
+
+function describeClasses({ labels }: Recipe, data: PictureSource, { config }: Start): string {
   const names = data.labelNames;
   if (!names) return "no classes (subfolders are, where every picture lies in one)";
   const list = `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? " …" : ""}`;

@@ -2,7 +2,7 @@
 import { InputError } from "../errors.ts";
 import type { WeightsFolder } from "../model/folder.ts";
 import { matchTensors } from "../unet/mod.ts";
-import type { DataSet } from "./data/data_set.ts";
+import type { PictureSource } from "./data/data_set.ts";
 import { packParams } from "./layout.ts";
 import { recipeOf } from "./network.ts";
 import { type Recipe, recipeFields, sizeOf } from "./recipe.ts";
@@ -46,7 +46,7 @@ export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
  * @param data of the network's size and channels
  * @throws InputError where the data's classes are not the network's
  */
-export function startFrom(weights: WeightsFolder, recipe: Recipe, data: DataSet): Start {
+export function startFrom(weights: WeightsFolder, recipe: Recipe, data: PictureSource): Start {
   const { config, scheduler, where } = weights;
   const layout = unetLayout(config);
   const shapes = new Map(layout.params.map(({ name, shape }) => [name, shape]));
@@ -68,15 +68,16 @@ function labelsFor(
   { card, where }: WeightsFolder,
   rows: number,
   recipe: Recipe,
-  data: DataSet,
-): DataSet {
+  data: PictureSource,
+): PictureSource {
   if (!recipe.labels || !data.labels) {
     if (card.null_label === undefined) {
       throw new InputError(
         `${where}: the network has ${rows} classes and does not say which means "none"; expected pictures in subfolders with the classes' names`,
       );
     }
-    return { ...data, labels: new Int32Array(data.length).fill(card.null_label) };
+    const none = card.null_label;
+    return { ...data, labels: { at: () => none } };
   }
   const known = card.labels ?? Array.from({ length: rows }, (_, i) => String(i));
   const indices = data.labelNames!.map((name) => {
@@ -90,5 +91,6 @@ function labelsFor(
       }`,
     );
   });
-  return { ...data, labels: data.labels.map((label) => indices[label]), labelNames: known };
+  const { labels } = data;
+  return { ...data, labels: { at: (i) => indices[labels.at(i)!] }, labelNames: known };
 }

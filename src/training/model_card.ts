@@ -1,7 +1,7 @@
 /** README.md of trained weights: what they are, what they come from, how to use them. */
 import type { WeightsCard } from "../model/card.ts";
-import type { DataSet } from "./data/data_set.ts";
-import { group } from "./describe.ts";
+import type { PictureSource } from "./data/data_set.ts";
+import { countOf, group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
 import type { Recipe } from "./recipe.ts";
 
@@ -9,7 +9,7 @@ import type { Recipe } from "./recipe.ts";
 export interface TrainingFacts {
   readonly recipe: Recipe;
   readonly card: WeightsCard;
-  readonly data: Pick<DataSet, "length" | "shape" | "skipped">;
+  readonly data: Pick<PictureSource, "length" | "shape" | "skipped" | "license">;
   readonly parameters: number;
   /** Updates that were carried out. */
   readonly step: number;
@@ -33,8 +33,8 @@ export function modelCard(facts: TrainingFacts): string {
     ["Classes", classes ? classes.join(", ") : "none"],
     ...(card.null_label === undefined ? [] : [["Label for “no class”", String(card.null_label)]]),
     ...(facts.init === undefined ? [] : [["Trained on from", facts.init]]),
-    ["Data", `${recipe.data} (${group(data.length)} pictures${skipped})`],
-    ["Licence of the data", recipe.data_license ?? "not stated"],
+    ["Data", `${recipe.data} (${countOf(data)}${skipped})`],
+    ["Licence of the data", recipe.data_license ?? data.license ?? "not stated"],
     ["Predicts", recipe.prediction_type],
     ["Noise schedule", `${recipe.beta_schedule}, T = ${recipe.num_train_timesteps}`],
     ["Updates", `${group(facts.step)} of ${recipe.batch * recipe.accumulate} pictures`],
@@ -45,7 +45,7 @@ export function modelCard(facts: TrainingFacts): string {
   ];
   return [
     "---",
-    `license: ${recipe.data_license === null ? "unknown" : "other"}`,
+    `license: ${(recipe.data_license ?? data.license ?? null) === null ? "unknown" : "other"}`,
     "library_name: diffusers",
     `tags: [ddpm, ${classes ? "class-conditional" : "unconditional"}-image-generation]`,
     "---",

@@ -4,7 +4,7 @@ import { type Check, checks } from "./recipe_checks.ts";
 
 /** What a run depends on, besides the pictures themselves. */
 export interface Recipe {
-  /** A folder, a file, or npm:NAME@VERSION/FOLDER. */
+  /** A folder, a file, npm:NAME@VERSION/FOLDER, or a data plug-in. */
   readonly data: string;
   readonly size: number | readonly [number, number];
   readonly channels: 1 | 3;
@@ -54,7 +54,7 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
     value: undefined,
     check: text,
     help:
-      "a folder of PNG or JPEG (subfolders are classes), an .npz, IDX files, or npm:NAME@VERSION/FOLDER",
+      "a folder of PNG or JPEG (subfolders are classes), an .npz, IDX files, npm:NAME@VERSION/FOLDER, or a plug-in that draws pictures (./mine.ts)",
   },
   size: { value: 32, check: size, help: "pixels a side, or height,width" },
   channels: { value: 3, check: choice(1, 3), help: "1 is grey, 3 is RGB" },

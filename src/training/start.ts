@@ -2,7 +2,7 @@
 import type { SchedulerConfig } from "../diffusion/types.ts";
 import type { WeightsCard } from "../model/card.ts";
 import type { UNetConfig } from "../unet/mod.ts";
-import type { DataSet } from "./data/data_set.ts";
+import type { PictureSource } from "./data/data_set.ts";
 import { initialTheta } from "./init.ts";
 import type { ParamLayout } from "./layout.ts";
 import { schedulerOf, unetOf } from "./network.ts";
@@ -18,7 +18,7 @@ export interface Start {
   /** What is recorded with the weights. */
   readonly card: WeightsCard;
   /** The data as the network takes it: without labels if it is to have none. */
-  readonly data: DataSet;
+  readonly data: PictureSource;
 }
 
 /**
@@ -37,7 +37,7 @@ export function mostSteps(steps: number, T: number): number {
 }
 
 /** A network from nothing. A single class tells it nothing, and is left out. */
-export function startFresh(recipe: Recipe, data: DataSet): Start {
+export function startFresh(recipe: Recipe, data: PictureSource): Start {
   const labelled = recipe.labels && data.labels !== undefined && data.labelNames!.length > 1;
   const classes = labelled ? data.labelNames!.length : undefined;
   const config = unetOf(recipe, classes);
@@ -63,6 +63,6 @@ function labelledCard(recipe: Recipe, labels: readonly string[]): WeightsCard {
 }
 
 /** The pictures alone. */
-export function withoutLabels(data: DataSet): DataSet {
+export function withoutLabels(data: PictureSource): PictureSource {
   return { ...data, labels: undefined, labelNames: undefined };
 }

@@ -7,9 +7,10 @@ import { locate } from "../model/locate.ts";
 import { readFolder } from "../model/folder.ts";
 import { writeDurably, writeTextDurably } from "./atomic.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
-import type { DataSet } from "./data/data_set.ts";
+import type { PictureSource } from "./data/data_set.ts";
 import { fingerprintOf } from "./data/fingerprint.ts";
 import { type DataOptions, openData } from "./data/open.ts";
+import { generatedPictures, isDataPlugin, loadDataPlugin } from "./data/plugin.ts";
 import { splitData } from "./data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
@@ -121,8 +122,17 @@ export async function train(options: RunOptions): Promise<RunResult> {
 async function readPictures(
   recipe: Recipe,
   { signal, onRead }: Pick<RunOptions, "signal" | "onRead">,
-): Promise<DataSet> {
+): Promise<PictureSource> {
   const { data, channels, holdout } = recipe;
+  if (isDataPlugin(data)) {
+    if (holdout > 0) {
+      throw new InputError(
+        `recipe: holdout is ${holdout}; expected 0 with a data plug-in, whose pictures have no end: eval draws others by another seed`,
+      );
+    }
+    const plugin = await loadDataPlugin(data);
+    return generatedPictures(plugin, recipe.seed, { size: sizeOf(recipe), channels });
+  }
   const all = await openData(data, { size: sizeOf(recipe), channels, signal, onProgress: onRead });
   return splitData(all, holdout).kept;
 }
@@ -143,7 +153,7 @@ function runJson(recipe: Recipe, init: string | undefined): string {
 }
 
 /** A run that goes on with other pictures would not be the run it began as. */
-async function checkData(folder: string, data: DataSet, done: number): Promise<void> {
+async function checkData(folder: string, data: PictureSource, done: number): Promise<void> {
   const path = `${folder}/data.sha256`;
   const now = fingerprintOf(data);
   const then = (await Deno.readTextFile(path).catch(() => now)).trim();

@@ -1,17 +1,26 @@
-/** Pictures to learn from, held as bytes. */
+/** Pictures to learn from. */
 
-export interface DataSet {
+/** What training draws from. */
+export interface PictureSource {
+  /** Infinity where pictures are drawn as they are asked for; training then sees none twice. */
   readonly length: number;
   /** [C, H, W] of every picture. */
   readonly shape: readonly [number, number, number];
-  /** Each picture's class, where the set has classes. */
-  readonly labels?: Int32Array;
+  /** Each picture's class, where there are classes. */
+  readonly labels?: { at(i: number): number | undefined };
   /** The classes' names, in order of index. */
   readonly labelNames?: readonly string[];
+  /** What may be done with the pictures, where the source says so. */
+  readonly license?: string;
   /** Writes picture i as [C, H, W] in −1 … 1 into `out`. */
   picture(i: number, out: Float32Array): void;
   /** Files that could not be read, with the reason of each. */
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** Pictures that are all there, held as bytes. */
+export interface DataSet extends PictureSource {
+  readonly labels?: Int32Array;
 }
 
 /** A set over bytes that lie [N, C, H, W]. */

@@ -5,6 +5,7 @@ import { openPictureFolder } from "./folder.ts";
 import { idxImagesIn, openIdx } from "./idx_files.ts";
 import { openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
+import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
 
 export interface DataOptions {
   /** [height, width] that every picture is brought to. */
@@ -21,12 +22,23 @@ export interface DataOptions {
 
 export type Split = "train" | "test";
 
+/** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
+export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {
+  train: { seed: 2 ** 32 - 2, length: 20_000 },
+  test: { seed: 2 ** 32 - 1, length: 10_000 },
+};
+
 /**
  * Reads a data set whole: a folder of PNG and JPEG files, whose subfolders are the classes; an IDX
- * file or a folder of them; an .npz file; or `npm:NAME@VERSION/PATH`, a folder in a package.
+ * file or a folder of them; an .npz file; `npm:NAME@VERSION/PATH`, a folder in a package; or pictures
+ * that a data plug-in draws, {@link DRAWN} of them.
  * @throws InputError where there is nothing to learn from.
  */
 export async function openData(source: string, options: DataOptions): Promise<DataSet> {
+  if (isDataPlugin(source)) {
+    const { seed, length } = DRAWN[options.split ?? "train"];
+    return drawnDataSet(await loadDataPlugin(source), seed, length, options);
+  }
   const path = source.startsWith("npm:") ? await npmFolder(source) : source;
   const info = await Deno.stat(path).catch(() => undefined);
   if (!info) throw new InputError(`data ${source}: there is no such file or folder`);
@@ -69,6 +81,7 @@ async function firstBytes(path: string): Promise<string> {
 
 /** Whether a set has a part of its own that is kept from training. */
 export async function hasTestSplit(source: string): Promise<boolean> {
+  if (isDataPlugin(source)) return true;
   const path = source.startsWith("npm:") ? await npmFolder(source) : source;
   const info = await Deno.stat(path).catch(() => undefined);
   if (!info?.isDirectory) return false;

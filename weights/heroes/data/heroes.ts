@@ -1,0 +1,225 @@
+/**
+ * Pixel-art adventurers without end, composed of CC0 parts (README.md says whence): a people, a calling
+ * and what both wear and carry, on a flat ground. A data plug-in: `train --data weights/heroes/data/heroes.ts`.
+ */
+import type { DataPlugin, DrawnPicture } from "../../../src/training/data/plugin.ts";
+import { decodePng } from "../../../src/image/png.ts";
+
+const SIDE = 32;
+/** Cells in a row of the sheet. */
+const COLUMNS = 32;
+
+const GROUNDS = [
+  0xf2c66d,
+  0xe98a6b,
+  0x8fc1a9,
+  0x86b6d9,
+  0xb7a1d6,
+  0xe8b4c8,
+  0xd9d2c3,
+  0x5b6c8a,
+];
+
+/** Each people's bodies, by the names of the parts. */
+const PEOPLES: Readonly<Record<string, RegExp>> = {
+  human: /^(human|demigod)_/,
+  elf: /^(deep_)?elf_/,
+  dwarf: /^(deep_)?dwarf_/,
+  orc: /^lorc_/,
+  halfling: /^halfling_/,
+  gnome: /^gnome_/,
+  kobold: /^kobold/,
+  minotaur: /^minotaur/,
+  mummy: /^mummy/,
+  vampire: /^vampire/,
+  ghoul: /^ghoul/,
+  demonspawn: /^demonspawn/,
+  draconian: /^draconian/,
+  gargoyle: /^gargoyle/,
+  tengu: /^tengu/,
+  spriggan: /^spriggan/,
+  formicid: /^formicid/,
+  octopode: /^octopode/,
+};
+const HAIRY = new Set("human elf dwarf halfling gnome vampire spriggan demonspawn".split(" "));
+/** Hooves and claws: seldom in boots. */
+const BAREFOOT = new Set("minotaur draconian tengu".split(" "));
+
+/** What some of a calling carry there, and how many of them do. */
+interface Some {
+  readonly share: number;
+  readonly parts: RegExp;
+}
+interface Calling {
+  /** The share in cloaks. */
+  readonly cloak: number;
+  readonly body: RegExp;
+  readonly hand1: RegExp;
+  readonly hand2?: Some;
+  readonly head: Some;
+}
+
+const CALLINGS: Readonly<Record<string, Calling>> = {
+  knight: {
+    cloak: 0.35,
+    body: /^(?!leather).*plate|scalemail|^metal|chain|mesh|breast|crystal|blue_gold/,
+    hand1: /sword|(?<!pick_)axe|mace|flail_ball|lance|halberd|katana/,
+    hand2: { share: 0.8, parts: /kite_shield_(?!round|skull|shaman)|tower_shield/ },
+    head: { share: 0.7, parts: /helm_(?!horn)|dragonhelm|^iron|^full|^chain|^brown_gold/ },
+  },
+  wizard: {
+    cloak: 0.2,
+    body: /^robe/,
+    hand1: /^staff|^great_staff|^rod|orb|sceptre/,
+    hand2: { share: 0.5, parts: /book|light_/ },
+    head: { share: 0.75, parts: /^wizard|^hood|^turban|^cone/ },
+  },
+  ranger: {
+    cloak: 0.5,
+    body: /^leather(?!_heavy|_metal)|vest|jacket|vines|faerie|animal/,
+    hand1: /(?<!cross)bow|arbalest|sling|^spear|blowgun|fustibalus/,
+    head: { share: 0.6, parts: /^feather|^hood_(green|ybrown)|^bandana|^cap|^straw/ },
+  },
+  rogue: {
+    cloak: 0.4,
+    body: /^leather(?!_heavy|_metal)|^coat|^jacket|black_and_cloth|shirt_black|susp_black|^slit/,
+    hand1: /dagger|knife|rapier|scimitar|whip|sickle|^club/,
+    hand2: { share: 0.3, parts: /buckler|misc\/dagger|lantern/ },
+    head: { share: 0.6, parts: /^hood_(black|gray)|^ninja|^bandana|^cap/ },
+  },
+  monk: {
+    cloak: 0.1,
+    body: /^monk|^karate|^china|^robe_(white|brown|yellow)/,
+    hand1: /^quarterstaff|^stick/,
+    head: { share: 0.35, parts: /^band_|^straw|^taiso|^turban/ },
+  },
+  barbarian: {
+    cloak: 0.2,
+    body: /animal|shoulder|belt|leather_heavy/,
+    hand1: /executioner|battleaxe|war_axe|broad_axe|giant_club|pick|hook|trident/,
+    hand2: { share: 0.25, parts: /skull|shield_round\d/ },
+    head: { share: 0.5, parts: /horn|^viking|^bear/ },
+  },
+  noble: {
+    cloak: 0.6,
+    body: /^dress|robe_(\w+_gold|rainbow|purple|blue_white|clouds|red3)|^coat/,
+    hand1: /sceptre|rapier|fan|^rod|orb/,
+    hand2: { share: 0.25, parts: /book|shield_gold/ },
+    head: { share: 0.6, parts: /^crown|^feather|^turban/ },
+  },
+};
+
+const peoples = Object.keys(PEOPLES);
+const callings = Object.keys(CALLINGS);
+const classes = [
+  ...peoples.flatMap((people) => callings.map((calling) => `${people}-${calling}`)),
+  ...peoples,
+  ...callings,
+].sort();
+
+const beside = (name: string) => new URL(name, import.meta.url);
+const parts: readonly string[] = JSON.parse(await read("parts.json", "text"));
+const sheet = decodePng(await read("parts.png", "bytes"), "parts.png");
+
+async function read(name: string, as: "text"): Promise<string>;
+async function read(name: string, as: "bytes"): Promise<Uint8Array>;
+async function read(name: string, as: "text" | "bytes"): Promise<string | Uint8Array> {
+  const response = await fetch(beside(name));
+  return as === "text" ? await response.text() : new Uint8Array(await response.arrayBuffer());
+}
+
+/** The sheet's cells of a layer whose names after `layer/` fit. */
+function cells(layer: string, fits = /./): number[] {
+  return parts.flatMap((part, cell) =>
+    part.startsWith(`${layer}/`) && fits.test(part.slice(layer.length + 1)) ? [cell] : []
+  );
+}
+
+/** Cells by layer, for every people and calling. */
+const bodies = new Map(peoples.map((people) => [people, cells("base", PEOPLES[people])]));
+const wardrobe = new Map(callings.map((calling) => {
+  const { body, hand1, hand2, head } = CALLINGS[calling];
+  return [calling, {
+    body: cells("body", body),
+    hand1: cells("hand1", hand1),
+    hand2: hand2 ? cells("hand2", hand2.parts) : [],
+    head: cells("head", head.parts),
+  }];
+}));
+const anyones = {
+  wings: cells("drcwing"),
+  cloak: cells("cloak"),
+  boots: cells("boots"),
+  legs: cells("legs"),
+  gloves: cells("gloves"),
+  hair: cells("hair"),
+};
+
+/** What a hero wears, the hindmost first. */
+function dress(people: string, calling: string, random: () => number): number[] {
+  const hero: number[] = [];
+  const wear = (share: number, from: readonly number[]) => {
+    // Both draws are always made, so that a share changed in one place changes nothing elsewhere.
+    const [worn, which] = [random() < share, random()];
+    if (worn && from.length > 0) hero.push(from[Math.floor(which * from.length)]);
+  };
+  const { cloak, hand2, head } = CALLINGS[calling];
+  const own = wardrobe.get(calling)!;
+  // Eight arms fit into no clothes.
+  const clothed = people === "octopode" ? 0 : 1;
+  const headShare = people === "minotaur" ? 0.15 : people === "octopode" ? head.share / 2 : head.share;
+
+  wear(people === "draconian" ? 0.4 : 0, anyones.wings);
+  wear(clothed * cloak, anyones.cloak);
+  wear(1, bodies.get(people)!);
+  wear(clothed * (BAREFOOT.has(people) ? 0.2 : 0.7), anyones.boots);
+  wear(clothed * 0.85, anyones.legs);
+  wear(clothed * 0.97, own.body);
+  wear(clothed * 0.5, anyones.gloves);
+  wear(0.85, own.hand1);
+  wear(hand2?.share ?? 0, own.hand2);
+  wear(HAIRY.has(people) ? 0.85 : 0, anyones.hair);
+  wear(headShare, own.head);
+  return hero;
+}
+
+/** One colour everywhere, then each part over it by its alpha. */
+function paint(ground: number, hero: readonly number[]): Uint8Array {
+  const pixels = new Uint8Array(SIDE * SIDE * 3);
+  for (let p = 0; p < SIDE * SIDE; p++) {
+    for (let c = 0; c < 3; c++) pixels[3 * p + c] = (ground >> (16 - 8 * c)) & 0xff;
+  }
+  for (const cell of hero) {
+    const corner = Math.floor(cell / COLUMNS) * SIDE * sheet.width + (cell % COLUMNS) * SIDE;
+    for (let y = 0; y < SIDE; y++) {
+      for (let x = 0; x < SIDE; x++) {
+        const from = 4 * (corner + y * sheet.width + x);
+        const to = 3 * (y * SIDE + x);
+        const alpha = sheet.pixels[from + 3] / 255;
+        for (let c = 0; c < 3; c++) {
+          pixels[to + c] = Math.round(
+            alpha * sheet.pixels[from + c] + (1 - alpha) * pixels[to + c],
+          );
+        }
+      }
+    }
+  }
+  return pixels;
+}
+
+const heroes: DataPlugin = {
+  name: "heroes",
+  api: 1,
+  description: "adventurers of 18 peoples and 7 callings, 32×32, as many as one likes",
+  license: "CC0 1.0 (tiles of Dungeon Crawl Stone Soup)",
+  classes,
+  picture({ random }): DrawnPicture {
+    const one = <T>(of: readonly T[]) => of[Math.floor(random() * of.length)];
+    const people = one(peoples), calling = one(callings), ground = one(GROUNDS);
+    const named = random();
+    const label = named < 0.6 ? `${people}-${calling}` : named < 0.8 ? people : calling;
+    const pixels = paint(ground, dress(people, calling, random));
+    return { pixels, width: SIDE, height: SIDE, channels: 3, label };
+  },
+};
+export default heroes;
