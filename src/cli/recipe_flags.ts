@@ -7,7 +7,7 @@ import {
   recipeFields,
   recipeKeys,
 } from "../training/recipe.ts";
-import { readRun } from "../training/train.ts";
+import { readRun } from "../training/run/train.ts";
 import type { Command } from "./command.ts";
 import { readInput } from "./input.ts";
 

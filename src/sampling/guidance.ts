@@ -2,7 +2,7 @@
 import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Batcher, Call } from "./batcher.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 
 /** Asks the network about x_t at the model's time t, guided or not. */
 export type Ask = (x_t: Float32Array, t: number) => Promise<Float32Array>;

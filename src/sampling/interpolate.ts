@@ -3,7 +3,7 @@ import { combine, denoisedFrom } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { Batcher } from "./batcher.ts";
 import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /**

@@ -5,7 +5,7 @@ import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
 import { checkConditioning, defaultLabel } from "./guidance.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /** Everything one call of {@link sample} is made from. */
