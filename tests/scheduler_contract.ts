@@ -105,6 +105,7 @@ export function makeRun(scheduler: Scheduler, setting: Setting = {}) {
         variance: new Float32Array(size),
       });
     },
+    inputs: {},
     clip: makeClip(config),
     noise() {
       asked.noise++;

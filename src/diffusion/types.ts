@@ -125,6 +125,8 @@ export interface Run {
   clip(x_0: Float32Array): Float32Array;
   /** The image's next draw of N(0, I). */
   noise(): Float32Array;
+  /** What the image starts from beside noise, by the names in the plug-in's `inputs`. */
+  inputs: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -162,6 +164,8 @@ export interface Scheduler {
   description?: string;
   /** What the user may set, by name. */
   options?: Record<string, OptionSchema>;
+  /** What an image has to start from beside noise, by name: a measurement, a mask. */
+  inputs?: readonly string[];
   /** β_1 … β_T of a schedule of its own. */
   betas?(T: number, config: SchedulerConfig): Float64Array;
   /** Descending timesteps for an n-step run; may be fractional. */

@@ -1,7 +1,7 @@
 /** Samples judged by a classifier that learned from real pictures. */
 import { sha256Hex } from "../files/hash.ts";
 import type { Model } from "../model/model.ts";
-import { completeOptions } from "../sampling/generate.ts";
+import { prepare } from "../sampling/sample.ts";
 import { agreement, Classifier } from "./classifier.ts";
 import { classifierFor } from "./classifier_cache.ts";
 import type { EvalOptions } from "./evaluate.ts";
@@ -77,11 +77,8 @@ export async function* scoreSamples(
   const scores: SampleScore[] = [];
   yield { ...facts, samples: scores };
   for (const choice of options.samplers) {
-    const { scheduler: { name: scheduler }, steps } = completeOptions(model, {
-      ...choice,
-      seeds: [],
-    });
     const { guidance } = choice;
+    const { scheduler, steps } = prepare(model, { ...choice, guidance: undefined }).method;
     const part = `samples of ${scheduler} ${steps}, guidance ${guidance}`;
     const set = await sampleSet(model, {
       ...choice,

@@ -12,24 +12,15 @@ export interface BlockReport {
   readonly parameters: number;
 }
 
-/** What `sample` does when nothing is asked for. */
-export interface DefaultRun {
-  readonly default_run: {
-    readonly scheduler: string;
-    readonly steps: number;
-    readonly guidance: number;
-  };
-  /** Evaluations of the network for one picture of the default run. */
-  readonly evaluations: number;
-}
-
-export interface WeightsReport extends DefaultRun {
+export interface WeightsReport {
   readonly source: string;
   readonly hash: string;
   /** [C, H, W]. */
   readonly picture: readonly number[];
   readonly classes: readonly string[] | null;
   readonly null_label: number | null;
+  /** How the weights' makers say they are sampled. */
+  readonly recommended: WeightsCard["recommended"] | null;
   readonly tensors: number;
   readonly parameters: number;
   readonly blocks: readonly BlockReport[];
@@ -60,24 +51,16 @@ export function inspectWeights({ where, hash, config, scheduler, card, tensors }
     picture: [config.in_channels, ...config.sample_size],
     classes: classNames(card, config.num_class_embeds) ?? null,
     null_label: card.null_label ?? null,
+    recommended: card.recommended ?? null,
     tensors: shapes.size,
     parameters,
     blocks,
     multiply_adds: multiplyAdds,
     memory: { weights: 4 * parameters, activations: peakBytes },
-    ...defaultRun(card),
     unet: config,
     scheduler,
   };
   return report;
-}
-
-export function defaultRun({ recommended }: WeightsCard): DefaultRun {
-  const { scheduler, steps, guidance = 1 } = recommended ?? { scheduler: "ddim", steps: 50 };
-  return {
-    default_run: { scheduler, steps, guidance },
-    evaluations: steps * (guidance === 1 ? 1 : 2),
-  };
 }
 
 function blockOf(name: string): string {
