@@ -1,4 +1,5 @@
 /** README.md of trained weights: what they are, what they come from, how to use them. */
+import type { Architecture } from "../../networks/architecture.ts";
 import type { WeightsCard } from "../../weights/read/card.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { countOf, group } from "./describe.ts";
@@ -8,6 +9,7 @@ import type { Recipe } from "../recipe.ts";
 /** What a run knows about itself when it ends. */
 export interface TrainingFacts {
   readonly recipe: Recipe;
+  readonly architecture: Pick<Architecture, "className" | "folder">;
   readonly card: WeightsCard;
   readonly data: Pick<PictureSource, "length" | "shape" | "skipped" | "license">;
   readonly parameters: number;
@@ -64,7 +66,7 @@ export function modelCard(facts: TrainingFacts): string {
     `denoise sample --weights FOLDER${classes ? ` --label ${quote(classes[0])} --guidance 2` : ""}`,
     "```",
     "",
-    ...(classes ? conditionalUse(card) : [
+    ...(classes ? conditionalUse(facts) : [
       "In diffusers: `DDPMPipeline.from_pretrained(FOLDER)().images`.",
     ]),
     "",
@@ -72,14 +74,15 @@ export function modelCard(facts: TrainingFacts): string {
 }
 
 /** What someone who knows only the pipeline has to be told. */
-function conditionalUse({ null_label }: WeightsCard): string[] {
+function conditionalUse({ card: { null_label }, architecture }: TrainingFacts): string[] {
+  const { className, folder } = architecture;
   const none = null_label === undefined ? "" : `, and ${null_label} for “no class”`;
   return [
-    `In diffusers the network is \`UNet2DModel.from_pretrained(FOLDER, subfolder="unet")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
+    `In diffusers the network is \`${className}.from_pretrained(FOLDER, subfolder="${folder}")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
     "",
     "```python",
     "for t in scheduler.timesteps:",
-    "    eps = unet(x, t, class_labels=labels).sample",
+    `    eps = ${folder}(x, t, class_labels=labels).sample`,
     "    x = scheduler.step(eps, t, x).prev_sample",
     "```",
   ];
