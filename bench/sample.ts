@@ -1,6 +1,6 @@
 /** What sampling costs here. Times are medians of contestants that take turns in one run. */
-import { backendByName } from "../src/backend/select.ts";
 import { readFlags } from "./flags.ts";
+import { ortBackends } from "./ort_backends.ts";
 import { printTable } from "./sample/measure.ts";
 import { networkByName } from "./sample/networks.ts";
 import { measureOverhead } from "./sample/overhead.ts";
@@ -36,7 +36,7 @@ if (parts.has("start")) {
 }
 
 for (const name of backends) {
-  const backend = await backendByName(name);
+  const backend = await ortBackends[name]();
   if (parts.has("overhead") && name !== "webgpu") {
     printTable(
       "What is added to onnxruntime (digits)",

@@ -1,7 +1,16 @@
 /** What every Backend does, whichever engine is behind it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Backend, Session, Tensors } from "../src/backend/backend.ts";
-import { convolutions, doubling, identities, lookup, powers, ramp } from "./backend_models.ts";
+import type { Backend, OnnxBackend, Session, Tensors } from "../src/backend/backend.ts";
+import { emit, portable } from "../src/graph/emission.ts";
+import {
+  type Built,
+  convolutions,
+  doubling,
+  identities,
+  lookup,
+  powers,
+  ramp,
+} from "./backend_models.ts";
 
 const rows = (...data: number[]): Tensors => ({
   x: { data: new Float32Array(data), dims: [data.length / 3, 3] },
@@ -73,7 +82,8 @@ export function testBackend(title: string, open: () => Promise<Backend>): void {
   });
 
   test("lets a running run end at close, rejects the waiting ones and later ones", async (backend) => {
-    const session = await backend.createSession(powers(64, 40));
+    const { graph, weights } = powers(64, 40);
+    const session = await backend.createSession(graph, weights);
     const x = { data: ramp(64 * 64).map((v) => v / 8), dims: [64, 64] };
     const runs = [session.run({ x }), session.run({ x }), session.run({ x })];
     const settled = Promise.allSettled(runs);
@@ -81,14 +91,6 @@ export function testBackend(title: string, open: () => Promise<Backend>): void {
     assertEquals((await settled).map((run) => run.status), ["fulfilled", "rejected", "rejected"]);
     await assertRejects(() => session.run({ x }), Error, "the session is closed");
     await session.close();
-  });
-
-  test("refuses a broken model with its size and the engine's reason", async (backend) => {
-    const broken = doubling().subarray(0, 40);
-    const error = await assertRejects(() => backend.createSession(broken), Error) as Error;
-    assert(error.message.includes("cannot load the model (40 bytes): "), error.message);
-    await using session = await opened(backend, doubling());
-    assertEquals((await session.run(rows(1, 1, 1))).y.data[0], 2);
   });
 
   test("refuses feeds that do not fit and goes on working", async (backend) => {
@@ -107,7 +109,7 @@ export function testBackend(title: string, open: () => Promise<Backend>): void {
     const [channels, size, most] = [48, 16, 16];
     await using session = await opened(
       backend,
-      convolutions(backend.lowering, channels, size),
+      convolutions(channels, size),
     );
     const one = channels * size * size;
     const pictures = ramp(most * one);
@@ -125,8 +127,32 @@ export function testBackend(title: string, open: () => Promise<Backend>): void {
   });
 }
 
-async function opened(backend: Backend, model: Uint8Array): Promise<Session & AsyncDisposable> {
-  const session = await backend.createSession(model);
+/** What every backend that takes ONNX does besides. */
+export function testOnnxBackend(title: string, open: () => Promise<OnnxBackend>): void {
+  testBackend(title, open);
+  Deno.test(`${title}: runs ONNX models`, async () => {
+    const { graph } = doubling();
+    const model = emit(graph, { lowering: portable });
+    const session = await (await open()).createOnnxSession(model);
+    assertEquals((await session.run(rows(1, 2, 3))).y.data, new Float32Array([2, 4, 6]));
+    await session.close();
+  });
+
+  Deno.test(`${title}: refuses a broken model with its size and the engine's reason`, async () => {
+    const backend = await open();
+    const broken = emit(doubling().graph, { lowering: portable }).subarray(0, 40);
+    const error = await assertRejects(() => backend.createOnnxSession(broken), Error) as Error;
+    assert(error.message.includes("cannot load the model (40 bytes): "), error.message);
+    await using session = await opened(backend, doubling());
+    assertEquals((await session.run(rows(1, 1, 1))).y.data[0], 2);
+  });
+}
+
+async function opened(
+  backend: Backend,
+  { graph, weights }: Built,
+): Promise<Session & AsyncDisposable> {
+  const session = await backend.createSession(graph, weights);
   return {
     inputNames: session.inputNames,
     outputNames: session.outputNames,

@@ -1,51 +1,57 @@
-/** Small ONNX models that backends are tested with. */
+/** Small graphs that backends are tested with. */
 import {
   add,
   conv2d,
-  emit,
   gather,
   Graph,
   groupNorm,
-  type Lowering,
   matmul,
   type Padding,
-  portable,
   scale,
   silu,
 } from "../src/graph/mod.ts";
 
+/** A graph with the numbers of its parameters. */
+export interface Built {
+  graph: Graph;
+  weights: Map<string, Float32Array>;
+}
+
+/** A graph without parameters. */
+const bare = (graph: Graph): Built => ({ graph, weights: new Map() });
+
 /** y = 2x for x [N, 3]. */
-export function doubling(): Uint8Array {
+export function doubling(): Built {
   const graph = new Graph();
   graph.output("y", scale(graph.input("x", ["N", 3]), 2));
-  return emit(graph, { lowering: portable });
+  return bare(graph);
 }
 
 /** Each type that crosses the boundary, back as it was: float32, int32, int64, uint8. */
-export function identities(): Uint8Array {
+export function identities(): Built {
   const graph = new Graph();
   for (const type of ["float32", "int32", "int64", "uint8"] as const) {
     graph.output(`${type}_out`, graph.input(type, ["N"], type));
   }
-  return emit(graph, { lowering: portable });
+  return bare(graph);
 }
 
 /** A row of a table for each index, int32 in, float32 out. */
-export function lookup(): Uint8Array {
+export function lookup(): Built {
   const graph = new Graph();
   const table = graph.constant(new Float32Array([0, 0.5, 1, 1.5, 2, 2.5]), [3, 2]);
   graph.output("rows", gather(table, graph.input("indices", ["N"], "int32")));
-  return emit(graph, { lowering: portable });
+  return bare(graph);
 }
 
 /** xⁿ for a square matrix x: a run long enough to be interrupted. */
-export function powers(size: number, n: number): Uint8Array {
+export function powers(size: number, n: number): Built {
   const graph = new Graph();
   const x = graph.input("x", [size, size]);
   let y = x;
   for (let i = 1; i < n; i++) y = matmul(y, x);
   graph.output("y", y);
-  return emit(graph, { lowering: portable });
+  return bare(graph);
 }
 
 /** Numbers in [−1, 1) that look random and are the same everywhere. */
@@ -58,7 +64,7 @@ export function ramp(length: number, seed = 1): Float32Array {
 }
 
 /** A residual block and a strided convolution: what a U-Net is made of. */
-export function convolutions(lowering: Lowering, channels: number, size: number): Uint8Array {
+export function convolutions(channels: number, size: number): Built {
   const graph = new Graph();
   const weights = new Map<string, Float32Array>();
   const param = (name: string, shape: number[]) => {
@@ -82,7 +88,7 @@ export function convolutions(lowering: Lowering, channels: number, size: number)
   });
   graph.output("down", down);
   graph.output("wide", wide);
-  return emit(graph, { lowering, weights });
+  return { graph, weights };
 }
 
 export interface ConvolutionShape {
@@ -95,7 +101,7 @@ export interface ConvolutionShape {
 }
 
 /** y = x * w + b, as many channels out as in. */
-export function stridedConvolution(lowering: Lowering, shape: ConvolutionShape): Uint8Array {
+export function stridedConvolution(shape: ConvolutionShape): Built {
   const { channels, height, width, kernel, stride, padding } = shape;
   const graph = new Graph();
   const size = channels * channels * kernel * kernel;
@@ -106,13 +112,13 @@ export function stridedConvolution(lowering: Lowering, shape: ConvolutionShape):
   const x = graph.input("x", ["N", channels, height, width]);
   const w = graph.param("w", [channels, channels, kernel, kernel]);
   graph.output("y", conv2d(x, w, graph.param("b", [channels]), { stride, padding }));
-  return emit(graph, { lowering, weights });
+  return { graph, weights };
 }
 
 /** `lookup` with two rows that hold `elements` float32 in all, 0.5 each. */
-export function largeTable(elements: number): Uint8Array {
+export function largeTable(elements: number): Built {
   const graph = new Graph();
   const table = graph.constant(new Float32Array(elements).fill(0.5), [2, elements / 2]);
   graph.output("rows", gather(table, graph.input("indices", ["N"], "int32")));
-  return emit(graph, { lowering: portable });
+  return bare(graph);
 }

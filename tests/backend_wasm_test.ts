@@ -1,18 +1,28 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import type { Backend } from "../src/backend/backend.ts";
+import type { OnnxBackend } from "../src/backend/backend.ts";
 import { withFallback } from "../src/backend/select.ts";
 import { wasm } from "../src/backend/wasm.ts";
 import { wasmInline } from "../src/backend/wasm_inline.ts";
-import { portable, wasm as wasmLowering } from "../src/graph/mod.ts";
-import { doubling, largeTable, powers, ramp, stridedConvolution } from "./backend_models.ts";
+import { emit, portable, wasm as wasmLowering } from "../src/graph/emission.ts";
+import {
+  type Built,
+  doubling,
+  largeTable,
+  powers,
+  ramp,
+  stridedConvolution,
+} from "./backend_models.ts";
 
+/** As the backend would write it, or another way. */
+const modelOf = ({ graph, weights }: Built, lowering = portable) =>
+  emit(graph, { lowering, weights });
 const matrix = { x: { data: ramp(256 * 256).map((v) => v / 16), dims: [256, 256] } };
 const one = { x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } };
 
 Deno.test("wasm: the calling thread stays free while a network runs", async () => {
   const backend = wasm();
-  const session = await backend.createSession(powers(256, 100));
+  const session = await backend.createOnnxSession(modelOf(powers(256, 100)));
   let ticks = 0;
   const timer = setInterval(() => ticks++, 1);
   await session.run(matrix);
@@ -25,8 +35,8 @@ Deno.test("wasm: the calling thread stays free while a network runs", async () =
 Deno.test("wasm: a worker that dies fails its runs; the session goes on in a new worker", async () => {
   const backend = wasm({ threads: 1 });
   const [long, short] = await Promise.all([
-    backend.createSession(powers(256, 100)),
-    backend.createSession(doubling()),
+    backend.createOnnxSession(modelOf(powers(256, 100))),
+    backend.createOnnxSession(modelOf(doubling())),
   ]);
   const lost = assertRejects(() => long.run(matrix), Error, "the worker died (it was ended)");
   await backend.terminate();
@@ -40,13 +50,13 @@ Deno.test("wasm: a worker that dies fails its runs; the session goes on in a new
 
 Deno.test("wasm: a worker that cannot start rejects with the reason", async () => {
   const backend = wasm({ workerUrl: "data:application/javascript,throw new Error('no luck')" });
-  await assertRejects(() => backend.createSession(doubling()), Error, "no luck");
+  await assertRejects(() => backend.createOnnxSession(modelOf(doubling())), Error, "no luck");
 });
 
 Deno.test("wasm: a program that closes nothing ends", async () => {
   const program = `
     import { wasm } from ${JSON.stringify(import.meta.resolve("../src/backend/wasm.ts"))};
-    const session = await wasm().createSession(new Uint8Array([${doubling()}]));
+    const session = await wasm().createOnnxSession(new Uint8Array([${modelOf(doubling())}]));
     const { y } = await session.run({ x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } });
     console.log(y.data.join());
   `;
@@ -64,7 +74,7 @@ Deno.test("wasm inline: takes onnxruntime's .wasm as a compiled module", async (
   );
   const wasmModule = await WebAssembly.compile(await Deno.readFile(path));
   const { instantiate } = WebAssembly;
-  const session = await wasmInline(ort, { wasmModule }).createSession(doubling());
+  const session = await wasmInline(ort, { wasmModule }).createOnnxSession(modelOf(doubling()));
   assertEquals(WebAssembly.instantiate, instantiate);
   assertEquals((await session.run(one)).y.data, new Float32Array([2, 4, 6]));
   await session.close();
@@ -89,8 +99,9 @@ for (const threads of [1, 2, 3]) {
     ) {
       const what = `${channels} channels, ${height}×${width}, kernel ${kernel}, stride ${stride}`;
       const shape = { channels, height, width, kernel, stride, padding };
-      const standard = await backend.createSession(stridedConvolution(portable, shape));
-      const lowered = await backend.createSession(stridedConvolution(wasmLowering, shape));
+      const built = stridedConvolution(shape);
+      const standard = await backend.createOnnxSession(modelOf(built));
+      const lowered = await backend.createOnnxSession(modelOf(built, wasmLowering));
       const size = channels * height * width;
       const pictures = ramp(5 * size);
       const feed = (n: number) => ({
@@ -116,10 +127,11 @@ for (const threads of [1, 2, 3]) {
 }
 
 Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, with a notice", async () => {
-  const broken: Backend = {
+  const fail = () => Promise.reject(new Error("gpu: out of memory"));
+  const broken: OnnxBackend = {
     name: "gpu",
-    lowering: portable,
-    createSession: () => Promise.reject(new Error("gpu: out of memory")),
+    createSession: fail,
+    createOnnxSession: fail,
   };
   const notices: string[] = [];
   const backend = withFallback(
@@ -127,7 +139,7 @@ Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, wi
     () => Promise.resolve(wasmInline(ort)),
     (n) => notices.push(n),
   );
-  const session = await backend.createSession(doubling());
+  const session = await backend.createOnnxSession(modelOf(doubling()));
   assertEquals(notices, ["gpu: out of memory; using wasm instead"]);
   assertEquals(backend.name, "wasm");
   await session.close();
@@ -135,7 +147,7 @@ Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, wi
 
 Deno.test("wasm: a model of 150 MB loads", async () => {
   const backend = wasm({ threads: 1 });
-  const session = await backend.createSession(largeTable(37_500_000));
+  const session = await backend.createOnnxSession(modelOf(largeTable(37_500_000)));
   const { rows } = await session.run({ indices: { data: new Int32Array([1]), dims: [1] } });
   assertEquals(rows.data.length, 37_500_000 / 2);
   assertEquals(rows.data[7], 0.5);

@@ -1,17 +1,15 @@
 /** The blocked lowering against the plain one, for shapes that fill blocks and shapes that do not. */
 import { assert, assertEquals } from "@std/assert";
-import { backendByName } from "../src/backend/select.ts";
+import { native } from "../src/backend/native.ts";
+import { emit, fused, type Lowering } from "../src/graph/emission.ts";
 import {
   add,
   avgPool,
   concat,
   conv2d,
-  emit,
-  fused,
   gradients,
   Graph,
   groupNorm,
-  type Lowering,
   mul,
   type Padding,
   reduceSum,
@@ -26,7 +24,7 @@ import {
 import { blocked } from "../src/graph/lowerings/blocked/mod.ts";
 import { blockProbe } from "../src/graph/lowerings/blocked/probe.ts";
 
-const backend = await backendByName("native");
+const backend = native();
 const lowering = backend.trainingLowering;
 
 interface Case {
@@ -153,7 +151,9 @@ function built({ inputs, build }: Case): Graph {
 }
 
 async function run(theCase: Case, lowering: Lowering) {
-  const session = await backend.createSession(emit(built(theCase), { lowering }), { threads: 1 });
+  const session = await backend.createOnnxSession(emit(built(theCase), { lowering }), {
+    threads: 1,
+  });
   const results = await session.run(Object.fromEntries(
     theCase.inputs.map((dims, i) => [`x${i}`, { data: numbers(count(dims), i), dims }]),
   ));

@@ -1,6 +1,8 @@
 /** Every operation against its reference in float64, its gradient against finite differences. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Backend, Tensors } from "../src/backend/backend.ts";
+import type { Tensors } from "../src/backend/backend.ts";
+import type { OrtBackend } from "../src/backend/onnx.ts";
+import { emit, fused, type Lowering, portable } from "../src/graph/emission.ts";
 import { gradientRules, nonDifferentiable } from "../src/graph/gradients.ts";
 import {
   add,
@@ -10,10 +12,8 @@ import {
   cos,
   div,
   dropoutMask,
-  emit,
   exp,
   expand,
-  fused,
   gather,
   gradients,
   Graph,
@@ -21,7 +21,6 @@ import {
   lessOrEqual,
   log,
   logSoftmax,
-  type Lowering,
   matmul,
   max,
   min,
@@ -29,7 +28,6 @@ import {
   neg,
   pad,
   type Padding,
-  portable,
   reciprocal,
   reduceMean,
   reduceSum,
@@ -47,7 +45,7 @@ import {
   upsampleNearest,
   type Value,
 } from "../src/graph/mod.ts";
-import { backendsUnderTest } from "./backends.ts";
+import { ortBackendsUnderTest } from "./backends.ts";
 import { interpret, referenceOps } from "./graph_reference.ts";
 
 /** One use of an operation: the shapes of its float inputs, and how it is built from them. */
@@ -246,14 +244,14 @@ function assertClose(actual: ArrayLike<number>, expected: Float64Array, what: st
   });
 }
 
-async function run(backend: Backend, lowering: Lowering, { graph, tensors }: Built) {
-  const session = await backend.createSession(emit(graph, { lowering }), { threads: 1 });
+async function run(backend: OrtBackend, lowering: Lowering, { graph, tensors }: Built) {
+  const session = await backend.createOnnxSession(emit(graph, { lowering }), { threads: 1 });
   const results = await session.run(tensors);
   await session.close();
   return results;
 }
 
-const backends = (await backendsUnderTest()).map(({ backend }) => backend)
+const backends = (await ortBackendsUnderTest()).map(({ backend }) => backend)
   .filter(({ name }) => name !== "webgpu");
 
 for (const backend of backends) {
@@ -286,7 +284,7 @@ for (const backend of backends) {
       a: { data: feeds.a, dims: [2, 3] },
       n: { data: feeds.n, dims: [4] },
     };
-    const session = await backend.createSession(emit(graph, { lowering: backend.lowering }));
+    const session = await backend.createSession(graph);
     const results = await session.run(tensors);
     await session.close();
     for (const [name, value] of graph.outputs) {

@@ -1,11 +1,13 @@
 /** ONNX files for tests: small networks, and edits of them as other exporters would write. */
 import { create, fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
-import { Graph, portable, type Shape } from "../src/graph/mod.ts";
+import { portable } from "../src/graph/emission.ts";
+import { Graph, type Shape } from "../src/graph/mod.ts";
 import { valueInfo } from "../src/graph/onnx.ts";
 import { type Files, filesAt, filesOf, readText } from "../src/model/files.ts";
 import { readFolder } from "../src/model/folder.ts";
-import { emitModel, paramShapes } from "../src/model/model.ts";
+import { paramShapes } from "../src/model/model.ts";
+import { emitModel } from "../src/model/onnx/export.ts";
 import { folderFiles, metadataOf } from "../src/model/single_file.ts";
 import { parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
 import { seeded } from "./mutations.ts";
@@ -19,7 +21,7 @@ export async function onnxOfFolder(url: URL): Promise<Uint8Array> {
   for (const name of [folderFiles.index, folderFiles.unet, folderFiles.scheduler]) {
     configs.set(name, (await readText(files, name))!);
   }
-  return emitModel(await readFolder(files), { lowering: portable }, metadataOf(configs));
+  return emitModel(await readFolder(files), portable, metadataOf(configs));
 }
 
 /** A class-conditional U-Net of a few kilobytes, 1×4×4 pictures and 3 classes. */
@@ -48,7 +50,7 @@ export function tinyOnnx(): Uint8Array {
     }),
   );
   const folder = { where: "tiny/", config, scheduler: undefined!, card: {}, tensors, hash: "" };
-  return emitModel(folder, { lowering: portable });
+  return emitModel(folder, portable);
 }
 
 /** A model with some of its message changed. */

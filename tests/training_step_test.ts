@@ -2,7 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import type { Backend } from "../src/backend/backend.ts";
 import { InputError } from "../src/errors.ts";
-import { emit, Graph, mul, reduceMean, reduceSum, square, sub } from "../src/graph/mod.ts";
+import { Graph, mul, reduceMean, reduceSum, square, sub } from "../src/graph/mod.ts";
 import { denoisingObjective } from "../src/training/denoising.ts";
 import { emaDecay } from "../src/training/ema.ts";
 import { packParams, unpackParams } from "../src/training/layout.ts";
@@ -14,7 +14,7 @@ import { unetLayout } from "../src/training/step.ts";
 import { objectiveLayout, Trainer } from "../src/training/trainer.ts";
 import { accumulateGraph } from "../src/training/update_graph.ts";
 import { parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
-import { backendsUnderTest } from "./backends.ts";
+import { ortBackendsUnderTest } from "./backends.ts";
 import { type GoldenTensors, readGolden, readGoldenJson } from "./golden.ts";
 
 const folders = ["ddpm_legacy", "train_unconditional", "class_conditional"];
@@ -67,10 +67,8 @@ async function gradientOf(backend: Backend, { options, batch, layout, theta }: G
   });
   const order = layout.params.map(({ name }) => name);
   const session = await backend.createSession(
-    emit(graph, {
-      lowering: backend.trainingLowering ?? backend.lowering,
-      flatParams: { input, order },
-    }),
+    graph,
+    { input, order },
   );
   const picture = { dims: [n, config.in_channels, ...config.sample_size] };
   const perImage = (x: number) => ({ data: new Float32Array(n).fill(x), dims: [n] });
@@ -90,7 +88,7 @@ async function gradientOf(backend: Backend, { options, batch, layout, theta }: G
 
 type Golden = Awaited<ReturnType<typeof goldenRun>>;
 
-const backends = (await backendsUnderTest()).map(({ backend }) => backend)
+const backends = (await ortBackendsUnderTest()).map(({ backend }) => backend)
   .filter(({ name }) => name !== "webgpu");
 
 for (const backend of backends) {
@@ -267,9 +265,7 @@ async function outputOf(
   const weights = new Map(
     [...unpackParams(unetLayout(config), theta)].map(([name, { data }]) => [name, data]),
   );
-  const session = await backend.createSession(
-    emit(graph, { lowering: backend.lowering, weights }),
-  );
+  const session = await backend.createSession(graph, weights);
   const size = x_0.length / t.length;
   const x_t = x_0.map((x, i) => {
     const alpha_bar = schedule.alpha_bar(t[Math.floor(i / size)]);

@@ -1,12 +1,13 @@
 /** The network against PyTorch's, for every golden folder, lowering and engine. */
 import { assert, assertStringIncludes } from "@std/assert";
 import type { Backend } from "../src/backend/backend.ts";
-import { fused, portable } from "../src/graph/mod.ts";
+import { emit, fused, portable } from "../src/graph/emission.ts";
 import { winogradFrom } from "../src/graph/lowerings/winograd.ts";
 import { filesAt } from "../src/model/files.ts";
 import { readFolder } from "../src/model/folder.ts";
-import { emitModel, openModel } from "../src/model/model.ts";
-import { backendsUnderTest } from "./backends.ts";
+import { openModel } from "../src/model/model.ts";
+import { emitModel } from "../src/model/onnx/export.ts";
+import { backendsUnderTest, ortBackendsUnderTest } from "./backends.ts";
 import { readGolden } from "./golden.ts";
 
 const folders: Record<string, string> = {
@@ -46,17 +47,19 @@ const winograd = winogradFrom(1);
 
 Deno.test("Winograd takes part in what is compared with PyTorch's output", async () => {
   const folder = new URL("./golden/train_unconditional/", import.meta.url);
-  const bytes = emitModel(await readFolder(filesAt(folder)), { lowering: winograd });
+  const bytes = emitModel(await readFolder(filesAt(folder)), winograd);
   assertStringIncludes(new TextDecoder("latin1").decode(bytes), "DepthToSpace");
 });
 
 for (const lowering of [portable, fused, winograd]) {
   Deno.test(`the ${lowering.name} lowering gives PyTorch's output`, async () => {
-    const [{ backend }] = await backendsUnderTest();
+    const [{ backend }] = await ortBackendsUnderTest();
     const difference = await worstDifference("train_unconditional", "train_unconditional", {
       name: backend.name,
-      lowering,
-      createSession: (bytes, options) => backend.createSession(bytes, options),
+      createSession: (graph, weights, options) => {
+        const given = { lowering, weights: weights as ReadonlyMap<string, Float32Array> };
+        return backend.createOnnxSession(emit(graph, given), options);
+      },
     });
     assert(difference <= 2e-5, `the largest difference is ${difference}`);
   });

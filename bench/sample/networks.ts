@@ -1,7 +1,7 @@
 /** The networks that are measured. */
 import cifar10 from "../../tests/configs/ddpm-cifar10-32.json" with { type: "json" };
 import type { Tensors } from "../../src/backend/backend.ts";
-import { emit, Graph, type Lowering, sizeOf } from "../../src/graph/mod.ts";
+import { Graph, sizeOf } from "../../src/graph/mod.ts";
 import { builtInWeights } from "../../src/model/locate.ts";
 import { filesAt } from "../../src/model/files.ts";
 import { readFolder } from "../../src/model/folder.ts";
@@ -11,7 +11,8 @@ export interface MeasuredNetwork {
   readonly name: string;
   readonly config: UNetConfig;
   readonly parameters: number;
-  emit(lowering: Lowering): Uint8Array;
+  readonly graph: Graph;
+  readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
 export async function networkByName(name: string): Promise<MeasuredNetwork> {
@@ -44,7 +45,8 @@ function networkOf(
     name,
     config,
     parameters: [...shapes.values()].reduce((n, shape) => n + sizeOf(shape), 0),
-    emit: (lowering) => emit(graph, { lowering, weights, name }),
+    graph,
+    weights,
   };
 }
 

@@ -1,10 +1,11 @@
 /** What the backend and the sampling loop add to onnxruntime's own time on the same graph. */
-import type { Backend } from "../../src/backend/backend.ts";
+import type { OrtBackend } from "../../src/backend/onnx.ts";
 import { schedulers } from "../../schedulers/mod.ts";
 import { filesAt } from "../../src/model/files.ts";
 import { readFolder } from "../../src/model/folder.ts";
 import { builtInWeights } from "../../src/model/locate.ts";
-import { emitModel, openModel } from "../../src/model/model.ts";
+import { openModel } from "../../src/model/model.ts";
+import { emitModel } from "../../src/model/onnx/export.ts";
 import { sample } from "../../src/sampling/sample.ts";
 import { commonOptions, type OrtModule } from "../../src/backend/ort.ts";
 import { inTurns, median } from "./measure.ts";
@@ -19,10 +20,10 @@ async function bareOrt(name: string): Promise<OrtModule> {
   return ort;
 }
 
-export async function measureOverhead(backend: Backend, batches: number[], repeats: number) {
+export async function measureOverhead(backend: OrtBackend, batches: number[], repeats: number) {
   const folder = await readFolder(filesAt(builtInWeights.digits));
   const ort = await bareOrt(backend.name);
-  const bare = await ort.InferenceSession.create(emitModel(folder, backend), {
+  const bare = await ort.InferenceSession.create(emitModel(folder, backend.lowering), {
     ...commonOptions,
     intraOpNumThreads: navigator.hardwareConcurrency,
   });

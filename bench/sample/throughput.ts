@@ -1,6 +1,7 @@
 /** Images a second by engine, network, lowering and batch. */
-import type { Backend, Session } from "../../src/backend/backend.ts";
-import { fused, type Lowering, portable, wasm, winograd } from "../../src/graph/mod.ts";
+import type { Session } from "../../src/backend/backend.ts";
+import type { OrtBackend } from "../../src/backend/onnx.ts";
+import { emit, fused, type Lowering, portable, wasm, winograd } from "../../src/graph/emission.ts";
 import { inTurns } from "./measure.ts";
 import { feedsFor, type MeasuredNetwork } from "./networks.ts";
 
@@ -8,7 +9,7 @@ import { feedsFor, type MeasuredNetwork } from "./networks.ts";
 const STEPS = 50;
 
 export async function measureThroughput(
-  backend: Backend,
+  backend: OrtBackend,
   network: MeasuredNetwork,
   batches: number[],
   repeats: number,
@@ -16,7 +17,9 @@ export async function measureThroughput(
   const lowerings = loweringsFor(backend);
   const sessions: Record<string, Session> = {};
   for (const [name, lowering] of Object.entries(lowerings)) {
-    sessions[name] = await backend.createSession(network.emit(lowering));
+    sessions[name] = await backend.createOnnxSession(
+      emit(network.graph, { lowering, weights: network.weights }),
+    );
   }
   const rows = [];
   for (const batch of batches) {
@@ -43,7 +46,7 @@ export async function measureThroughput(
 }
 
 /** The backend's own lowering, in bold in the table, and the others it could run. */
-function loweringsFor(backend: Backend): Record<string, Lowering> {
+function loweringsFor(backend: OrtBackend): Record<string, Lowering> {
   const all = backend.name === "webgpu" ? [portable, fused] : [portable, fused, winograd, wasm];
   return {
     ...Object.fromEntries(all.map((lowering) => [lowering.name, lowering])),

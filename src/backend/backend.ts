@@ -1,9 +1,9 @@
 /**
- * The one boundary to the engines. A backend turns ONNX bytes into a session; a session maps named
- * tensors to named tensors. Everything above this file knows only these types; onnxruntime is named
- * in the files that implement them and nowhere else.
+ * The one boundary to the engines. A backend turns a graph and its weights into a session; a session
+ * maps named tensors to named tensors. Everything above this file knows only these types; how an
+ * engine wants its graphs written is its own affair.
  */
-import type { Lowering } from "../graph/lowering.ts";
+import type { Graph, Value } from "../graph/mod.ts";
 
 /** The tensor element types that cross the boundary. */
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
@@ -42,16 +42,39 @@ export interface SessionOptions {
   spin?: boolean;
 }
 
-/** An engine that can run ONNX graphs. */
+/** Parameters that are fed: pieces, in order, of one flat input, as in training. */
+export interface FlatParams {
+  readonly input: Value;
+  readonly order: readonly string[];
+}
+
+/** A graph's parameters: their numbers by name, or where in the inputs they lie. */
+export type GraphWeights = ReadonlyMap<string, Float32Array> | FlatParams;
+
+/** An engine that can run graphs. */
 export interface Backend {
   /** How users and recipes name it. */
   readonly name: string;
-  /** How this engine likes its operations written, by measurement. */
-  readonly lowering: Lowering;
-  /** The same for graphs whose weights are computed, as in training; the default is `lowering`. */
-  readonly trainingLowering?: Lowering;
-  /** Loads a serialised ONNX model. Rejects with what the engine said when it cannot. */
-  createSession(model: Uint8Array, options?: SessionOptions): Promise<Session>;
+  /**
+   * Loads a graph with its weights, which stay the caller's and may be kept: do not change them.
+   * Rejects with what the engine said when it cannot.
+   */
+  createSession(
+    graph: Graph,
+    weights?: GraphWeights,
+    options?: SessionOptions,
+  ): Promise<Session>;
   /** Starts the engine ahead of a session with these options, beside what the caller does. */
   prepare?(options?: SessionOptions): void;
+}
+
+/** An engine that can also run ONNX models as they lie in files. */
+export interface OnnxBackend extends Backend {
+  /** Loads a serialised ONNX model, which may be kept. Rejects as `createSession` does. */
+  createOnnxSession(model: Uint8Array, options?: SessionOptions): Promise<Session>;
+}
+
+/** Whether an engine takes ONNX models. */
+export function takesOnnx(backend: Backend): backend is OnnxBackend {
+  return "createOnnxSession" in backend;
 }

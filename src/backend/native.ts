@@ -5,20 +5,21 @@
  * A run holds the calling thread until it is done: onnxruntime-node computes synchronously.
  */
 import * as ort from "npm:onnxruntime-node@1.30.0";
-import { fused } from "../graph/mod.ts";
-import type { Backend, SessionOptions } from "./backend.ts";
+import { fused } from "../graph/emission.ts";
+import type { SessionOptions } from "./backend.ts";
 import { blockedLowering } from "./native_blocks.ts";
+import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { commonOptions, createOrtSession, QueuedOrtSession } from "./ort.ts";
 
 const trainingLowering = await blockedLowering(ort);
 
 /** A Backend over onnxruntime-node's CPU provider. */
-export function native(): Backend {
-  return {
+export function native(): OrtBackend {
+  return ortBackend({
     name: "native",
     lowering: fused,
     trainingLowering,
-    async createSession(model: Uint8Array, options: SessionOptions = {}) {
+    async createOnnxSession(model: Uint8Array, options: SessionOptions = {}) {
       const session = await createOrtSession(ort, "native", model, {
         ...commonOptions,
         executionProviders: ["cpu"],
@@ -28,5 +29,5 @@ export function native(): Backend {
       });
       return new QueuedOrtSession(ort, "native", session);
     },
-  };
+  });
 }

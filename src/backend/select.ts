@@ -1,6 +1,6 @@
 /** Backends by name. Each is imported when it is asked for, by a path that no loader follows ahead. */
 import { InputError } from "../errors.ts";
-import type { Backend } from "./backend.ts";
+import type { OnnxBackend, Session } from "./backend.ts";
 
 export const backendNames = ["auto", "wasm", "webgpu", "native"] as const;
 export type BackendName = typeof backendNames[number];
@@ -32,7 +32,7 @@ const native = async () => {
 export async function backendByName(
   name: string,
   options: SelectOptions = {},
-): Promise<Backend> {
+): Promise<OnnxBackend> {
   switch (name) {
     case "auto":
       return await hasGpu() ? withFallback(await webgpu(), wasm, options.onNotice) : await wasm();
@@ -59,34 +59,32 @@ async function hasGpu(): Promise<boolean> {
   }
 }
 
-/**
- * `first` until it fails to load a model, `other` from then on. A model is written for `first`, so
- * its lowering has to run on `other` too.
- */
+/** `first` until it fails to load a model, `other` from then on. */
 export function withFallback(
-  first: Backend,
-  other: () => Promise<Backend>,
+  first: OnnxBackend,
+  other: () => Promise<OnnxBackend>,
   onNotice?: (notice: string) => void,
-): Backend {
+): OnnxBackend {
   let used = first;
+  const load = async (create: (backend: OnnxBackend) => Promise<Session>): Promise<Session> => {
+    if (used !== first) return await create(used);
+    try {
+      return await create(first);
+    } catch (error) {
+      const second = await other();
+      const session = await create(second);
+      onNotice?.(`${(error as Error).message}; using ${second.name} instead`);
+      used = second;
+      return session;
+    }
+  };
   return {
     get name() {
       return used.name;
     },
-    get lowering() {
-      return used.lowering;
-    },
-    async createSession(model, options) {
-      if (used !== first) return await used.createSession(model, options);
-      try {
-        return await first.createSession(model, options);
-      } catch (error) {
-        const second = await other();
-        const session = await second.createSession(model, options);
-        onNotice?.(`${(error as Error).message}; using ${second.name} instead`);
-        used = second;
-        return session;
-      }
-    },
+    createSession: (graph, weights, options) =>
+      load((backend) => backend.createSession(graph, weights, options)),
+    createOnnxSession: (model, options) =>
+      load((backend) => backend.createOnnxSession(model, options)),
   };
 }

@@ -2,15 +2,10 @@
  * onnxruntime-web's WebAssembly build on every core, in a worker, so that the calling thread stays
  * free while a network runs.
  */
-import {
-  emit,
-  Graph,
-  neg,
-  portable,
-  wasm as wasmLowering,
-  WASM_MAX_THREADS,
-} from "../graph/mod.ts";
-import type { Backend, Session, SessionOptions, Tensors } from "./backend.ts";
+import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/emission.ts";
+import { Graph, neg } from "../graph/mod.ts";
+import type { Session, SessionOptions, Tensors } from "./backend.ts";
+import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { checkFeeds, closedMessage } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
 import { WorkerEngine } from "./worker_engine.ts";
@@ -23,7 +18,7 @@ export interface WasmOptions {
   readonly threads?: number;
 }
 
-export interface WasmBackend extends Backend {
+export interface WasmBackend extends OrtBackend {
   /**
    * Ends the workers. Runs that are under way reject; sessions stay usable, since their next run
    * starts a new worker and loads the model again.
@@ -49,7 +44,7 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     return engine;
   };
 
-  const createSession = async (
+  const createOnnxSession = async (
     model: Uint8Array,
     { threads, ...session }: SessionOptions = {},
   ): Promise<Session> => {
@@ -60,28 +55,30 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     return opened;
   };
 
-  return {
+  const backend: WasmBackend = ortBackend({
     name: "wasm",
     lowering: wasmLowering,
-    createSession,
-    prepare(session) {
-      createSession(smallestModel(), session).then((opened) => opened.close()).catch(() => {
-        // The first real session meets the same error and reports it.
-      });
+    createOnnxSession,
+    prepare(session?: SessionOptions) {
+      // Loading any model makes onnxruntime compile itself and start its threads.
+      backend.createSession(smallestGraph(), undefined, session).then((opened) => opened.close())
+        .catch(() => {
+          // The first real session meets the same error and reports it.
+        });
     },
     async terminate() {
       const ending = [...engines.values()].map((engine) => engine.terminate("it was ended"));
       engines.clear();
       await Promise.all(ending);
     },
-  };
+  });
+  return backend;
 }
 
-/** Loading any model makes onnxruntime compile itself and start its threads. */
-function smallestModel(): Uint8Array {
+function smallestGraph(): Graph {
   const graph = new Graph();
   graph.output("y", neg(graph.input("x", [1])));
-  return emit(graph, { lowering: portable });
+  return graph;
 }
 
 let sessions = 0;

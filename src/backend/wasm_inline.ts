@@ -8,8 +8,9 @@
  * const model = await load("digits", { backend: wasmInline(ort, { wasmModule: ortWasm }) });
  * ```
  */
-import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/mod.ts";
-import type { Backend, Session, SessionOptions } from "./backend.ts";
+import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/emission.ts";
+import type { Session, SessionOptions } from "./backend.ts";
+import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { createOrtSession, type OrtModule, QueuedOrtSession, wasmOptions } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
 
@@ -26,16 +27,16 @@ export interface WasmInlineOptions {
  * A Backend over an onnxruntime-web module in this thread. A run holds the thread until it is done.
  * The number of threads is the module's, set when its first session is made.
  */
-export function wasmInline(ort: OrtModule, options: WasmInlineOptions = {}): Backend {
+export function wasmInline(ort: OrtModule, options: WasmInlineOptions = {}): OrtBackend {
   const { wasmBinary, wasmModule, threads = 1 } = options;
   const engine = new RunQueue();
   const exclusively = <T>(job: () => Promise<T>): Promise<T> => engine.add(job);
   let started = false;
 
-  return {
+  return ortBackend({
     name: "wasm",
     lowering: wasmLowering,
-    createSession(model: Uint8Array, _options?: SessionOptions): Promise<Session> {
+    createOnnxSession(model: Uint8Array, _options?: SessionOptions): Promise<Session> {
       return exclusively(async () => {
         const create = () => createOrtSession(ort, "wasm", model, wasmOptions);
         if (started) return new QueuedOrtSession(ort, "wasm", await create(), exclusively);
@@ -46,7 +47,7 @@ export function wasmInline(ort: OrtModule, options: WasmInlineOptions = {}): Bac
         return new QueuedOrtSession(ort, "wasm", session, exclusively);
       });
     },
-  };
+  });
 }
 
 /**

@@ -3,8 +3,9 @@
  * while it waits. Deno and browsers. The JSPI build is the smallest one with WebGPU.
  */
 import * as ort from "npm:onnxruntime-web@1.30.0/jspi";
-import { portable } from "../graph/mod.ts";
-import type { Backend, Session } from "./backend.ts";
+import { portable } from "../graph/emission.ts";
+import type { Session } from "./backend.ts";
+import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { commonOptions, createOrtSession, QueuedOrtSession } from "./ort.ts";
 import { RunQueue } from "./queue.ts";
 
@@ -16,11 +17,11 @@ const exclusively = <T>(job: () => Promise<T>): Promise<T> => device.add(job);
  * A Backend over the GPU that `navigator.gpu` offers, a software one included.
  * The first run of a session compiles its shaders.
  */
-export function webgpu(): Backend {
-  return {
+export function webgpu(): OrtBackend {
+  return ortBackend({
     name: "webgpu",
     lowering: portable,
-    createSession(model: Uint8Array): Promise<Session> {
+    createOnnxSession(model: Uint8Array): Promise<Session> {
       return exclusively(async () => {
         if (!await globalThis.navigator.gpu?.requestAdapter()) {
           throw new Error(
@@ -38,5 +39,5 @@ export function webgpu(): Backend {
         return new QueuedOrtSession(ort, "webgpu", session, exclusively);
       });
     },
-  };
+  });
 }

@@ -54,7 +54,4 @@ export function extendLowering(
   return { name, ops: { ...base.ops, ...ops } };
 }
 
-/** A typed look at a node's attributes, which its constructor in `ops/` has set. */
-export function attributesOf<T>(node: Node): T {
-  return node.attributes as T;
-}
+export { attributesOf } from "./value.ts";

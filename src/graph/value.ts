@@ -23,6 +23,11 @@ export interface Node {
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
+/** A typed look at a node's attributes, which its constructor in `ops/` has set. */
+export function attributesOf<T>(node: Node): T {
+  return node.attributes as T;
+}
+
 /** The result of a node: what operations take and give. */
 export interface Value {
   /** Its place in the order in which the graph was made. */

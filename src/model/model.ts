@@ -1,7 +1,7 @@
 /** A network on an engine: what `load` gives. */
 import type { Backend, Session, SessionOptions } from "../backend/backend.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
-import { emit, Graph, type Shape } from "../graph/mod.ts";
+import { Graph, type Shape } from "../graph/mod.ts";
 import type { Network, Recommendation } from "../sampling/network.ts";
 import { matchTensors, type UNetConfig, unetGraph } from "../unet/mod.ts";
 import { classNames } from "./card.ts";
@@ -22,15 +22,10 @@ export interface Model extends Network, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** The network of a folder as serialised ONNX, written for one engine. */
-export function emitModel(
-  folder: WeightsFolder,
-  backend: Pick<Backend, "lowering">,
-  metadata?: Readonly<Record<string, string>>,
-): Uint8Array {
+/** The network of a folder: its graph, and the numbers of every parameter. */
+export function networkOf(folder: WeightsFolder) {
   const graph = unetGraph(new Graph(), folder.config);
-  const weights = matchTensors(paramShapes(graph), folder.tensors, folder.where);
-  return emit(graph, { lowering: backend.lowering, weights, name: "unet", metadata });
+  return { graph, weights: matchTensors(paramShapes(graph), folder.tensors, folder.where) };
 }
 
 /** The shape of every parameter a graph asks for, by name. */
@@ -46,7 +41,8 @@ export async function openModel(
   backend: Backend,
   options?: SessionOptions,
 ): Promise<Model> {
-  const session = await backend.createSession(emitModel(folder, backend), options);
+  const { graph, weights } = networkOf(folder);
+  const session = await backend.createSession(graph, weights, options);
   return new SessionModel(folder, backend.name, session);
 }
 

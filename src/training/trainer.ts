@@ -1,7 +1,7 @@
 /** Minimises any loss that is written as a graph, with the whole update inside the graph. */
 import type { Backend, Session, SessionOptions, Tensor, Tensors } from "../backend/backend.ts";
 import { InputError } from "../errors.ts";
-import { emit, Graph, type Value } from "../graph/mod.ts";
+import { Graph, type Value } from "../graph/mod.ts";
 import { paramShapes } from "../model/model.ts";
 import type { AdamOptions } from "./adam.ts";
 import { adamScalars } from "./adam.ts";
@@ -79,12 +79,7 @@ export class Trainer implements AsyncDisposable {
     }
     const load = ({ graph, theta, layout }: TrainGraph) => {
       const order = layout.params.map(({ name }) => name);
-      const model = emit(graph, {
-        lowering: backend.trainingLowering ?? backend.lowering,
-        flatParams: { input: theta, order },
-        name: "train_step",
-      });
-      return backend.createSession(model, session);
+      return backend.createSession(graph, { input: theta, order }, session);
     };
     const built = updateGraph(options);
     checkState(state, built.layout);

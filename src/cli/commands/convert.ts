@@ -1,11 +1,12 @@
 /** `convert`: weights from one form to another. */
 import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
-import { Graph, portable } from "../../graph/mod.ts";
+import { portable } from "../../graph/emission.ts";
 import { readText } from "../../model/files.ts";
 import { readFolder } from "../../model/folder.ts";
 import { locate } from "../../model/locate.ts";
-import { emitModel } from "../../model/model.ts";
+import { networkOf, paramShapes } from "../../model/model.ts";
+import { emitModel } from "../../model/onnx/export.ts";
 import {
   type Configs,
   folderFiles,
@@ -15,8 +16,6 @@ import {
   singleSafetensors,
   type Weights,
 } from "../../model/single_file.ts";
-import { matchTensors, unetGraph } from "../../unet/mod.ts";
-import { paramShapes } from "../../model/model.ts";
 import { writeZip } from "../../image/zip.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
@@ -55,10 +54,9 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
     throw new InputError(`--fp16: .${kind} files have 32-bit weights here`);
   }
   // Today's names and shapes, whatever the file's age.
-  const shapes = paramShapes(unetGraph(new Graph(), folder.config));
-  const matched = matchTensors(shapes, folder.tensors, folder.where);
+  const { graph, weights: matched } = networkOf(folder);
   const tensors = new Map(
-    [...shapes].map(([name, shape]) => [name, { shape, data: matched.get(name)! }]),
+    [...paramShapes(graph)].map(([name, shape]) => [name, { shape, data: matched.get(name)! }]),
   );
   const weights: Weights = { configs: await readConfigs(files), tensors };
   const dtype = fp16 ? "F16" : "F32";
@@ -82,7 +80,7 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
     case "onnx":
       await writeOutput(
         out,
-        emitModel(folder, { lowering: portable }, metadataOf(weights.configs)),
+        emitModel(folder, portable, metadataOf(weights.configs)),
       );
   }
   if (!io.quiet) io.err(`${out}: ${tensors.size} tensors of ${folder.where}`);

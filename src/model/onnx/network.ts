@@ -1,5 +1,10 @@
 /** A bare ONNX graph on an engine. */
-import type { Backend, Session, SessionOptions } from "../../backend/backend.ts";
+import {
+  type Backend,
+  type Session,
+  type SessionOptions,
+  takesOnnx,
+} from "../../backend/backend.ts";
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
@@ -23,7 +28,12 @@ export async function openOnnx(
   const refuse = (error: Error): never => {
     throw new InputError(`${file.where}: ${error.message.replace(/\s+/g, " ")}`, { cause: error });
   };
-  const session = await backend.createSession(file.onnx, options).catch(refuse);
+  if (!takesOnnx(backend)) {
+    throw new InputError(
+      `${file.where}: ONNX files run on wasm, webgpu and native, not on ${backend.name}`,
+    );
+  }
+  const session = await backend.createOnnxSession(file.onnx, options).catch(refuse);
   try {
     const outChannels = await tryOut(file, session).catch(refuse);
     return new OnnxModel(file, backend.name, session, outChannels);

@@ -3,7 +3,6 @@ import type { Backend, Session, SessionOptions, Tensors } from "../../backend/ba
 import { createGenerator, seedFromName } from "../../diffusion/mod.ts";
 import {
   conv2d,
-  emit,
   Graph,
   known,
   linear,
@@ -166,8 +165,7 @@ export class Classifier implements AsyncDisposable {
     const weights = new Map(
       [...unpackParams(layout, theta)].map(([name, { data }]) => [name, data]),
     );
-    const model = emit(graph, { lowering: backend.lowering, weights, name: "classifier" });
-    return new Classifier(await backend.createSession(model, options), shape);
+    return new Classifier(await backend.createSession(graph, weights, options), shape);
   }
 
   async read(data: Pick<DataSet, "length" | "picture">, batch = 100): Promise<Reading> {

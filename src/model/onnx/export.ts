@@ -1,0 +1,14 @@
+/** A diffusers folder's network as an ONNX file. */
+import { emit, type Lowering } from "../../graph/emission.ts";
+import type { WeightsFolder } from "../folder.ts";
+import { networkOf } from "../model.ts";
+
+/** The network of a folder as serialised ONNX. */
+export function emitModel(
+  folder: WeightsFolder,
+  lowering: Lowering,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
+  const { graph, weights } = networkOf(folder);
+  return emit(graph, { lowering, weights, name: "unet", metadata });
+}
