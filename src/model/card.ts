@@ -1,5 +1,6 @@
 /** What denoise adds to a diffusers folder, under a key of `model_index.json` that diffusers skips. */
 import { InputError } from "../errors.ts";
+import type { Distilled } from "../sampling/network.ts";
 
 /** The key in model_index.json; diffusers ignores keys that begin with an underscore. */
 export const CARD_KEY = "_denoise";
@@ -14,16 +15,6 @@ export interface WeightsCard {
   readonly recommended?: { scheduler: string; steps: number; guidance?: number };
   /** How few-step weights came to be, and what they therefore know. */
   readonly distilled?: Distilled;
-}
-
-/** What a student was taught. */
-export interface Distilled {
-  /** The weights it learned from. */
-  readonly teacher: string;
-  /** The guidance that is folded in: asking for more would apply it twice. */
-  readonly guidance: number;
-  /** How many steps it was taught to take; left out, it knows every timestep. */
-  readonly steps?: number;
 }
 
 /** The classes' names, their indices where the card has none; undefined without classes. */

@@ -2,6 +2,7 @@
 import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Batcher, Call } from "./batcher.ts";
+import { checkFoldedGuidance } from "./distilled.ts";
 import type { Network } from "./network.ts";
 
 /** Asks the network about x_t at the model's time t, guided or not. */
@@ -22,6 +23,7 @@ export function checkConditioning(network: Network, conditioning: Conditioning):
   if (!Number.isFinite(guidance)) {
     throw new InputError(`guidance: expected a number, found ${guidance}`);
   }
+  checkFoldedGuidance(network, guidance);
   const classes = classCount(network);
   if (classes === 0) {
     if (label !== undefined) throw new InputError("label: these weights know no classes");

@@ -11,6 +11,16 @@ export interface Recommendation {
   readonly guidance?: number;
 }
 
+/** What a network that was distilled from another was taught. */
+export interface Distilled {
+  /** The weights it learned from. */
+  readonly teacher: string;
+  /** The guidance that is folded in: asking for more would apply it twice. */
+  readonly guidance: number;
+  /** How many steps it was taught to take; left out, it knows every timestep. */
+  readonly steps?: number;
+}
+
 /** A noise-predicting network, whoever runs it. */
 export interface Network {
   /** [C, H, W] of one picture. */
@@ -25,6 +35,8 @@ export interface Network {
   readonly nullLabel?: number;
   /** How it is sampled when nothing is asked for. */
   readonly recommended?: Recommendation;
+  /** Set where it was distilled: it then takes no guidance, and maybe few timesteps alone. */
+  readonly distilled?: Distilled;
   /**
    * One evaluation of the network.
    * @param x [N, C, H, W] flattened

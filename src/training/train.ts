@@ -160,13 +160,18 @@ export async function readPictures(
 
 /** The recipe of a run in a folder, and what it was started from. */
 export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: string }> {
+  const { init, ...recipe } = await readRecipeFile(folder);
+  return { recipe: parseRecipe(recipe), init: init as string | undefined };
+}
+
+/** A run's recipe.json as it stands, unchecked. */
+export async function readRecipeFile(folder: string): Promise<Record<string, unknown>> {
   const path = `${folder}/recipe.json`;
-  const { init, ...recipe } = JSON.parse(
+  return JSON.parse(
     await Deno.readTextFile(path).catch(() => {
       throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
     }),
   );
-  return { recipe: parseRecipe(recipe), init };
 }
 
 function runJson(recipe: Recipe, init: string | undefined): string {
