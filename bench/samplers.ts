@@ -5,11 +5,11 @@
  */
 import { load } from "../mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { openData, type Split } from "../src/training/data/open.ts";
-import { agreement, Classifier } from "../src/training/eval/classifier.ts";
-import { classifierFor } from "../src/training/eval/classifier_cache.ts";
-import { atMost } from "../src/training/eval/evaluate.ts";
+import { agreement, Classifier } from "../src/evaluation/classifier.ts";
+import { classifierFor } from "../src/evaluation/classifier_cache.ts";
+import { atMost } from "../src/evaluation/evaluate.ts";
 import { readFlags } from "./flags.ts";
 import { kernelDistanceTo } from "./samplers/kernel_distance.ts";
 import { scoreSampler } from "./samplers/score.ts";

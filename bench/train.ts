@@ -1,10 +1,10 @@
 /** One training step of the prototype's network (1.1 million parameters, 32×32, batch 32). */
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
-import { initialTheta } from "../src/training/init.ts";
-import { initialState } from "../src/training/state.ts";
-import { TrainStep, unetLayout } from "../src/training/step.ts";
-import { parseUNetConfig } from "../src/unet/mod.ts";
+import { initialTheta } from "../src/training/optimiser/init.ts";
+import { initialState } from "../src/training/optimiser/state.ts";
+import { TrainStep, unetLayout } from "../src/training/objective/step.ts";
+import { parseUNetConfig } from "../src/networks/unet2d/mod.ts";
 import { readFlags } from "./flags.ts";
 
 const BATCH = 32, SIZE = 32, WARM_UP = 5;

@@ -1,7 +1,7 @@
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import type { OnnxBackend } from "../src/backend/backend.ts";
-import { backendByName } from "../src/backend/select.ts";
-import { wasmInline } from "../src/backend/wasm_inline.ts";
+import type { OnnxBackend } from "../src/backends/backend.ts";
+import { backendByName } from "../src/backends/select.ts";
+import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
 import { testOnnxBackend } from "./backend_contract.ts";
 
 /** One backend a suite: opening it is not what the suite is about. */

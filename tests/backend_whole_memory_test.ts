@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { wasm } from "../src/backend/wasm.ts";
-import { neverGrowSharedMemory } from "../src/backend/whole_memory.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
+import { neverGrowSharedMemory } from "../src/backends/onnxruntime/preallocate_shared_memory.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
-import { filesAt } from "../src/model/files.ts";
-import { readFolder } from "../src/model/folder.ts";
-import { builtInWeights } from "../src/model/locate.ts";
-import { initialTheta } from "../src/training/init.ts";
-import { initialState } from "../src/training/state.ts";
-import { TrainStep, unetLayout } from "../src/training/step.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { builtInWeights } from "../src/weights/find/locate.ts";
+import { initialTheta } from "../src/training/optimiser/init.ts";
+import { initialState } from "../src/training/optimiser/state.ts";
+import { TrainStep, unetLayout } from "../src/training/objective/step.ts";
 
 const PAGE = 65536;
 

@@ -6,7 +6,7 @@ import { scoreSampler } from "../bench/samplers/score.ts";
 import { markdown } from "../bench/samplers/table.ts";
 import { createGenerator, parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import type { NamedNetwork } from "../src/sampling/pictures.ts";
-import { type Classifier, FEATURES } from "../src/training/eval/classifier.ts";
+import { type Classifier, FEATURES } from "../src/evaluation/classifier.ts";
 
 /** A network of two classes and one for none that answers x, and keeps how often it was asked. */
 function network() {

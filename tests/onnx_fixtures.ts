@@ -1,15 +1,15 @@
 /** ONNX files for tests: small networks, and edits of them as other exporters would write. */
 import { create, fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
-import { portable } from "../src/graph/emission.ts";
+import { portable } from "../src/onnx/mod.ts";
 import { Graph, type Shape } from "../src/graph/mod.ts";
-import { valueInfo } from "../src/graph/onnx.ts";
-import { type Files, filesAt, filesOf, readText } from "../src/model/files.ts";
-import { readFolder } from "../src/model/folder.ts";
+import { valueInfo } from "../src/onnx/proto.ts";
+import { type Files, filesAt, filesOf, readText } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { paramShapes } from "../src/model/model.ts";
 import { emitModel } from "../src/model/onnx/export.ts";
-import { folderFiles, metadataOf } from "../src/model/single_file.ts";
-import { parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
+import { folderFiles, metadataOf } from "../src/weights/read/single_file.ts";
+import { parseUNetConfig, unetGraph } from "../src/networks/unet2d/mod.ts";
 import { seeded } from "./mutations.ts";
 
 export { create, pb };

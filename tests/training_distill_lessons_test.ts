@@ -2,12 +2,12 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import type { SchedulerConfig } from "../src/diffusion/types.ts";
-import { sample } from "../src/sample.ts";
-import type { Network } from "../src/sampling/network.ts";
+import { sample } from "../src/sampling/generate.ts";
+import type { Network } from "../src/model/network.ts";
 import { guidanceLesson, halvingLesson } from "../src/training/distill/lessons.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "../src/training/distill/steps.ts";
 import { teacherOf } from "../src/training/distill/teacher.ts";
-import type { TrainBatch } from "../src/training/step.ts";
+import type { TrainBatch } from "../src/training/objective/step.ts";
 import { gaussianOracle } from "./scheduler_contract.ts";
 
 const T = 1000;

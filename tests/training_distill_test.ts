@@ -6,14 +6,14 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { InputError } from "../src/errors.ts";
 import { load } from "../src/model/load.ts";
-import { generate } from "../src/sample.ts";
+import { generate } from "../src/sampling/generate.ts";
 import { distill, type DistillOptions } from "../src/training/distill/distill.ts";
 import { type DistillRecipe, parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
-import { train } from "../src/training/train.ts";
+import { train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 

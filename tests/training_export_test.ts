@@ -1,14 +1,14 @@
 /** What is written for `sample` and for diffusers. */
 import { assert, assertEquals } from "@std/assert";
-import { filesAt } from "../src/model/files.ts";
-import { readFolder } from "../src/model/folder.ts";
-import { parseSafetensors } from "../src/model/safetensors.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { parseSafetensors } from "../src/files/safetensors.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
-import { exportFolder, weightsFiles } from "../src/training/export.ts";
-import { unpackParams } from "../src/training/layout.ts";
-import { modelCard } from "../src/training/model_card.ts";
+import { exportFolder, weightsFiles } from "../src/training/run/export.ts";
+import { unpackParams } from "../src/training/optimiser/layout.ts";
+import { modelCard } from "../src/training/run/model_card.ts";
 import { parseRecipe } from "../src/training/recipe.ts";
-import { startFresh } from "../src/training/start.ts";
+import { startFresh } from "../src/training/run/start.ts";
 import { temporaryFolder } from "./cli.ts";
 import { readGoldenJson } from "./golden.ts";
 

@@ -1,8 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
-import { initialTheta } from "../src/training/init.ts";
-import { unpackParams } from "../src/training/layout.ts";
-import { unetLayout } from "../src/training/step.ts";
-import { parseUNetConfig } from "../src/unet/mod.ts";
+import { initialTheta } from "../src/training/optimiser/init.ts";
+import { unpackParams } from "../src/training/optimiser/layout.ts";
+import { unetLayout } from "../src/training/objective/step.ts";
+import { parseUNetConfig } from "../src/networks/unet2d/mod.ts";
 import { readGoldenJson } from "./golden.ts";
 
 const layout = unetLayout(

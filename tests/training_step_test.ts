@@ -1,19 +1,23 @@
 /** The training step against PyTorch's, and against itself in other batches. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import type { Backend } from "../src/backend/backend.ts";
+import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { Graph, mul, reduceMean, reduceSum, square, sub } from "../src/graph/mod.ts";
-import { denoisingObjective } from "../src/training/denoising.ts";
-import { emaDecay } from "../src/training/ema.ts";
-import { packParams, unpackParams } from "../src/training/layout.ts";
-import { learningRate } from "../src/training/learning_rate.ts";
-import { lossWeight } from "../src/training/loss.ts";
-import { initialState, type TrainState } from "../src/training/state.ts";
-import { type TrainBatch, TrainStep, type TrainStepOptions } from "../src/training/step.ts";
-import { unetLayout } from "../src/training/step.ts";
-import { objectiveLayout, Trainer } from "../src/training/trainer.ts";
-import { accumulateGraph } from "../src/training/update_graph.ts";
-import { parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
+import { denoisingObjective } from "../src/training/objective/denoising.ts";
+import { emaDecay } from "../src/training/optimiser/ema.ts";
+import { packParams, unpackParams } from "../src/training/optimiser/layout.ts";
+import { learningRate } from "../src/training/optimiser/learning_rate.ts";
+import { lossWeight } from "../src/training/objective/loss.ts";
+import { initialState, type TrainState } from "../src/training/optimiser/state.ts";
+import {
+  type TrainBatch,
+  TrainStep,
+  type TrainStepOptions,
+} from "../src/training/objective/step.ts";
+import { unetLayout } from "../src/training/objective/step.ts";
+import { objectiveLayout, Trainer } from "../src/training/optimiser/trainer.ts";
+import { accumulateGraph } from "../src/training/optimiser/update_graph.ts";
+import { parseUNetConfig, unetGraph } from "../src/networks/unet2d/mod.ts";
 import { ortBackendsUnderTest } from "./backends.ts";
 import { type GoldenTensors, readGolden, readGoldenJson } from "./golden.ts";
 

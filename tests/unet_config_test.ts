@@ -2,7 +2,12 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { Graph } from "../src/graph/mod.ts";
 import cifar10 from "./configs/ddpm-cifar10-32.json" with { type: "json" };
-import { currentName, matchTensors, parseUNetConfig, unetGraph } from "../src/unet/mod.ts";
+import {
+  currentName,
+  matchTensors,
+  parseUNetConfig,
+  unetGraph,
+} from "../src/networks/unet2d/mod.ts";
 
 /** google/ddpm-celebahq-256's shape. */
 const celebahq = {

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as ort from "npm:onnxruntime-node@1.30.0";
 import { decodePng } from "../src/image/png.ts";
-import { readFolder } from "../src/model/folder.ts";
-import { locate } from "../src/model/locate.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { locate } from "../src/weights/find/locate.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { readGolden } from "./golden.ts";
 

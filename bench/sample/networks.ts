@@ -1,11 +1,16 @@
 /** The networks that are measured. */
 import cifar10 from "../../tests/configs/ddpm-cifar10-32.json" with { type: "json" };
-import type { Tensors } from "../../src/backend/backend.ts";
+import type { Tensors } from "../../src/backends/backend.ts";
 import { Graph, sizeOf } from "../../src/graph/mod.ts";
-import { builtInWeights } from "../../src/model/locate.ts";
-import { filesAt } from "../../src/model/files.ts";
-import { readFolder } from "../../src/model/folder.ts";
-import { matchTensors, parseUNetConfig, type UNetConfig, unetGraph } from "../../src/unet/mod.ts";
+import { builtInWeights } from "../../src/weights/find/locate.ts";
+import { filesAt } from "../../src/weights/files.ts";
+import { readFolder } from "../../src/weights/read/folder.ts";
+import {
+  matchTensors,
+  parseUNetConfig,
+  type UNetConfig,
+  unetGraph,
+} from "../../src/networks/unet2d/mod.ts";
 
 export interface MeasuredNetwork {
   readonly name: string;

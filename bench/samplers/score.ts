@@ -1,7 +1,7 @@
 /** Every sampler at every number of evaluations, scored by what a classifier makes of its pictures. */
 import type { NamedNetwork } from "../../src/sampling/pictures.ts";
-import { agreement, type Classifier } from "../../src/training/eval/classifier.ts";
-import { sampleSet } from "../../src/training/eval/samples.ts";
+import { agreement, type Classifier } from "../../src/evaluation/classifier.ts";
+import { sampleSet } from "../../src/evaluation/samples.ts";
 import { counted, stepsWithin } from "./evaluations.ts";
 
 export interface Cell {

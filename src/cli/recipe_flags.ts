@@ -14,7 +14,7 @@ import {
   recipeFields,
   recipeKeys,
 } from "../training/recipe.ts";
-import { readRecipeFile } from "../training/train.ts";
+import { readRecipeFile } from "../training/run/train.ts";
 import type { Command } from "./command.ts";
 import { readInput } from "./input.ts";
 

@@ -1,6 +1,6 @@
 /** A PNG file as its chunks (PNG specification, third edition, §5). */
 import { InputError } from "../errors.ts";
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "../files/crc32.ts";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 

@@ -1,9 +1,9 @@
 /** What a folder of weights is, without running it. */
 import { Graph } from "../graph/mod.ts";
 import { graphCost } from "../graph/cost.ts";
-import { matchTensors, unetGraph } from "../unet/mod.ts";
-import { classNames, type WeightsCard } from "./card.ts";
-import type { WeightsFolder } from "./folder.ts";
+import { matchTensors, unetGraph } from "../networks/unet2d/mod.ts";
+import { classNames, type WeightsCard } from "../weights/read/card.ts";
+import type { WeightsFolder } from "../weights/read/folder.ts";
 import { paramShapes } from "./model.ts";
 
 export interface BlockReport {

@@ -1,12 +1,12 @@
 /** A network on an engine: what `load` gives. */
-import type { Backend, Session, SessionOptions } from "../backend/backend.ts";
+import type { Backend, Session, SessionOptions } from "../backends/backend.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
 import { Graph, type Shape } from "../graph/mod.ts";
-import type { Distilled, Network, Recommendation } from "../sampling/network.ts";
-import { matchTensors, type UNetConfig, unetGraph } from "../unet/mod.ts";
-import { classNames } from "./card.ts";
-import { checkFeeds } from "./feeds.ts";
-import type { WeightsFolder } from "./folder.ts";
+import type { Network, Recommendation } from "./network.ts";
+import { matchTensors, type UNetConfig, unetGraph } from "../networks/unet2d/mod.ts";
+import { classNames, type Distilled } from "../weights/read/card.ts";
+import { checkFeeds } from "./check_predict.ts";
+import type { WeightsFolder } from "../weights/read/folder.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {

@@ -1,7 +1,7 @@
 /** What few-step weights may be asked: the guidance and the timesteps they were taught. */
 import { spacedTimesteps } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import type { Plan } from "./plan.ts";
 
 /** @throws InputError for guidance of a network that has guidance folded in */

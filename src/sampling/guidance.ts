@@ -2,8 +2,8 @@
 import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Batcher, Call } from "./batcher.ts";
+import type { Network } from "../model/network.ts";
 import { checkFoldedGuidance } from "./distilled.ts";
-import type { Network } from "./network.ts";
 
 /** Asks the network about x_t at the model's time t, guided or not. */
 export type Ask = (x_t: Float32Array, t: number) => Promise<Float32Array>;

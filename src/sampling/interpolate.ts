@@ -4,7 +4,7 @@ import { InputError } from "../errors.ts";
 import { Batcher } from "./batcher.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
 import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /**

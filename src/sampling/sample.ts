@@ -6,7 +6,7 @@ import { Channel } from "./channel.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
 import { checkConditioning, defaultLabel } from "./guidance.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /** Everything one call of {@link sample} is made from. */

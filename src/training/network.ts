@@ -1,7 +1,7 @@
 /** The network and the noise schedule that a recipe asks for, as diffusers' config files. */
 import { parseSchedulerConfig } from "../diffusion/mod.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
-import { parseUNetConfig, type UNetConfig } from "../unet/mod.ts";
+import { parseUNetConfig, type UNetConfig } from "../networks/unet2d/mod.ts";
 import { type Recipe, sizeOf } from "./recipe.ts";
 
 /** @param classes how many the data has; the network gets one more, for "no class" */

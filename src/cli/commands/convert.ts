@@ -1,10 +1,10 @@
 /** `convert`: weights from one form to another. */
 import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
-import { portable } from "../../graph/emission.ts";
-import { readText } from "../../model/files.ts";
-import { readFolder } from "../../model/folder.ts";
-import { locate } from "../../model/locate.ts";
+import { portable } from "../../onnx/mod.ts";
+import { readText } from "../../weights/files.ts";
+import { readFolder } from "../../weights/read/folder.ts";
+import { locate } from "../../weights/find/locate.ts";
 import { networkOf, paramShapes } from "../../model/model.ts";
 import { emitModel } from "../../model/onnx/export.ts";
 import {
@@ -15,8 +15,8 @@ import {
   singleNpz,
   singleSafetensors,
   type Weights,
-} from "../../model/single_file.ts";
-import { writeZip } from "../../image/zip.ts";
+} from "../../weights/read/single_file.ts";
+import { writeZip } from "../../files/zip.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";

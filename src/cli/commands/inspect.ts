@@ -1,9 +1,9 @@
 /** `inspect`: what weights are, without running them. */
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
-import { locate } from "../../model/locate.ts";
+import { locate } from "../../weights/find/locate.ts";
 import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
-import { portText } from "../../model/onnx/ports.ts";
-import { readWeights } from "../../model/weights.ts";
+import { portText } from "../../weights/read/onnx/ports.ts";
+import { readWeights } from "../../model/open.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";

@@ -1,8 +1,8 @@
 /** `train`: pictures in, weights out. */
-import { backendByName } from "../../backend/select.ts";
+import { backendByName } from "../../backends/select.ts";
 import { distill } from "../../training/distill/distill.ts";
-import type { Progress } from "../../training/loop.ts";
-import { train } from "../../training/train.ts";
+import type { Progress } from "../../training/run/loop.ts";
+import { train } from "../../training/run/train.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";

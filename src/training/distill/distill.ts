@@ -1,14 +1,14 @@
 /** A whole distillation in a folder: a run for each stage, each learning from the one before. */
 import { openModel } from "../../model/model.ts";
-import { readFolder, type WeightsFolder } from "../../model/folder.ts";
-import { locate } from "../../model/locate.ts";
-import { writeTextDurably } from "../atomic.ts";
-import { Checkpoints } from "../checkpoint.ts";
+import { readFolder, type WeightsFolder } from "../../weights/read/folder.ts";
+import { locate } from "../../weights/find/locate.ts";
+import { writeTextDurably } from "../../files/durable_write.ts";
+import { Checkpoints } from "../run/checkpoint.ts";
 import type { PictureSource } from "../data/data_set.ts";
-import { describeSkipped } from "../describe.ts";
-import type { Progress } from "../loop.ts";
-import { folderOf } from "../preview.ts";
-import { carryOut, readPictures, type RunOptions, type RunResult } from "../train.ts";
+import { describeSkipped } from "../run/describe.ts";
+import type { Progress } from "../run/loop.ts";
+import { folderOf } from "../run/preview.ts";
+import { carryOut, readPictures, type RunOptions, type RunResult } from "../run/train.ts";
 import { guidanceLesson, halvingLesson } from "./lessons.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import { planStages, type Stage } from "./stages.ts";

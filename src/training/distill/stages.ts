@@ -1,6 +1,6 @@
 /** The order of a distillation: the guidance first, then half the steps, again and again. */
 import { InputError } from "../../errors.ts";
-import type { WeightsFolder } from "../../model/folder.ts";
+import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { DistillRecipe } from "./recipe.ts";
 
 /** One run of the several that make up a distillation. */

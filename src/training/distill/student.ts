@@ -1,11 +1,11 @@
 /** What a student is before its first lesson: the teacher's network, asked for v. */
 import { InputError } from "../../errors.ts";
-import type { WeightsFolder } from "../../model/folder.ts";
+import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { PictureSource } from "../data/data_set.ts";
-import { startFrom } from "../fine_tune.ts";
+import { startFrom } from "../run/fine_tune.ts";
 import { recipeOf } from "../network.ts";
 import { parseRecipe, type Recipe } from "../recipe.ts";
-import type { Start } from "../start.ts";
+import type { Start } from "../run/start.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import type { Stage } from "./stages.ts";
 

@@ -1,7 +1,7 @@
 /** The network that is learned from, asked as it is sampled. */
 import { combine, denoisedFrom, makeClip, scheduleFor } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
-import type { Network } from "../../sampling/network.ts";
+import type { Network } from "../../model/network.ts";
 
 /** Pictures at their times, and the classes they are of. */
 export interface Question {

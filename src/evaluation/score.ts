@@ -1,0 +1,107 @@
+/** Samples judged by a classifier that learned from real pictures. */
+import { sha256Hex } from "../files/hash.ts";
+import type { Model } from "../model/model.ts";
+import { completeOptions } from "../sampling/generate.ts";
+import { agreement, Classifier } from "./classifier.ts";
+import { classifierFor } from "./classifier_cache.ts";
+import type { EvalOptions } from "./evaluate.ts";
+import { frechetDistance } from "./frechet.ts";
+import { wilsonInterval } from "./interval.ts";
+import { sampleSet } from "./samples.ts";
+
+/** How samples are made; what is left out is what the weights recommend. */
+export interface SamplerChoice {
+  readonly guidance: number;
+  readonly steps?: number;
+  readonly scheduler?: string;
+  /** Of the scheduler, by name. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
+  /** The scheduler options that were set. */
+  readonly options?: SamplerChoice["options"];
+  /** Seeds 0 … samples−1; seed s was asked for class s mod the number of classes. */
+  readonly samples: number;
+  /** The share that the classifier reads as the label they were made for. */
+  readonly readAsLabel?: number;
+  /** The 95 % confidence interval of that share. */
+  readonly readAsLabel95?: readonly [number, number];
+  /** Fréchet distance of classifier features to the held-out pictures. */
+  readonly frechet: number;
+}
+
+export interface ClassifierFacts {
+  /** The share of held-out pictures that it reads as their label. */
+  readonly heldOutAccuracy: number;
+  /** Pictures that it learned from. */
+  readonly trainedOn: number;
+  /** Of its parameters: figures of the same classifier can be compared. */
+  readonly sha256: string;
+}
+
+/** What judging samples adds to an evaluation, as it becomes known. */
+export interface SampleScores {
+  readonly classifier: ClassifierFacts;
+  /** Fréchet distance between two halves of the held-out pictures: what chance alone gives. */
+  readonly frechetOfRealHalves: number;
+  readonly samples: readonly SampleScore[];
+}
+
+/** Judges one set of samples after another; each time gives all that is known. */
+export async function* scoreSamples(
+  model: Model,
+  options: EvalOptions,
+): AsyncGenerator<SampleScores> {
+  const { train, heldOut, backend, session, samples: count, signal } = options;
+  const { onProgress = () => {} } = options;
+  const classes = train.labelNames!.length;
+  const theta = await classifierFor(backend, train, {
+    session,
+    steps: options.classifierSteps,
+    signal,
+    onProgress: (done, total) => onProgress("classifier", done, total),
+  });
+  await using classifier = await Classifier.open(backend, theta, train.shape, classes, session);
+  const real = await classifier.read(heldOut);
+  const half = (odd: number) => real.features.filter((_, i) => i % 2 === odd);
+  const facts = {
+    classifier: {
+      heldOutAccuracy: agreement(real.labels, heldOut.labels!),
+      trainedOn: train.length,
+      sha256: await sha256Hex(new Uint8Array(theta.slice().buffer)),
+    },
+    frechetOfRealHalves: frechetDistance(half(0), half(1)),
+  };
+
+  const scores: SampleScore[] = [];
+  yield { ...facts, samples: scores };
+  for (const choice of options.samplers) {
+    const { scheduler: { name: scheduler }, steps } = completeOptions(model, {
+      ...choice,
+      seeds: [],
+    });
+    const { guidance } = choice;
+    const part = `samples of ${scheduler} ${steps}, guidance ${guidance}`;
+    const set = await sampleSet(model, {
+      ...choice,
+      count,
+      classes,
+      signal,
+      onProgress: (done, total) => onProgress(part, done, total),
+    });
+    const read = await classifier.read(set);
+    const share = set.labels && agreement(read.labels, set.labels);
+    scores.push({
+      guidance,
+      scheduler,
+      steps,
+      options: choice.options,
+      samples: count,
+      readAsLabel: share,
+      readAsLabel95: share === undefined ? undefined : wilsonInterval(share, count),
+      frechet: frechetDistance(read.features, real.features),
+    });
+    yield { ...facts, samples: [...scores] };
+  }
+}

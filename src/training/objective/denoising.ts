@@ -1,0 +1,57 @@
+/** The training objective of a diffusion U-Net as a graph. */
+import type { PredictionType } from "../../diffusion/types.ts";
+import { dropout, type Graph, mul, reduceMean, type Value } from "../../graph/mod.ts";
+import { buildUNet, type UNetConfig } from "../../networks/unet2d/mod.ts";
+import { errorPerPicture, noised, type Noising, target } from "./loss.ts";
+import type { Objective } from "../optimiser/trainer.ts";
+
+export interface DenoisingOptions {
+  readonly config: UNetConfig;
+  readonly prediction: PredictionType;
+  readonly batch: number;
+  readonly dropout: number;
+}
+
+/**
+ * The mean over the batch of weight × mean squared error. Inputs: x_0 and eps [N, C, H, W];
+ * timestep, sqrt_alpha_bar, sqrt_one_minus_alpha_bar and weight [N]; class_labels [N] int32 for a
+ * labelled network; dropout_keys [N] int32 with dropout. Outputs: losses [N], unweighted.
+ */
+export function denoisingObjective(
+  graph: Graph,
+  { config, prediction, batch, dropout: rate }: DenoisingOptions,
+): Objective {
+  if (config.out_channels !== config.in_channels) {
+    throw new Error(
+      `expected as many output as input channels, found ${config.out_channels} and ${config.in_channels}`,
+    );
+  }
+  const shape = [batch, config.in_channels, ...config.sample_size];
+  const noising: Noising = {
+    x_0: graph.input("x_0", shape),
+    eps: graph.input("eps", shape),
+    sqrtAlphaBar: graph.input("sqrt_alpha_bar", [batch]),
+    sqrtOneMinusAlphaBar: graph.input("sqrt_one_minus_alpha_bar", [batch]),
+  };
+  const output = buildUNet(
+    graph,
+    config,
+    {
+      sample: noised(noising),
+      timestep: graph.input("timestep", [batch]),
+      classLabels: config.num_class_embeds === null
+        ? undefined
+        : graph.input("class_labels", [batch], "int32"),
+    },
+    rate > 0 ? dropoutBy(graph.input("dropout_keys", [batch], "int32"), rate) : undefined,
+  );
+  const losses = errorPerPicture(output, target(prediction, noising));
+  const loss = reduceMean(mul(losses, graph.input("weight", [batch])), [0]);
+  return { loss, outputs: { losses } };
+}
+
+/** Dropout for one layer after another. */
+function dropoutBy(keys: Value, rate: number): (x: Value) => Value {
+  let layer = 0;
+  return (x) => dropout(x, keys, { rate, layer: layer++ });
+}
