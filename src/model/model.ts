@@ -5,7 +5,7 @@ import { paramShapes } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
 import { networkGraph } from "../networks/architecture.ts";
 import { matchTensors } from "../networks/match_tensors.ts";
-import { classNames } from "../weights/read/card.ts";
+import { classNames, type Distilled } from "../weights/read/card.ts";
 import { checkFeeds } from "./check_predict.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
 
@@ -52,6 +52,7 @@ class SessionModel implements Model {
   readonly labels?: readonly string[];
   readonly nullLabel?: number;
   readonly recommended?: Recommendation;
+  readonly distilled?: Distilled;
   readonly #classes: number | null;
 
   constructor(
@@ -70,6 +71,7 @@ class SessionModel implements Model {
     this.#classes = network.classes;
     this.nullLabel = card.null_label;
     this.recommended = card.recommended;
+    this.distilled = card.distilled;
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {

@@ -6,7 +6,7 @@ import { DIFFUSERS_VERSION, type NetworkDefinition } from "../../networks/archit
 import { networkFiles } from "../../weights/read/single_file.ts";
 import { writeDurably } from "../../files/durable_write.ts";
 import { type ParamLayout, unpackParams } from "../optimiser/layout.ts";
-import { schedulerJson } from "../network.ts";
+import { type SchedulerClass, schedulerJson } from "../network.ts";
 
 /** A network with its values: all that sampling needs. */
 export interface Trained {
@@ -33,10 +33,10 @@ export function weightsFiles(
   const { className, folder } = network.architecture;
   const files = networkFiles(folder);
   const index = {
-    _class_name: "DDPMPipeline",
+    _class_name: card.distilled ? "DDIMPipeline" : "DDPMPipeline",
     _diffusers_version: DIFFUSERS_VERSION,
     [CARD_KEY]: card,
-    scheduler: ["diffusers", "DDPMScheduler"],
+    scheduler: ["diffusers", schedulerClass(card)],
     [folder]: ["diffusers", className],
   };
   const weights = writeSafetensors(unpackParams(layout, theta), {
@@ -47,9 +47,14 @@ export function weightsFiles(
   return new Map([
     [files.config, json(network.json())],
     [files.weights, weights],
-    ["scheduler/scheduler_config.json", json(schedulerJson(scheduler))],
+    ["scheduler/scheduler_config.json", json(schedulerJson(scheduler, schedulerClass(card)))],
     ["model_index.json", json(index)],
   ]);
+}
+
+/** The sampler that diffusers is to take: few-step weights know no other than DDIM's steps. */
+function schedulerClass({ distilled }: WeightsCard): SchedulerClass {
+  return distilled ? "DDIMScheduler" : "DDPMScheduler";
 }
 
 /**
