@@ -4,7 +4,7 @@ import type { SchedulerConfig } from "../diffusion/types.ts";
 import { Graph, type Shape } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
 import { matchTensors, type UNetConfig, unetGraph } from "../networks/unet2d/mod.ts";
-import { classNames } from "../weights/read/card.ts";
+import { classNames, type Distilled } from "../weights/read/card.ts";
 import { checkFeeds } from "./check_predict.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
 
@@ -56,6 +56,7 @@ class SessionModel implements Model {
   readonly labels?: readonly string[];
   readonly nullLabel?: number;
   readonly recommended?: Recommendation;
+  readonly distilled?: Distilled;
 
   constructor(
     folder: WeightsFolder,
@@ -72,6 +73,7 @@ class SessionModel implements Model {
     this.labels = classNames(card, config.num_class_embeds);
     this.nullLabel = card.null_label;
     this.recommended = card.recommended;
+    this.distilled = card.distilled;
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {

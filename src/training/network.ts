@@ -63,16 +63,26 @@ export function unetJson(config: UNetConfig): Record<string, unknown> {
   };
 }
 
-/** scheduler_config.json, for the pipeline that samples as the paper does. */
-export function schedulerJson(config: SchedulerConfig): Record<string, unknown> {
-  const { lambda_min_clipped: _, timestep_spacing, set_alpha_to_one, ...rest } = config;
+/** The samplers of diffusers that weights from here name as theirs. */
+export type SchedulerClass = "DDPMScheduler" | "DDIMScheduler";
+
+/** scheduler_config.json, by default for the pipeline that samples as the paper does. */
+export function schedulerJson(
+  config: SchedulerConfig,
+  className: SchedulerClass = "DDPMScheduler",
+): Record<string, unknown> {
+  const { lambda_min_clipped: _, variance_type, timestep_spacing, set_alpha_to_one, ...rest } =
+    config;
+  const isDdim = className === "DDIMScheduler";
   return {
-    _class_name: "DDPMScheduler",
+    _class_name: className,
     _diffusers_version: DIFFUSERS_VERSION,
     ...rest,
+    // A key of DDPM alone.
+    ...(isDdim ? {} : { variance_type }),
     timestep_spacing: timestep_spacing ?? "leading",
     // A key of DDIM alone, kept where it is not the default.
-    ...(set_alpha_to_one ? {} : { set_alpha_to_one }),
+    ...(set_alpha_to_one && !isDdim ? {} : { set_alpha_to_one }),
   };
 }
 

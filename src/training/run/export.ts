@@ -5,7 +5,7 @@ import type { SchedulerConfig } from "../../diffusion/types.ts";
 import type { UNetConfig } from "../../networks/unet2d/mod.ts";
 import { writeDurably } from "../../files/durable_write.ts";
 import { type ParamLayout, unpackParams } from "../optimiser/layout.ts";
-import { DIFFUSERS_VERSION, schedulerJson, unetJson } from "../network.ts";
+import { DIFFUSERS_VERSION, type SchedulerClass, schedulerJson, unetJson } from "../network.ts";
 
 /** A network with its values: all that sampling needs. */
 export interface Trained {
@@ -30,10 +30,10 @@ export function weightsFiles(
   { fp16 = false }: { fp16?: boolean } = {},
 ): Map<string, Uint8Array> {
   const index = {
-    _class_name: "DDPMPipeline",
+    _class_name: card.distilled ? "DDIMPipeline" : "DDPMPipeline",
     _diffusers_version: DIFFUSERS_VERSION,
     [CARD_KEY]: card,
-    scheduler: ["diffusers", "DDPMScheduler"],
+    scheduler: ["diffusers", schedulerClass(card)],
     unet: ["diffusers", "UNet2DModel"],
   };
   const weights = writeSafetensors(unpackParams(layout, theta), {
@@ -44,9 +44,14 @@ export function weightsFiles(
   return new Map([
     ["unet/config.json", json(unetJson(config))],
     ["unet/diffusion_pytorch_model.safetensors", weights],
-    ["scheduler/scheduler_config.json", json(schedulerJson(scheduler))],
+    ["scheduler/scheduler_config.json", json(schedulerJson(scheduler, schedulerClass(card)))],
     ["model_index.json", json(index)],
   ]);
+}
+
+/** The sampler that diffusers is to take: few-step weights know no other than DDIM's steps. */
+function schedulerClass({ distilled }: WeightsCard): SchedulerClass {
+  return distilled ? "DDIMScheduler" : "DDPMScheduler";
 }
 
 /**

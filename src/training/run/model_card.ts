@@ -23,6 +23,7 @@ export function modelCard(facts: TrainingFacts): string {
   const { recipe, card, data, lines } = facts;
   const [channels, height, width] = data.shape;
   const classes = card.labels;
+  const guidance = classes && !card.distilled ? " --guidance 2" : "";
   const colours = channels === 1 ? "grey" : "RGB";
   const images = facts.step * recipe.batch * recipe.accumulate;
   const leftOut = data.skipped.length;
@@ -32,6 +33,7 @@ export function modelCard(facts: TrainingFacts): string {
     ["Parameters", group(facts.parameters)],
     ["Classes", classes ? classes.join(", ") : "none"],
     ...(card.null_label === undefined ? [] : [["Label for “no class”", String(card.null_label)]]),
+    ...(card.distilled ? distilledRows(card.distilled) : []),
     ...(facts.init === undefined ? [] : [["Trained on from", facts.init]]),
     ["Data", `${recipe.data} (${countOf(data)}${skipped})`],
     ["Licence of the data", recipe.data_license ?? data.license ?? "not stated"],
@@ -61,18 +63,34 @@ export function modelCard(facts: TrainingFacts): string {
     "## Sampling",
     "",
     "```sh",
-    `denoise sample --weights FOLDER${classes ? ` --label ${quote(classes[0])} --guidance 2` : ""}`,
+    `denoise sample --weights FOLDER${classes ? ` --label ${quote(classes[0])}` : ""}${guidance}`,
     "```",
     "",
-    ...(classes ? conditionalUse(card) : [
-      "In diffusers: `DDPMPipeline.from_pretrained(FOLDER)().images`.",
-    ]),
+    ...(classes ? conditionalUse(card) : unconditionalUse(card)),
     "",
   ].join("\n");
 }
 
+function distilledRows({ teacher, guidance, steps }: NonNullable<WeightsCard["distilled"]>) {
+  return [
+    ["Distilled from", teacher],
+    ["Guidance folded in", guidance === 1 ? "none" : String(guidance)],
+    ["Network evaluations a picture", steps === undefined ? "any number" : String(steps)],
+  ];
+}
+
+function unconditionalUse({ distilled, recommended }: WeightsCard): string[] {
+  return [
+    distilled
+      ? `In diffusers: \`DDIMPipeline.from_pretrained(FOLDER)(num_inference_steps=${recommended?.steps}).images\`.`
+      : "In diffusers: `DDPMPipeline.from_pretrained(FOLDER)().images`.",
+  ];
+}
+
 /** What someone who knows only the pipeline has to be told. */
-function conditionalUse({ null_label }: WeightsCard): string[] {
+function conditionalUse(card: WeightsCard): string[] {
+  if (card.distilled) return distilledUse(card);
+  const { null_label } = card;
   const none = null_label === undefined ? "" : `, and ${null_label} for “no class”`;
   return [
     `In diffusers the network is \`UNet2DModel.from_pretrained(FOLDER, subfolder="unet")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
@@ -81,6 +99,22 @@ function conditionalUse({ null_label }: WeightsCard): string[] {
     "for t in scheduler.timesteps:",
     "    eps = unet(x, t, class_labels=labels).sample",
     "    x = scheduler.step(eps, t, x).prev_sample",
+    "```",
+  ];
+}
+
+/** Few-step weights in diffusers: its DDIM places the timesteps as they were taught. */
+function distilledUse({ recommended }: WeightsCard): string[] {
+  return [
+    "In diffusers the labels, the classes' indices, go to the network in a loop of one's own:",
+    "",
+    "```python",
+    'unet = UNet2DModel.from_pretrained(FOLDER, subfolder="unet")',
+    'scheduler = DDIMScheduler.from_pretrained(FOLDER, subfolder="scheduler")',
+    `scheduler.set_timesteps(${recommended?.steps})`,
+    "for t in scheduler.timesteps:",
+    "    v = unet(x, t, class_labels=labels).sample",
+    "    x = scheduler.step(v, t, x).prev_sample",
     "```",
   ];
 }
