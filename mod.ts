@@ -46,6 +46,7 @@ export type {
 } from "./src/graph/value.ts";
 export type { Graph } from "./src/graph/graph.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/onnx/lowering.ts";
+export type { DataPlugin, Draw, DrawnPicture } from "./src/training/data/plugin.ts";
 export type { Pixels } from "./src/image/pixels.ts";
 export type { Recipe } from "./src/recipe/recipe.ts";
 export type {
