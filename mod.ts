@@ -28,8 +28,14 @@ export { readFolder, type WeightsFolder } from "./src/weights/read/folder.ts";
 export type { Network, Recommendation } from "./src/model/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
 export type { Call } from "./src/sampling/batcher.ts";
-export type { DownBlockType, UNetConfig, UpBlockType } from "./src/networks/unet2d/config.ts";
-export type { StoredTensor } from "./src/networks/unet2d/names.ts";
+export type {
+  Architecture,
+  NetworkDefinition,
+  NetworkInputs,
+  NetworkKeys,
+  TrainingKeys,
+} from "./src/networks/architecture.ts";
+export type { StoredTensor } from "./src/networks/match_tensors.ts";
 export type { WeightsCard } from "./src/weights/read/card.ts";
 export type {
   AttributeValue,
@@ -42,6 +48,7 @@ export type {
 } from "./src/graph/value.ts";
 export type { Graph } from "./src/graph/graph.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/onnx/lowering.ts";
+export type { DataPlugin, Draw, DrawnPicture } from "./src/training/data/plugin.ts";
 export type { Pixels } from "./src/image/pixels.ts";
 export { fromText, type Method, type Recipe, type Subject, toText } from "./src/recipe/recipe.ts";
 export type {

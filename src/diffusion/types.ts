@@ -1,4 +1,6 @@
 /** The contract between samplers (the plug-ins in `schedulers/`) and everything else. */
+import type { Measurement } from "./measurement.ts";
+export type { LinearOperator, Measurement, Vector } from "./measurement.ts";
 
 /** What the network's output stands for: ε, x₀ or v (Salimans & Ho 2022, app. D). */
 export type PredictionType = "epsilon" | "sample" | "v_prediction";
@@ -126,7 +128,14 @@ export interface Run {
   /** The image's next draw of N(0, I). */
   noise(): Float32Array;
   /** What the image starts from beside noise, by the names in the plug-in's `inputs`. */
-  inputs: Readonly<Record<string, unknown>>;
+  inputs: RunInputs;
+}
+
+/** What an image starts from beside noise, by the names in a plug-in's `inputs`. */
+export interface RunInputs {
+  /** What is known of the picture, where it is to be restored. */
+  readonly measurement?: Measurement;
+  readonly [name: string]: unknown;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What sampling needs to know of a model: a function of (x_t, t, label) and its shapes. */
 import type { SchedulerConfig } from "../diffusion/types.ts";
+import type { Distilled } from "../weights/read/card.ts";
 
 /** What its makers advise when nothing is asked for. */
 export interface Recommendation {
@@ -25,6 +26,8 @@ export interface Network {
   readonly nullLabel?: number;
   /** How it is sampled when nothing is asked for. */
   readonly recommended?: Recommendation;
+  /** Set where it was distilled: it then takes no guidance, and maybe few timesteps alone. */
+  readonly distilled?: Distilled;
   /**
    * One evaluation of the network.
    * @param x [N, C, H, W] flattened

@@ -70,6 +70,14 @@ export function checkGuidance(
     throw new FieldError("nullLabel", expected, nullLabel);
   }
   if (guidance === 1) return;
+  if (network.distilled) {
+    const { teacher, guidance: folded } = network.distilled;
+    throw new FieldError(
+      "guidance",
+      `1 or none: these weights were distilled from ${teacher} with guidance ${folded} folded in, and more would be applied on top; leave it out, or take ${teacher}`,
+      guidance,
+    );
+  }
   if (classes === 0) {
     throw new FieldError("guidance", "1: these weights know no classes to be guided by", guidance);
   }

@@ -5,6 +5,7 @@ import {
   denoisedFrom,
   type Frame,
   type Run,
+  type RunInputs,
 } from "../diffusion/mod.ts";
 import type { Batcher } from "./batcher.ts";
 import { checkConditioning, type Conditioning } from "../recipe/conditioning.ts";
@@ -17,7 +18,7 @@ export interface ImageJob extends Conditioning {
   /** Where to start instead of at the seed's first draw: x_T, [C, H, W] flattened. */
   readonly x_T?: Float32Array;
   /** What the plug-in is given beside noise, by name. */
-  readonly inputs?: Readonly<Record<string, unknown>>;
+  readonly inputs?: RunInputs;
 }
 
 /**

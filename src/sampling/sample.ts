@@ -14,6 +14,7 @@ import {
 } from "../recipe/resolve.ts";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
+import { checkTaughtTimesteps } from "./distilled.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
 import { type Plan, planRun } from "./plan.ts";
 
@@ -66,7 +67,9 @@ export interface Prepared {
 export function prepare(network: NamedNetwork, options: MethodRequest): Prepared {
   const scheduler = chooseScheduler(network, schedulers, options.scheduler);
   const method = resolveMethod(network, schedulers, options);
-  return { scheduler, method, plan: planRun(network.scheduler, { ...method, scheduler }) };
+  const plan = planRun(network.scheduler, { ...method, scheduler });
+  checkTaughtTimesteps(network, plan);
+  return { scheduler, method, plan };
 }
 
 /**

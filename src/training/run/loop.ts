@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 import type { Recipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
 import type { TrainState } from "../optimiser/state.ts";
-import { TrainStep } from "../objective/step.ts";
+import { type TrainBatch, TrainStep } from "../objective/step.ts";
 import { letEventsIn } from "../yield.ts";
 
 export interface Progress {
@@ -32,6 +32,8 @@ export interface LoopOptions {
   readonly session?: SessionOptions;
   readonly checkpoints: Checkpoints;
   readonly log: Log;
+  /** What the network learns from a batch of pictures; left out, the pictures. */
+  readonly lesson?: (batch: TrainBatch) => Promise<TrainBatch>;
   /** Stops after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -51,11 +53,13 @@ const WINDOW = 50;
 
 /** Trains until the recipe's last update, or until the signal. Ends with a checkpoint either way. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
-  const { recipe, start: { config, scheduler, data }, backend, checkpoints, log, signal } = options;
+  const { recipe, start: { network, scheduler, data }, backend, checkpoints, log, signal } =
+    options;
+  const { lesson = (batch: TrainBatch) => Promise.resolve(batch) } = options;
   const images = recipe.batch * recipe.accumulate;
   const batchOptions = batchOptionsOf(recipe, options.start);
   await using trainer = await TrainStep.create(backend, {
-    config,
+    network,
     schedule: scheduleFor(scheduler),
     prediction: scheduler.prediction_type,
     batch: recipe.batch,
@@ -79,7 +83,8 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     const began = performance.now();
     const k = step + 1;
     const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
-    const result = await trainer.run(batchOf(data, k, batchOptions), {
+    const batch = batchOf(data, k, batchOptions);
+    const result = await trainer.run(await lesson(batch), {
       step: k,
       lr,
       emaDecay: emaDecay(images, step * images, recipe.ema_half_life),

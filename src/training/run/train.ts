@@ -18,11 +18,12 @@ import { adoptNetwork, startFrom } from "./fine_tune.ts";
 import { Log } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
-import { unetOf } from "../network.ts";
+import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseRecipe, type Recipe, sizeOf } from "../recipe.ts";
 import { type Start, startFresh } from "./start.ts";
+import type { TrainBatch } from "../objective/step.ts";
 
 export interface RunOptions {
   readonly recipe: Recipe;
@@ -58,10 +59,14 @@ export interface RunResult {
  * @throws InputError for a recipe, data or folder that cannot be used, before any training
  */
 export async function train(options: RunOptions): Promise<RunResult> {
-  const { folder, backend, session, signal, onDownload, onNotice = () => {} } = options;
-  const { keep_checkpoints, steps, horizon } = options.recipe;
-  const checkpoints = new Checkpoints(`${folder}/checkpoints`, keep_checkpoints);
-  await checkFolder(folder, checkpoints, options.resume ?? false);
+  const { folder, signal, onDownload, onNotice = () => {} } = options;
+  const { steps, horizon, keep_checkpoints } = options.recipe;
+  // Before the pictures are read, which may take minutes.
+  await checkFolder(
+    folder,
+    new Checkpoints(`${folder}/checkpoints`, keep_checkpoints),
+    options.resume ?? false,
+  );
   const init = options.init === undefined
     ? undefined
     : await readFolder(await locate(options.init, { signal, onProgress: onDownload }));
@@ -71,17 +76,33 @@ export async function train(options: RunOptions): Promise<RunResult> {
     horizon: horizon ?? steps,
   };
   // Reading the pictures may take minutes: what the recipe alone can tell comes before.
-  if (!init) unetOf(recipe, undefined);
+  if (!init) networkFor(recipe, undefined);
 
   const data = await readPictures(recipe, options);
   for (const notice of describeSkipped(data)) onNotice(notice);
   const start = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
   for (const notice of describeRun(recipe, data, start)) onNotice(notice);
+  return await carryOut(start, { ...options, recipe });
+}
+
+export interface CarryOutOptions extends Omit<RunOptions, "onRead" | "onDownload"> {
+  /** What the network learns from a batch of pictures; left out, the pictures. */
+  readonly lesson?: (batch: TrainBatch) => Promise<TrainBatch>;
+  /** What is written as recipe.json, where `recipe` is only a part of it. */
+  readonly recipeText?: string;
+}
+
+/** Trains from a start, or on from the newest checkpoint in the folder, and exports. */
+export async function carryOut(start: Start, options: CarryOutOptions): Promise<RunResult> {
+  const { folder, backend, session, recipe, onNotice = () => {} } = options;
+  const recipeText = options.recipeText ?? runJson(recipe, options.init);
+  const checkpoints = new Checkpoints(`${folder}/checkpoints`, recipe.keep_checkpoints);
+  await checkFolder(folder, checkpoints, options.resume ?? false);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
   await Deno.mkdir(folder, { recursive: true });
   await checkData(folder, start.data, done);
-  await writeTextDurably(`${folder}/recipe.json`, runJson(recipe, options.init));
+  await writeTextDurably(`${folder}/recipe.json`, recipeText);
   const log = await Log.open(`${folder}/log.jsonl`, done);
   const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
   if (done > 0) onNotice(`going on after update ${done}`);
@@ -109,7 +130,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const weights = `${folder}/weights`;
   await exportRun(weights, {
     ...options,
-    recipe,
+    recipeText,
     start,
     theta: result.state.ema,
     step: result.step,
@@ -119,7 +140,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
 }
 
 /** The data a recipe trains on. */
-async function readPictures(
+export async function readPictures(
   recipe: Recipe,
   { signal, onRead }: Pick<RunOptions, "signal" | "onRead">,
 ): Promise<PictureSource> {
@@ -139,13 +160,18 @@ async function readPictures(
 
 /** The recipe of a run in a folder, and what it was started from. */
 export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: string }> {
+  const { init, ...recipe } = await readRecipeFile(folder);
+  return { recipe: parseRecipe(recipe), init: init as string | undefined };
+}
+
+/** A run's recipe.json as it stands, unchecked. */
+export async function readRecipeFile(folder: string): Promise<Record<string, unknown>> {
   const path = `${folder}/recipe.json`;
-  const { init, ...recipe } = JSON.parse(
+  return JSON.parse(
     await Deno.readTextFile(path).catch(() => {
       throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
     }),
   );
-  return { recipe: parseRecipe(recipe), init };
 }
 
 function runJson(recipe: Recipe, init: string | undefined): string {
@@ -180,6 +206,7 @@ async function checkFolder(folder: string, checkpoints: Checkpoints, resume: boo
 }
 
 interface ExportOptions extends Pick<RunOptions, "recipe" | "init" | "onNotice"> {
+  readonly recipeText: string;
   readonly start: Start;
   readonly theta: Float32Array;
   readonly step: number;
@@ -189,17 +216,17 @@ interface ExportOptions extends Pick<RunOptions, "recipe" | "init" | "onNotice">
 /** Writes the diffusers folder with its model card, recipe, log and plot. */
 async function exportRun(
   folder: string,
-  { recipe, init, start, theta, step, log: { lines } }: ExportOptions,
+  { recipe, recipeText, init, start, theta, step, log: { lines } }: ExportOptions,
 ): Promise<void> {
-  const { layout, card, data } = start;
-  const facts = { recipe, card, data, parameters: layout.size, step, lines, init };
+  const { layout, card, data, network: { architecture } } = start;
+  const facts = { recipe, architecture, card, data, parameters: layout.size, step, lines, init };
   await exportFolder(folder, {
     ...start,
     theta,
     fp16: recipe.fp16,
     beside: {
       "README.md": modelCard(facts),
-      "recipe.json": runJson(recipe, init),
+      "recipe.json": recipeText,
       "log.jsonl": lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
       "loss.svg": lossPlot(lines),
     },

@@ -4,6 +4,16 @@ import { InputError } from "../../errors.ts";
 /** The key in model_index.json; diffusers ignores keys that begin with an underscore. */
 export const CARD_KEY = "_denoise";
 
+/** What a network that was distilled from another was taught. */
+export interface Distilled {
+  /** The weights it learned from. */
+  readonly teacher: string;
+  /** The guidance that is folded in: asking for more would apply it twice. */
+  readonly guidance: number;
+  /** How many steps it was taught to take; left out, it knows every timestep. */
+  readonly steps?: number;
+}
+
 /** What a network's own files cannot say. */
 export interface WeightsCard {
   /** The classes' names, in order of index, without the null label. */
@@ -12,6 +22,8 @@ export interface WeightsCard {
   readonly null_label?: number;
   /** What `sample` does when nothing is asked for. */
   readonly recommended?: { scheduler: string; steps: number; guidance?: number };
+  /** How few-step weights came to be, and what they therefore know. */
+  readonly distilled?: Distilled;
 }
 
 /** The classes' names, their indices where the card has none; undefined without classes. */
@@ -28,7 +40,7 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
   const card = (modelIndex as Record<string, unknown> | undefined)?.[CARD_KEY];
   if (card === undefined) return {};
   if (typeof card !== "object" || card === null) fail(where, "", "an object", card);
-  const { labels, null_label, recommended } = card as Record<string, unknown>;
+  const { labels, null_label, recommended, distilled } = card as Record<string, unknown>;
   if (labels !== undefined) {
     if (!Array.isArray(labels) || !labels.every((label) => typeof label === "string")) {
       fail(where, ".labels", "a list of names", labels);
@@ -47,6 +59,13 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
     const { scheduler, steps, guidance = 1 } = (recommended ?? {}) as Record<string, unknown>;
     if (typeof scheduler !== "string" || !Number.isInteger(steps) || typeof guidance !== "number") {
       fail(where, ".recommended", "{ scheduler, steps, guidance? }", recommended);
+    }
+  }
+  if (distilled !== undefined) {
+    const { teacher, guidance, steps = 1 } = (distilled ?? {}) as Record<string, unknown>;
+    const whole = Number.isInteger(steps) && steps as number > 0;
+    if (typeof teacher !== "string" || typeof guidance !== "number" || !whole) {
+      fail(where, ".distilled", "{ teacher, guidance, steps? }", distilled);
     }
   }
   return card as WeightsCard;
