@@ -11,6 +11,7 @@ export * from "./clip.ts";
 export * from "./combine.ts";
 export * from "./config.ts";
 export * from "./forward.ts";
+export * from "./measurement.ts";
 export * from "./posterior.ts";
 export * from "./prediction.ts";
 export * from "./random.ts";

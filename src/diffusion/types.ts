@@ -1,4 +1,6 @@
 /** The contract between samplers (the plug-ins in `schedulers/`) and everything else. */
+import type { Measurement } from "./measurement.ts";
+export type { LinearOperator, Measurement, Vector } from "./measurement.ts";
 
 /** What the network's output stands for: ε, x₀ or v (Salimans & Ho 2022, app. D). */
 export type PredictionType = "epsilon" | "sample" | "v_prediction";
