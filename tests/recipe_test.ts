@@ -107,7 +107,7 @@ Deno.test("every choice is in the ETag, and nothing else", async () => {
 const hinted: Scheduler = {
   name: "hinted",
   api: 1,
-  inputs: ["hint"],
+  needs: ["hint"],
   async *sampler(run) {
     const hint = run.inputs.hint as Float32Array;
     for (const t of run.timesteps) {

@@ -92,7 +92,7 @@ const misfits: [module: unknown, message: string][] = [
   [{ default: { api: 1, name: "a", betas: [0.1] } }, "expected betas: a function, found [0.1]"],
   [
     { default: { api: 1, name: "a", sample() {} } },
-    'no keys but name, api, description, options, inputs, betas, timesteps, sampler, found "sample"',
+    'no keys but name, api, description, options, needs, betas, timesteps, sampler, evaluations, found "sample"',
   ],
   [{ default: { api: 1, name: "a", options: [] } }, "expected options: schemas by name, found []"],
   [

@@ -39,7 +39,8 @@ export function valuesOf(inputs: Inputs = {}): Record<string, unknown> {
 }
 
 /** @throws FieldError where a sampler lacks an input, or is given one it would pass over */
-export function checkInputs({ name, inputs = [] }: Scheduler, given: Inputs = {}): void {
+export function checkInputs({ name, needs = [] }: Scheduler, given: Inputs = {}): void {
+  const inputs = needs.filter((need) => need !== "vjp");
   for (const input of inputs) {
     if (!Object.hasOwn(given, input)) {
       throw new FieldError(`inputs.${input}`, `one: "${name}" starts from it`, undefined);

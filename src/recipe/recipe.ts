@@ -30,6 +30,8 @@ export interface Method {
   readonly source?: string;
   /** The plug-in's name. */
   readonly scheduler: string;
+  /** Which code of that name, where it is not built in. */
+  readonly plugin?: string;
   /** Another noise schedule, where one was put under the sampler. */
   readonly schedule?: string;
   /** Steps of the sampler. */
@@ -68,7 +70,7 @@ export interface Recipe extends Method, Subject {}
 export function toText(recipes: readonly Recipe[]): string {
   const [{ seed: _, label: __, inputs: ___, ...first }] = recipes;
   const { weights, source, scheduler, schedule, steps, timesteps, options, ...rest } = first;
-  const { guidance, nullLabel, backend, scale } = rest;
+  const { guidance, nullLabel, backend, scale, plugin } = rest;
   const labels = recipes.map(({ label }) => label);
   const inputs = recipes.map((recipe) => recipe.inputs);
   const facts = {
@@ -76,7 +78,7 @@ export function toText(recipes: readonly Recipe[]): string {
     ...{ weights, source, scheduler, schedule, steps, timesteps, options },
     seeds: recipes.map(({ seed }) => seed),
     labels: labels.includes(undefined) ? undefined : labels,
-    ...{ guidance, nullLabel, backend, scale },
+    ...{ guidance, nullLabel, backend, scale, plugin },
     inputs: inputs.includes(undefined) ? undefined : inputs,
   };
   return JSON.stringify(facts).replace(
@@ -118,6 +120,7 @@ const fields: Fields<File> = {
   weights: { type: text() },
   source: optional(text()),
   scheduler: { type: text() },
+  plugin: optional(text()),
   schedule: optional(text()),
   steps: { type: whole(0) },
   timesteps: optional(list(number())),

@@ -4,8 +4,8 @@ import { InputError, shown } from "../errors.ts";
 import { optionType } from "../recipe/options.ts";
 import { check } from "../schema.ts";
 
-const functions = ["betas", "timesteps", "sampler"] as const;
-const keys = ["name", "api", "description", "options", "inputs", ...functions];
+const functions = ["betas", "timesteps", "sampler", "evaluations"] as const;
+const keys = ["name", "api", "description", "options", "needs", ...functions];
 const optionTypes = ["number", "integer", "boolean", "string"];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -47,9 +47,9 @@ export function checkScheduler(module: unknown, where: string): Scheduler {
     // A misspelt `sampler` would otherwise be DDPM without a word.
     expect(keys.includes(key), `no keys but ${keys.join(", ")}`, key);
   }
-  const { options = {}, inputs = [] } = scheduler;
-  const isNames = Array.isArray(inputs) && inputs.every((name) => typeof name === "string");
-  expect(isNames, "inputs: a list of names", inputs);
+  const { options = {}, needs = [] } = scheduler;
+  const isNames = Array.isArray(needs) && needs.every((name) => typeof name === "string");
+  expect(isNames, "needs: a list of names", needs);
   expect(fieldsOf(options) !== undefined, "options: schemas by name", options);
   for (const [name, schema] of Object.entries(options as Fields)) {
     checkSchema(name, schema, where);
