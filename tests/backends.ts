@@ -2,6 +2,7 @@
 import type { Backend } from "../src/backend/backend.ts";
 import { native } from "../src/backend/native.ts";
 import type { OrtBackend } from "../src/backend/onnx.ts";
+import { simd } from "../src/backend/simd.ts";
 import { wasm } from "../src/backend/wasm.ts";
 import { webgpu } from "../src/backend/webgpu.ts";
 
@@ -27,5 +28,5 @@ export async function ortBackendsUnderTest(): Promise<BackendUnderTest<OrtBacken
 
 /** Every engine. */
 export async function backendsUnderTest(): Promise<BackendUnderTest[]> {
-  return await ortBackendsUnderTest();
+  return [{ backend: simd(), tolerance: 2e-5 }, ...await ortBackendsUnderTest()];
 }

@@ -6,7 +6,8 @@ const allowed: Record<string, readonly string[]> = {
   "src/graph": [],
   "src/image": [],
   "src/unet": ["src/graph"],
-  "src/backend": ["src/graph"],
+  "src/engine": ["src/graph"],
+  "src/backend": ["src/engine", "src/graph"],
   "src/sampling": ["src/diffusion", "src/image"],
   "src/model": [
     "src/backend",

@@ -6,7 +6,7 @@ import { wasm as wasmLowering, WASM_MAX_THREADS } from "../graph/emission.ts";
 import { Graph, neg } from "../graph/mod.ts";
 import type { Session, SessionOptions, Tensors } from "./backend.ts";
 import { type OrtBackend, ortBackend } from "./onnx.ts";
-import { checkFeeds, closedMessage } from "./ort.ts";
+import { checkFeeds, closedMessage } from "./feeds.ts";
 import { RunQueue } from "./queue.ts";
 import { WorkerEngine } from "./worker_engine.ts";
 import type { Created } from "./worker_protocol.ts";
