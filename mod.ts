@@ -12,23 +12,29 @@
  *
  * @module
  */
-export { generate, sample, type SampleOptions, schedulerByName } from "./src/sample.ts";
+export { generate, sample, type SampleOptions, schedulerByName } from "./src/sampling/generate.ts";
 export { type BackendName, load, type LoadOptions } from "./src/model/load.ts";
-export { builtInWeights } from "./src/model/locate.ts";
-export type { DownloadProgress } from "./src/model/download.ts";
+export { builtInWeights } from "./src/weights/find/locate.ts";
+export type { DownloadProgress } from "./src/weights/find/download.ts";
 export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
-export { type FetchFile, type Files, filesAt, filesOf } from "./src/model/files.ts";
-export { readFolder, type WeightsFolder } from "./src/model/folder.ts";
-export type { Network, Recommendation } from "./src/sampling/network.ts";
+export { type FetchFile, type Files, filesAt, filesOf } from "./src/weights/files.ts";
+export { readFolder, type WeightsFolder } from "./src/weights/read/folder.ts";
+export type { Network, Recommendation } from "./src/model/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
 export type { Call } from "./src/sampling/batcher.ts";
 export type { SampleFrame, SampleRequest } from "./src/sampling/sample.ts";
 export type { NamedNetwork, Picture } from "./src/sampling/pictures.ts";
 export type { PlanRequest } from "./src/sampling/plan.ts";
-export type { DownBlockType, UNetConfig, UpBlockType } from "./src/unet/config.ts";
-export type { StoredTensor } from "./src/unet/names.ts";
-export type { WeightsCard } from "./src/model/card.ts";
+export type {
+  Architecture,
+  NetworkDefinition,
+  NetworkInputs,
+  NetworkKeys,
+  TrainingKeys,
+} from "./src/networks/architecture.ts";
+export type { StoredTensor } from "./src/networks/match_tensors.ts";
+export type { WeightsCard } from "./src/weights/read/card.ts";
 export type {
   AttributeValue,
   ConstantData,
@@ -39,9 +45,10 @@ export type {
   Value,
 } from "./src/graph/value.ts";
 export type { Graph } from "./src/graph/graph.ts";
-export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/graph/lowering.ts";
+export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/onnx/lowering.ts";
+export type { DataPlugin, Draw, DrawnPicture } from "./src/training/data/plugin.ts";
 export type { Pixels } from "./src/image/pixels.ts";
-export type { Recipe } from "./src/image/recipe.ts";
+export type { Recipe } from "./src/recipe/recipe.ts";
 export type {
   Backend,
   Session,
@@ -49,7 +56,7 @@ export type {
   Tensor,
   TensorData,
   Tensors,
-} from "./src/backend/backend.ts";
+} from "./src/backends/backend.ts";
 export type {
   Denoised,
   Frame,

@@ -10,7 +10,7 @@ export async function includes(native: boolean): Promise<string[]> {
   const found: string[] = ["weights/digits"];
   for (const folder of ["src", "schedulers"]) {
     for await (const path of modules(folder)) {
-      if (native || !path.startsWith("src/backend/native")) found.push(path);
+      if (native || !path.startsWith("src/backends/onnxruntime/native")) found.push(path);
     }
   }
   return found.sort();

@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { firstThatCan } from "../src/backend/auto.ts";
-import type { Backend, OnnxBackend } from "../src/backend/backend.ts";
-import { backendByName } from "../src/backend/select.ts";
-import { simdInline } from "../src/backend/simd_inline.ts";
-import { wasmInline } from "../src/backend/wasm_inline.ts";
-import { emit, portable } from "../src/graph/emission.ts";
+import { firstThatCan } from "../src/backends/auto.ts";
+import type { Backend, OnnxBackend } from "../src/backends/backend.ts";
+import { backendByName } from "../src/backends/select.ts";
+import { simdInline } from "../src/backends/simd/inline.ts";
+import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
+import { emit, portable } from "../src/onnx/mod.ts";
 import { Graph, siluGrad } from "../src/graph/mod.ts";
 import { doubling } from "./backend_models.ts";
 

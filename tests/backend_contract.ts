@@ -1,7 +1,7 @@
 /** What every Backend does, whichever engine is behind it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Backend, OnnxBackend, Session, Tensors } from "../src/backend/backend.ts";
-import { emit, portable } from "../src/graph/emission.ts";
+import type { Backend, OnnxBackend, Session, Tensors } from "../src/backends/backend.ts";
+import { emit, portable } from "../src/onnx/mod.ts";
 import {
   type Built,
   convolutions,

@@ -1,8 +1,8 @@
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import type { Backend, OnnxBackend } from "../src/backend/backend.ts";
-import { backendByName } from "../src/backend/select.ts";
-import { simdInline } from "../src/backend/simd_inline.ts";
-import { wasmInline } from "../src/backend/wasm_inline.ts";
+import type { Backend, OnnxBackend } from "../src/backends/backend.ts";
+import { backendByName } from "../src/backends/select.ts";
+import { simdInline } from "../src/backends/simd/inline.ts";
+import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
 import { testBackend, testOnnxBackend } from "./backend_contract.ts";
 
 /** One backend a suite: opening it is not what the suite is about. */

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { wasm } from "../src/backend/wasm.ts";
-import { wasmInline } from "../src/backend/wasm_inline.ts";
-import { emit, portable, wasm as wasmLowering } from "../src/graph/emission.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
+import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
+import { emit, portable, wasm as wasmLowering } from "../src/onnx/mod.ts";
 import {
   type Built,
   doubling,
@@ -53,7 +53,9 @@ Deno.test("wasm: a worker that cannot start rejects with the reason", async () =
 
 Deno.test("wasm: a program that closes nothing ends", async () => {
   const program = `
-    import { wasm } from ${JSON.stringify(import.meta.resolve("../src/backend/wasm.ts"))};
+    import { wasm } from ${
+    JSON.stringify(import.meta.resolve("../src/backends/onnxruntime/wasm.ts"))
+  };
     const session = await wasm().createOnnxSession(new Uint8Array([${modelOf(doubling())}]));
     const { y } = await session.run({ x: { data: new Float32Array([1, 2, 3]), dims: [1, 3] } });
     console.log(y.data.join());

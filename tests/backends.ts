@@ -1,10 +1,10 @@
 /** The engines that parity is tested on here, each with what it is held to. */
-import type { Backend } from "../src/backend/backend.ts";
-import { native } from "../src/backend/native.ts";
-import type { OrtBackend } from "../src/backend/onnx.ts";
-import { simd } from "../src/backend/simd.ts";
-import { wasm } from "../src/backend/wasm.ts";
-import { webgpu } from "../src/backend/webgpu.ts";
+import type { Backend } from "../src/backends/backend.ts";
+import { native } from "../src/backends/onnxruntime/native.ts";
+import type { OrtBackend } from "../src/backends/onnxruntime/onnx.ts";
+import { simd } from "../src/backends/simd/threads.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
+import { webgpu } from "../src/backends/onnxruntime/webgpu.ts";
 
 export interface BackendUnderTest<Engine extends Backend = Backend> {
   backend: Engine;

@@ -5,9 +5,9 @@ import { VERSION } from "../src/cli/version.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";
-import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/image/recipe.ts";
+import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/recipe/recipe.ts";
 import { textHeight, textWidth } from "../src/image/text.ts";
-import { readZip } from "../src/image/zip.ts";
+import { readZip } from "../src/files/zip.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 

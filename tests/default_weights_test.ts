@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { run } from "../src/cli/main.ts";
 import { InputError } from "../src/errors.ts";
-import { defaultSource, defaultSources, sourcesByName } from "../src/model/sources.ts";
+import { defaultSource, defaultSources, sourcesByName } from "../src/weights/find/sources.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 

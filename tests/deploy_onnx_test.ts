@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { bundle } from "../deploy/bundle.ts";
 import { createWorker } from "../deploy/cloudflare/worker.ts";
-import { wasm } from "../src/backend/wasm.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { load } from "../src/model/load.ts";
 import { ramp } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";

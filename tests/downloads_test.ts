@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { downloadOptions } from "../src/cli/downloads.ts";
 import type { Io } from "../src/cli/io.ts";
-import { download } from "../src/model/download.ts";
-import { DownloadCache } from "../src/model/cache.ts";
+import { download } from "../src/weights/find/download.ts";
+import { DownloadCache } from "../src/weights/find/cache.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 

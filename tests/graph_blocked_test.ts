@@ -1,7 +1,7 @@
 /** The blocked lowering against the plain one, for shapes that fill blocks and shapes that do not. */
 import { assert, assertEquals } from "@std/assert";
-import { native } from "../src/backend/native.ts";
-import { emit, fused, type Lowering } from "../src/graph/emission.ts";
+import { native } from "../src/backends/onnxruntime/native.ts";
+import { emit, fused, type Lowering } from "../src/onnx/mod.ts";
 import {
   add,
   avgPool,
@@ -21,8 +21,8 @@ import {
   upsampleNearest,
   type Value,
 } from "../src/graph/mod.ts";
-import { blocked } from "../src/graph/lowerings/blocked/mod.ts";
-import { blockProbe } from "../src/graph/lowerings/blocked/probe.ts";
+import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
+import { blockProbe } from "../src/onnx/lowerings/blocked/probe.ts";
 
 const backend = native();
 const lowering = backend.trainingLowering;

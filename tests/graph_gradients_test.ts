@@ -1,8 +1,8 @@
 /** Every operation against its reference in float64, its gradient against finite differences. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Tensors } from "../src/backend/backend.ts";
-import type { OrtBackend } from "../src/backend/onnx.ts";
-import { emit, fused, type Lowering, portable } from "../src/graph/emission.ts";
+import type { Tensors } from "../src/backends/backend.ts";
+import type { OrtBackend } from "../src/backends/onnxruntime/onnx.ts";
+import { emit, fused, type Lowering, portable } from "../src/onnx/mod.ts";
 import { gradientRules, nonDifferentiable } from "../src/graph/gradients.ts";
 import {
   add,

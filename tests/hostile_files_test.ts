@@ -1,13 +1,13 @@
 /** Every file that a stranger may give is read or refused: no crash, no hang, no huge allocation. */
 import { assert, assertEquals } from "@std/assert";
-import { wasm } from "../src/backend/wasm.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { decodeJpeg } from "../src/image/jpeg.ts";
 import { readNpz } from "../src/image/npz.ts";
-import { parseNpy, writeNpy } from "../src/image/npy.ts";
+import { parseNpy, writeNpy } from "../src/files/npy.ts";
 import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
 import { readChunks, writeChunks } from "../src/image/png_chunks.ts";
-import { readZip, writeZip } from "../src/image/zip.ts";
-import { parseSafetensors, writeSafetensors } from "../src/model/safetensors.ts";
+import { readZip, writeZip } from "../src/files/zip.ts";
+import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
 import { load } from "../src/model/load.ts";
 import { bytesOf, jpegs, npz, pngs, pngWithTexts } from "./image_fixtures.ts";
 import { mutations, refusals } from "./mutations.ts";

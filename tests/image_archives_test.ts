@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { npyHeader, parseNpy, writeNpy } from "../src/image/npy.ts";
+import { npyHeader, parseNpy, writeNpy } from "../src/files/npy.ts";
 import { picturesNpz, readNpz, writeNpz } from "../src/image/npz.ts";
-import { readZip, writeZip } from "../src/image/zip.ts";
+import { readZip, writeZip } from "../src/files/zip.ts";
 import { bytesOf, npz, streamedZip } from "./image_fixtures.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

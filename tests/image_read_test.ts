@@ -3,7 +3,7 @@ import { InputError } from "../src/errors.ts";
 import { decodeJpeg } from "../src/image/jpeg.ts";
 import { encodePng } from "../src/image/png.ts";
 import { decodePicture } from "../src/image/read.ts";
-import { type Recipe, recipeFromText, recipeToText } from "../src/image/recipe.ts";
+import { type Recipe, recipeFromText, recipeToText } from "../src/recipe/recipe.ts";
 import { bytesOf, jpegs } from "./image_fixtures.ts";
 
 for (const [kind, { file, pixels, width, height }] of Object.entries(jpegs)) {

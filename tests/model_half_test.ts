@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { bfloatToFloat, floatToHalf, halfToFloat } from "../src/model/half.ts";
+import { bfloatToFloat, floatToHalf, halfToFloat } from "../src/files/half.ts";
 
 const every = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
 const isNaNBits = (bits: number) => (bits & 0x7fff) > 0x7c00;

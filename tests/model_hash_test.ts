@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { sha256Hex } from "../src/model/hash.ts";
+import { sha256Hex } from "../src/files/hash.ts";
 
 Deno.test("SHA-256 as FIPS 180-4 gives it, of a part of a buffer too", async () => {
   const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

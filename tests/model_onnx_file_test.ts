@@ -1,8 +1,8 @@
 /** Bare ONNX files as weights: ours and PyTorch's exports, and how their graphs are run. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Backend } from "../src/backend/backend.ts";
+import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
-import { filesAt } from "../src/model/files.ts";
+import { filesAt } from "../src/weights/files.ts";
 import { load } from "../src/model/load.ts";
 import type { Model } from "../src/model/model.ts";
 import { readOnnx } from "../src/model/onnx/mod.ts";

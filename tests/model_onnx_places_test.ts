@@ -1,10 +1,10 @@
 /** ONNX files in several parts, and at addresses. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { filesAt } from "../src/model/files.ts";
-import { sha256Hex } from "../src/model/hash.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { sha256Hex } from "../src/files/hash.ts";
 import { load } from "../src/model/load.ts";
-import { locate } from "../src/model/locate.ts";
+import { locate } from "../src/weights/find/locate.ts";
 import { readOnnx } from "../src/model/onnx/mod.ts";
 import { ramp } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { parseSafetensors, writeSafetensors } from "../src/model/safetensors.ts";
+import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
 import { readGolden } from "./golden.ts";
 
 const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 /** Networks whose answers are known, for tests of what lies around a network. */
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
-import type { Network } from "../src/sampling/network.ts";
+import type { Network } from "../src/model/network.ts";
 
 /** One evaluation that a fake network was asked for. */
 export interface Asked {

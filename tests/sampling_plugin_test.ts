@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { loadScheduler } from "../src/plugin.ts";
+import { loadScheduler } from "../src/cli/load_scheduler.ts";
 import { resolveOptions } from "../src/sampling/options.ts";
 import { checkScheduler } from "../src/sampling/plugin.ts";
 import { sample } from "../src/sampling/sample.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, type Scheduler } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
-import { completeOptions } from "../src/sample.ts";
+import { completeOptions } from "../src/sampling/generate.ts";
 import { sample, type SampleFrame, type SampleRequest } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { fakeNetwork, gate, settled } from "./sampling_network.ts";

@@ -1,6 +1,6 @@
 /** Real weights, real workers and a real process. */
 import { assert, assertEquals } from "@std/assert";
-import { wasm } from "../src/backend/wasm.ts";
+import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { load } from "../src/model/load.ts";
 import { createApp } from "../src/server/mod.ts";
 import { metric } from "./server_http.ts";

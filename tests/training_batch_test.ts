@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { createGenerator } from "../src/diffusion/mod.ts";
-import { batchOf, stratifiedTimesteps } from "../src/training/batch.ts";
+import { batchOf, stratifiedTimesteps } from "../src/training/objective/batch.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 
 const data = bytesDataSet(new Uint8Array(40).map((_, i) => i * 6), [1, 2, 2], {

@@ -1,8 +1,8 @@
 /** Checkpoints and the log on disc. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { Checkpoints, encodeCheckpoint } from "../src/training/checkpoint.ts";
-import { Log } from "../src/training/log.ts";
+import { Checkpoints, encodeCheckpoint } from "../src/training/run/checkpoint.ts";
+import { Log } from "../src/training/run/log.ts";
 import { temporaryFolder } from "./cli.ts";
 
 const vector = (x: number) => Float32Array.of(x, x + 0.5, -0);

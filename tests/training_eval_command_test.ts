@@ -6,12 +6,12 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { load } from "../src/model/load.ts";
 import { openData } from "../src/training/data/open.ts";
-import { evaluate, type Evaluation } from "../src/training/eval/evaluate.ts";
+import { evaluate, type Evaluation } from "../src/evaluation/evaluate.ts";
 import { parseRecipe } from "../src/training/recipe.ts";
-import { train } from "../src/training/train.ts";
+import { train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 

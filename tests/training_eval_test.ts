@@ -1,19 +1,14 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
-import type { Network } from "../src/sampling/network.ts";
+import type { Network } from "../src/model/network.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
-import { bitsPerDim, decoderBits, normalKl } from "../src/training/eval/bits.ts";
-import {
-  agreement,
-  Classifier,
-  FEATURES,
-  trainClassifier,
-} from "../src/training/eval/classifier.ts";
-import { epsLossByBand } from "../src/training/eval/eps_loss.ts";
-import { frechetDistance } from "../src/training/eval/frechet.ts";
-import { wilsonInterval } from "../src/training/eval/interval.ts";
+import { bitsPerDim, decoderBits, normalKl } from "../src/evaluation/bits.ts";
+import { agreement, Classifier, FEATURES, trainClassifier } from "../src/evaluation/classifier.ts";
+import { epsLossByBand } from "../src/evaluation/eps_loss.ts";
+import { frechetDistance } from "../src/evaluation/frechet.ts";
+import { wilsonInterval } from "../src/evaluation/interval.ts";
 
 const scheduler = parseSchedulerConfig({ num_train_timesteps: 50, beta_end: 0.2 });
 const schedule = scheduleFor(scheduler);

@@ -1,14 +1,14 @@
 /** What is written for `sample` and for diffusers. */
 import { assert, assertEquals } from "@std/assert";
-import { filesAt } from "../src/model/files.ts";
-import { readFolder } from "../src/model/folder.ts";
-import { parseSafetensors } from "../src/model/safetensors.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { parseSafetensors } from "../src/files/safetensors.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
-import { exportFolder, weightsFiles } from "../src/training/export.ts";
-import { unpackParams } from "../src/training/layout.ts";
-import { modelCard } from "../src/training/model_card.ts";
+import { exportFolder, weightsFiles } from "../src/training/run/export.ts";
+import { unpackParams } from "../src/training/optimiser/layout.ts";
+import { modelCard } from "../src/training/run/model_card.ts";
 import { parseRecipe } from "../src/training/recipe.ts";
-import { startFresh } from "../src/training/start.ts";
+import { startFresh } from "../src/training/run/start.ts";
 import { temporaryFolder } from "./cli.ts";
 import { readGoldenJson } from "./golden.ts";
 
@@ -33,7 +33,7 @@ Deno.test("an exported folder is read back as the network that was trained", asy
   await using folder = await temporaryFolder();
   await exportFolder(folder.path, { ...trained, beside: { "README.md": "# card\n" } });
   const read = await readFolder(filesAt(new URL(`file://${folder.path}`)));
-  assertEquals(read.config, start.config);
+  assertEquals(read.network.json(), start.network.json());
   assertEquals(read.scheduler, { ...start.scheduler, timestep_spacing: "leading" });
   assertEquals(read.card, start.card);
   const expected = unpackParams(start.layout, trained.theta);
@@ -81,6 +81,7 @@ Deno.test("the model card says what the weights come from, and that DDPMPipeline
   const lines = [{ step: 1, loss: 0.5, grad_norm: 1, lr: 1e-3, ms: 1000 }];
   const card = modelCard({
     recipe: { ...recipe, data_license: "CC0", seed: 7 },
+    architecture: start.network.architecture,
     card: start.card,
     data: { ...data, skipped: [{ name: "a.png", reason: "cut" }] },
     parameters: start.layout.size,

@@ -1,13 +1,13 @@
 /** A training run from its recipe to its weights, and every way it can be interrupted. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { backendByName } from "../src/backend/select.ts";
+import { backendByName } from "../src/backends/select.ts";
 import { InputError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
-import { sha256Hex } from "../src/model/hash.ts";
+import { sha256Hex } from "../src/files/hash.ts";
 import { load } from "../src/model/load.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
-import { generate } from "../src/sample.ts";
-import { readRun, type RunOptions, train } from "../src/training/train.ts";
+import { generate } from "../src/sampling/generate.ts";
+import { readRun, type RunOptions, train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 

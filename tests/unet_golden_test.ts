@@ -1,10 +1,10 @@
 /** The network against PyTorch's, for every golden folder, lowering and engine. */
 import { assert, assertStringIncludes } from "@std/assert";
-import type { Backend } from "../src/backend/backend.ts";
-import { emit, fused, portable } from "../src/graph/emission.ts";
-import { winogradFrom } from "../src/graph/lowerings/winograd.ts";
-import { filesAt } from "../src/model/files.ts";
-import { readFolder } from "../src/model/folder.ts";
+import type { Backend } from "../src/backends/backend.ts";
+import { emit, fused, portable } from "../src/onnx/mod.ts";
+import { winogradFrom } from "../src/onnx/lowerings/winograd.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { openModel } from "../src/model/model.ts";
 import { emitModel } from "../src/model/onnx/export.ts";
 import { backendsUnderTest, ortBackendsUnderTest } from "./backends.ts";

@@ -1,12 +1,12 @@
 /** Weights from disc, archives, addresses and a hub's layout, on a local server. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { writeZip } from "../src/image/zip.ts";
-import { DownloadCache } from "../src/model/cache.ts";
-import { checkAddress, download } from "../src/model/download.ts";
-import { readFolder } from "../src/model/folder.ts";
-import { sha256Hex } from "../src/model/hash.ts";
-import { locate } from "../src/model/locate.ts";
+import { writeZip } from "../src/files/zip.ts";
+import { DownloadCache } from "../src/weights/find/cache.ts";
+import { checkAddress, download } from "../src/weights/find/download.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { sha256Hex } from "../src/files/hash.ts";
+import { locate } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
 import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
 

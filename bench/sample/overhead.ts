@@ -1,13 +1,13 @@
 /** What the backend and the sampling loop add to onnxruntime's own time on the same graph. */
-import type { OrtBackend } from "../../src/backend/onnx.ts";
+import type { OrtBackend } from "../../src/backends/onnxruntime/onnx.ts";
 import { schedulers } from "../../schedulers/mod.ts";
-import { filesAt } from "../../src/model/files.ts";
-import { readFolder } from "../../src/model/folder.ts";
-import { builtInWeights } from "../../src/model/locate.ts";
+import { filesAt } from "../../src/weights/files.ts";
+import { readFolder } from "../../src/weights/read/folder.ts";
+import { builtInWeights } from "../../src/weights/find/locate.ts";
 import { openModel } from "../../src/model/model.ts";
 import { emitModel } from "../../src/model/onnx/export.ts";
 import { sample } from "../../src/sampling/sample.ts";
-import { commonOptions, type OrtModule } from "../../src/backend/ort.ts";
+import { commonOptions, type OrtModule } from "../../src/backends/onnxruntime/ort.ts";
 import { inTurns, median } from "./measure.ts";
 
 const STEPS = 10;

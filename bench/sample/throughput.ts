@@ -1,7 +1,7 @@
 /** Images a second by engine, network, lowering and batch. */
-import type { Session } from "../../src/backend/backend.ts";
-import type { OrtBackend } from "../../src/backend/onnx.ts";
-import { emit, fused, type Lowering, portable, wasm, winograd } from "../../src/graph/emission.ts";
+import type { Session } from "../../src/backends/backend.ts";
+import type { OrtBackend } from "../../src/backends/onnxruntime/onnx.ts";
+import { emit, fused, type Lowering, portable, wasm, winograd } from "../../src/onnx/mod.ts";
 import { inTurns } from "./measure.ts";
 import { feedsFor, type MeasuredNetwork } from "./networks.ts";
 

@@ -1,6 +1,6 @@
 /** How often a sampler asks the network: counted where it is asked, not taken from its steps. */
-import { completeOptions } from "../../src/sample.ts";
-import type { Network } from "../../src/sampling/network.ts";
+import { completeOptions } from "../../src/sampling/generate.ts";
+import type { Network } from "../../src/model/network.ts";
 import { sample } from "../../src/sampling/sample.ts";
 
 /** A network and how many pictures it was asked about; a batch of n counts n. */

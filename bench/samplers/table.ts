@@ -1,5 +1,5 @@
 /** The samplers' scores as Markdown. */
-import { wilsonInterval } from "../../src/training/eval/interval.ts";
+import { wilsonInterval } from "../../src/evaluation/interval.ts";
 import type { Cell, Row } from "./score.ts";
 
 export interface Report {

@@ -1,5 +1,5 @@
 /** Writes dist/, a folder for any web server: the playground, the library, the engines, the weights. */
-import { builtInWeights } from "../../src/model/locate.ts";
+import { builtInWeights } from "../../src/weights/find/locate.ts";
 import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
 
 const here = new URL("./", import.meta.url);

@@ -1,7 +1,7 @@
 /** onnxruntime-web on WebAssembly in the page's own thread, which gives the same bits everywhere. */
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import type { Backend } from "../../src/backend/backend.ts";
-import { wasmInline } from "../../src/backend/wasm_inline.ts";
+import type { Backend } from "../../src/backends/backend.ts";
+import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";
 
 /** @param wasm where `ort.wasm` lies; default beside this module */
 export async function backend(wasm: URL = new URL("ort.wasm", import.meta.url)): Promise<Backend> {

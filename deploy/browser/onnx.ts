@@ -1,6 +1,6 @@
 /** Bare ONNX files in the page: a module of its own, because it is larger than denoise.js. */
-import type { Backend, SessionOptions } from "../../src/backend/backend.ts";
-import type { Files } from "../../src/model/files.ts";
+import type { Backend, SessionOptions } from "../../src/backends/backend.ts";
+import type { Files } from "../../src/weights/files.ts";
 import type { Model } from "../../src/model/model.ts";
 import { openOnnx, readOnnx } from "../../src/model/onnx/mod.ts";
 

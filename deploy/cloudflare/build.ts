@@ -1,5 +1,5 @@
 /** Writes dist/: the Worker's bundle, onnxruntime's .wasm, the weights, and the main module. */
-import { builtInWeights } from "../../src/model/locate.ts";
+import { builtInWeights } from "../../src/weights/find/locate.ts";
 import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
 
 const here = new URL("./", import.meta.url);

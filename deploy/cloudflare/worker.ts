@@ -3,9 +3,9 @@
  * {@link createWorker} with onnxruntime's compiled .wasm and the weights, both bundled.
  */
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { wasmInline } from "../../src/backend/wasm_inline.ts";
-import { filesOf } from "../../src/model/files.ts";
-import { readFolder } from "../../src/model/folder.ts";
+import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";
+import { filesOf } from "../../src/weights/files.ts";
+import { readFolder } from "../../src/weights/read/folder.ts";
 import { type Model, openModel } from "../../src/model/model.ts";
 import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts";
 

@@ -3,10 +3,10 @@
  * the network on one thread of WebAssembly in this isolate.
  */
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { wasmInline } from "../../src/backend/wasm_inline.ts";
+import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";
 import { load } from "../../src/model/load.ts";
 import type { Model } from "../../src/model/model.ts";
-import { defaultSources, sourcesByName } from "../../src/model/sources.ts";
+import { defaultSources, sourcesByName } from "../../src/weights/find/sources.ts";
 import { createApp } from "../../src/server/mod.ts";
 
 const backend = wasmInline(ort);

@@ -1,5 +1,5 @@
 /** Downloads of weights as the terminal shows them. */
-import type { DownloadOptions, DownloadProgress } from "../model/download.ts";
+import type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
 import type { Io } from "./io.ts";
 
 /** Smaller files come and go without a word. */

@@ -3,10 +3,10 @@ import type { Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
 import type { Pixels } from "../image/pixels.ts";
 import { decodePng } from "../image/png.ts";
-import { type Recipe, RECIPE_KEYWORD, recipeFromText } from "../image/recipe.ts";
-import { builtInWeights } from "../model/locate.ts";
-import { defaultSource, deployedSources } from "../model/sources.ts";
-import { schedulerByName } from "../sample.ts";
+import { type Recipe, RECIPE_KEYWORD, recipeFromText } from "../recipe/recipe.ts";
+import { builtInWeights } from "../weights/find/locate.ts";
+import { defaultSource, deployedSources } from "../weights/find/sources.ts";
+import { schedulerByName } from "../sampling/generate.ts";
 import { readInput } from "./input.ts";
 
 /** A picture and the recipe in it. */

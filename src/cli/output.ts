@@ -1,7 +1,7 @@
 /** Pictures into files: the ending decides the format, and a file is there whole or not at all. */
 import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.ts";
-import { writeWhole } from "../whole_file.ts";
+import { writeWhole } from "../files/atomic_write.ts";
 import { reasonOf } from "./reasons.ts";
 
 /** What becomes of the pictures; "stdout" is one PNG. */

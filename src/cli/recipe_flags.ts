@@ -1,13 +1,20 @@
 /** The recipe of a training run from flags, a recipe file, and the run that is gone on with. */
 import { InputError } from "../errors.ts";
 import {
+  distillFields,
+  distillKeys,
+  type DistillRecipe,
+  parseDistillRecipe,
+} from "../training/distill/recipe.ts";
+import {
+  type Field,
+  parseFieldValue,
   parseRecipe,
-  parseRecipeValue,
   type Recipe,
   recipeFields,
   recipeKeys,
 } from "../training/recipe.ts";
-import { readRun } from "../training/train.ts";
+import { readRecipeFile } from "../training/run/train.ts";
 import type { Command } from "./command.ts";
 import { readInput } from "./input.ts";
 
@@ -18,80 +25,113 @@ const DATA_TO_FILL_IN = "path/to/pictures";
 export type TrainFlags =
   & Record<string, string | true | undefined>
   & Record<"backend" | "out", string>
-  & Partial<Record<"recipe" | "resume" | "init" | "threads", string>>;
+  & Partial<Record<"recipe" | "resume" | "init" | "distill" | "threads", string>>;
 
 const flagOf = (key: string) => key.replaceAll("_", "-");
 const propertyOf = (key: string) => key.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
-/** A flag for every key of a recipe. */
+/** A flag for every key of a recipe, that of a distillation included. */
 export function defineRecipeOptions(command: Command): void {
-  for (const key of recipeKeys) {
-    const { value, help } = recipeFields[key];
+  const own = distillKeys.map((key) => [key, distillFields[key]] as const);
+  for (const [key, { value, help }] of [...Object.entries(recipeFields), ...own]) {
     const shown = value === undefined ? "" : ` (default ${JSON.stringify(value)})`;
     const argument = typeof value === "boolean" ? "[true|false]" : "<value>";
     command.option(`--${flagOf(key)} ${argument}`, `${help}${shown}`);
   }
 }
 
-export interface RunRecipe {
-  readonly recipe: Recipe;
-  /** The weights that the run began with. */
-  readonly init?: string;
-}
+/** What a run is to do: train a network, or distil one. */
+export type RunRecipe =
+  | {
+    readonly kind: "train";
+    readonly recipe: Recipe;
+    /** The weights that the run began with. */
+    readonly init?: string;
+  }
+  | { readonly kind: "distill"; readonly recipe: DistillRecipe };
 
 /** @throws InputError for keys, values and files that cannot be used, naming the flag */
 export function recipeOfRun(flags: TrainFlags): Promise<RunRecipe> {
   return flags.resume === undefined ? fresh(flags) : resumed(flags, flags.resume);
 }
 
-/** Flags that also are recipe keys. */
-function overrides(flags: TrainFlags): Partial<Recipe> {
-  return Object.fromEntries(
-    recipeKeys.flatMap((key) => {
-      const typed = flags[propertyOf(key)];
-      if (typed === undefined) return [];
-      return [[key, typed === true ? true : parseRecipeValue(key, typed)]];
-    }),
-  );
+type Fields = Readonly<Record<string, Field<unknown>>>;
+type Kind = RunRecipe["kind"];
+
+const fieldsOf: Readonly<Record<Kind, Fields>> = { train: recipeFields, distill: distillFields };
+
+/** The keys that were given as flags. @throws InputError for those of the other kind of run */
+function overrides(flags: TrainFlags, kind: Kind): Record<string, unknown> {
+  const fields = fieldsOf[kind];
+  const given: Record<string, unknown> = {};
+  for (const key of new Set([...recipeKeys, ...distillKeys])) {
+    const typed = flags[propertyOf(key)];
+    if (typed === undefined) continue;
+    if (!Object.hasOwn(fields, key)) {
+      throw new InputError(
+        kind === "distill"
+          ? `--${
+            flagOf(key)
+          }: not with --distill, whose students keep their teacher's network and schedule`
+          : `--${flagOf(key)}: expected --distill WEIGHTS with it`,
+      );
+    }
+    given[key] = typed === true ? true : parseFieldValue(key, fields[key], typed);
+  }
+  return given;
 }
 
 /** A new run: the recipe file, if any, with the flags over it. A run's own file also names its start. */
 async function fresh(flags: TrainFlags): Promise<RunRecipe> {
   const blank = flags.printRecipe ? { data: DATA_TO_FILL_IN } : {};
-  if (flags.recipe === undefined) {
-    return { recipe: parseRecipe(blank, overrides(flags)), init: flags.init };
+  const { init, ...file } = flags.recipe === undefined ? {} : await recipeFile(flags.recipe);
+  const isDistillation = flags.distill !== undefined || Object.hasOwn(file, "distill");
+  if (isDistillation) {
+    if (flags.init !== undefined) {
+      throw new InputError("--init: not with --distill, whose students begin as their teacher");
+    }
+    const recipe = parseDistillRecipe(blank, file, overrides(flags, "distill"));
+    return { kind: "distill", recipe };
   }
-  const text = new TextDecoder().decode(await readInput("--recipe", flags.recipe));
-  let json: Record<string, unknown>;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`--recipe ${flags.recipe}: expected JSON (${(error as Error).message})`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new InputError(`--recipe ${flags.recipe}: expected a JSON object, found ${text.trim()}`);
-  }
-  const { init, ...recipe } = json;
   return {
-    recipe: parseRecipe(blank, recipe, overrides(flags)),
+    kind: "train",
+    recipe: parseRecipe(blank, file, overrides(flags, "train")),
     init: flags.init ?? (typeof init === "string" ? init : undefined),
   };
 }
 
-/** A run goes on by its own recipe; what changes the past may not be changed. */
+async function recipeFile(path: string): Promise<Record<string, unknown>> {
+  const text = new TextDecoder().decode(await readInput("--recipe", path));
+  let json: Record<string, unknown>;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`--recipe ${path}: expected JSON (${(error as Error).message})`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new InputError(`--recipe ${path}: expected a JSON object, found ${text.trim()}`);
+  }
+  return json;
+}
+
+/** What a run that goes on may do otherwise: nothing that changes the past. */
+const FREE: readonly string[] = [
+  "data",
+  "data_license",
+  "steps",
+  "fp16",
+  "checkpoint_every",
+  "keep_checkpoints",
+  "sample_every",
+  "sample_steps",
+];
+
+/** A run goes on by its own recipe. */
 async function resumed(flags: TrainFlags, folder: string): Promise<RunRecipe> {
-  const { recipe, init } = await readRun(folder);
-  const given = overrides(flags);
-  const free: readonly string[] = [
-    "data",
-    "data_license",
-    "steps",
-    "fp16",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "sample_every",
-    "sample_steps",
-  ];
+  const { init, ...file } = await readRecipeFile(folder);
+  const kind = Object.hasOwn(file, "distill") ? "distill" : "train";
+  const given = overrides(flags, kind);
+  const free = FREE.filter((key) => Object.hasOwn(fieldsOf[kind], key));
   const fixed = Object.keys(given).find((key) => !free.includes(key));
   if (fixed || flags.recipe || flags.init) {
     throw new InputError(
@@ -100,5 +140,6 @@ async function resumed(flags: TrainFlags, folder: string): Promise<RunRecipe> {
       } cannot be changed; ${free.map((key) => `--${flagOf(key)}`).join(", ")} can`,
     );
   }
-  return { recipe: parseRecipe(recipe, given), init };
+  if (kind === "distill") return { kind, recipe: parseDistillRecipe(file, given) };
+  return { kind, recipe: parseRecipe(file, given), init: init as string | undefined };
 }

@@ -1,12 +1,12 @@
 /** The options of every command that samples, and what they ask for. */
 import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import type { Recipe } from "../image/recipe.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
-import { loadScheduler } from "../plugin.ts";
+import { loadScheduler } from "./load_scheduler.ts";
 import { schedulers } from "../../schedulers/mod.ts";
-import { completeOptions } from "../sample.ts";
+import { completeOptions } from "../sampling/generate.ts";
 import { parseOption, resolveOptions } from "../sampling/options.ts";
 import type { SampleRequest } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";

@@ -1,6 +1,6 @@
 /** How commands take weights, and which they take when none are named. */
 import { Argument, Option } from "npm:commander@15.1.0";
-import { defaultSource, WEIGHTS_VARIABLE } from "../model/sources.ts";
+import { defaultSource, WEIGHTS_VARIABLE } from "../weights/find/sources.ts";
 
 export const WEIGHTS_HELP =
   "a built-in name, a folder, a file (.zip, .safetensors, .npz, .onnx), an address, or hf:owner/name[/path]";

@@ -1,8 +1,8 @@
 /** numpy's .npz: a zip of .npy arrays. */
 import { InputError } from "../errors.ts";
-import { type NpyArray, parseNpy, writeNpy } from "./npy.ts";
+import { type NpyArray, parseNpy, writeNpy } from "../files/npy.ts";
 import type { Pixels } from "./pixels.ts";
-import { readZip, type UnzipLimits, writeZip } from "./zip.ts";
+import { readZip, type UnzipLimits, writeZip } from "../files/zip.ts";
 
 /** Arrays by name as an archive that `numpy.load` reads. */
 export function writeNpz(

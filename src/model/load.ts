@@ -1,10 +1,10 @@
 /** From a name, a path or an address to a model that runs. */
-import type { Backend, SessionOptions } from "../backend/backend.ts";
-import type { DownloadOptions, DownloadProgress } from "./download.ts";
-import type { Files } from "./files.ts";
-import { locate } from "./locate.ts";
+import type { Backend, SessionOptions } from "../backends/backend.ts";
+import type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
+import type { Files } from "../weights/files.ts";
+import { locate } from "../weights/find/locate.ts";
 import type { Model } from "./model.ts";
-import { openWeights, readWeights } from "./weights.ts";
+import { openWeights, readWeights } from "./open.ts";
 
 /** The engines by name; see {@link LoadOptions.backend}. */
 export type BackendName = "auto" | "simd" | "wasm" | "webgpu" | "native";
@@ -59,8 +59,8 @@ async function filesOfSource(source: string | URL | Files, options: DownloadOpti
 }
 
 async function backendByName(name: BackendName, onNotice?: (notice: string) => void) {
-  const select: typeof import("../backend/select.ts") = await import(
-    new URL("../backend/select.ts", import.meta.url).href
+  const select: typeof import("../backends/select.ts") = await import(
+    new URL("../backends/select.ts", import.meta.url).href
   );
   return select.backendByName(name, { onNotice });
 }

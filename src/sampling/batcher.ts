@@ -1,6 +1,6 @@
 /** Many images' calls of the network, gathered into few evaluations. */
 import { InputError } from "../errors.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 
 /** What one evaluation did, for metrics. */
 export interface Evaluation {

@@ -2,7 +2,8 @@
 import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Batcher, Call } from "./batcher.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
+import { checkFoldedGuidance } from "./distilled.ts";
 
 /** Asks the network about x_t at the model's time t, guided or not. */
 export type Ask = (x_t: Float32Array, t: number) => Promise<Float32Array>;
@@ -22,6 +23,7 @@ export function checkConditioning(network: Network, conditioning: Conditioning):
   if (!Number.isFinite(guidance)) {
     throw new InputError(`guidance: expected a number, found ${guidance}`);
   }
+  checkFoldedGuidance(network, guidance);
   const classes = classCount(network);
   if (classes === 0) {
     if (label !== undefined) throw new InputError("label: these weights know no classes");

@@ -2,8 +2,9 @@
 import { combine, denoisedFrom } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { Batcher } from "./batcher.ts";
+import { checkTaughtTimesteps } from "./distilled.ts";
 import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /**
@@ -37,7 +38,9 @@ export async function invert(
   request: InvertRequest,
 ): Promise<Float32Array> {
   checkConditioning(network, request);
-  const { schedule, timesteps, modelTime, config } = planRun(network.scheduler, request);
+  const plan = planRun(network.scheduler, request);
+  checkTaughtTimesteps(network, plan);
+  const { schedule, timesteps, modelTime, config } = plan;
   const size = network.shape.reduce((a, b) => a * b);
   if (x_0.length !== size) {
     throw new InputError(`expected a picture of [${network.shape}], found ${x_0.length} numbers`);

@@ -1,8 +1,8 @@
 /** Finished pictures with their recipes. */
 import { grid } from "../image/grid.ts";
 import { type Pixels, toPixels } from "../image/pixels.ts";
-import { type Recipe, RECIPE_KEYWORD, recipeToText } from "../image/recipe.ts";
-import type { Network } from "./network.ts";
+import { type Recipe, RECIPE_KEYWORD, recipeToText } from "../recipe/recipe.ts";
+import type { Network } from "../model/network.ts";
 import { resolveOptions } from "./options.ts";
 import { sample, type SampleFrame, type SampleRequest } from "./sample.ts";
 

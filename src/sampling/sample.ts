@@ -3,9 +3,10 @@ import { requireSeed, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
+import { checkTaughtTimesteps } from "./distilled.ts";
 import { checkConditioning, defaultLabel } from "./guidance.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
-import type { Network } from "./network.ts";
+import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
 /** Everything one call of {@link sample} is made from. */
@@ -96,6 +97,7 @@ export async function* sample(
 function imageJobs(network: Network, options: SampleRequest) {
   const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
   const plan = planRun(network.scheduler, options);
+  checkTaughtTimesteps(network, plan);
   const seeds = [...options.seeds];
   for (const [name, list] of Object.entries({ labels, x_T })) {
     if (typeof list === "object" && list.length !== seeds.length) {

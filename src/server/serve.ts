@@ -1,5 +1,5 @@
 /** The app as a Deno process: listening, signals, draining. */
-import type { DenoiseApp } from "./app.ts";
+import type { DenoiseApp } from "./http/app.ts";
 
 export interface ServeOptions {
   readonly port?: number;

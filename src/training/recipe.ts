@@ -40,7 +40,8 @@ export interface Recipe {
   readonly sample_steps: number;
 }
 
-interface Field<T> {
+/** A key's default (none: it has to be given), the values it takes, and what it does. */
+export interface Field<T> {
   readonly value: T | undefined;
   readonly check: Check;
   readonly help: string;
@@ -137,6 +138,15 @@ export const recipeKeys = Object.keys(recipeFields) as (keyof Recipe)[];
  * @throws InputError naming the key, its value, and what was expected
  */
 export function parseRecipe(...parts: readonly unknown[]): Recipe {
+  return checkTogether(parseFields<Recipe>(recipeFields, parts));
+}
+
+/** As {@link parseRecipe}, for the keys of any kind of run. */
+export function parseFields<R>(
+  fields: { readonly [K in keyof R]: Field<R[K]> },
+  parts: readonly unknown[],
+): R {
+  const known = Object.keys(fields) as (keyof R & string)[];
   const given: Record<string, unknown> = {};
   for (const part of parts) {
     if (typeof part !== "object" || part === null || Array.isArray(part)) {
@@ -145,16 +155,16 @@ export function parseRecipe(...parts: readonly unknown[]): Recipe {
     Object.assign(given, part);
   }
   for (const [key, value] of Object.entries(given)) {
-    if (!Object.hasOwn(recipeFields, key)) {
+    if (!Object.hasOwn(fields, key)) {
       throw new InputError(
         `recipe: unknown key ${key} with value ${JSON.stringify(value)}; known are ${
-          recipeKeys.join(", ")
+          known.join(", ")
         }`,
       );
     }
   }
-  const recipe = Object.fromEntries(recipeKeys.map((key) => {
-    const { value: missing, check, help } = recipeFields[key];
+  return Object.fromEntries(known.map((key) => {
+    const { value: missing, check, help } = fields[key];
     const value = given[key] === undefined ? missing : given[key];
     if (check.accepts(value)) return [key, value];
     throw new InputError(
@@ -162,8 +172,7 @@ export function parseRecipe(...parts: readonly unknown[]): Recipe {
         ? `recipe: ${key} is missing; expected ${help}`
         : `recipe: ${key} is ${JSON.stringify(value)}; expected ${check.expected}`,
     );
-  })) as unknown as Recipe;
-  return checkTogether(recipe);
+  })) as R;
 }
 
 function checkTogether(recipe: Recipe): Recipe {
@@ -178,9 +187,13 @@ function checkTogether(recipe: Recipe): Recipe {
   return recipe;
 }
 
-/** A value as it is typed after a flag: JSON, or a list with commas, or plain text. */
+/** As {@link parseFieldValue}, of a recipe's key. */
 export function parseRecipeValue(key: keyof Recipe, typed: string): unknown {
-  const { check } = recipeFields[key];
+  return parseFieldValue(key, recipeFields[key], typed);
+}
+
+/** A value as it is typed after a flag: JSON, or a list with commas, or plain text. */
+export function parseFieldValue(key: string, { check }: Field<unknown>, typed: string): unknown {
   if (check === text || check.accepts(typed)) return typed;
   for (const json of [typed, `[${typed}]`]) {
     try {

@@ -3,7 +3,7 @@
  * of a network with classes), `seeds` (int64), and `denoise.json`, which says how they were made.
  */
 import { InputError } from "../../errors.ts";
-import { npyHeader, parseNpy, writeNpy } from "../../image/npy.ts";
+import { npyHeader, parseNpy, writeNpy } from "../../files/npy.ts";
 import {
   openZip,
   type RandomAccess,
@@ -11,8 +11,8 @@ import {
   streamZip,
   type ZipEntry,
   type ZipPart,
-} from "../../image/npz_stream.ts";
-import { writeAll } from "../../whole_file.ts";
+} from "../../files/npz_stream.ts";
+import { writeAll } from "../../files/atomic_write.ts";
 import { reasonOf } from "../reasons.ts";
 import type { Job, RunIdentity, Shard } from "./request.ts";
 import { writePart } from "./sink.ts";

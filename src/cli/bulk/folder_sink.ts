@@ -1,6 +1,6 @@
 /** A folder with a PNG a seed. */
 import { InputError } from "../../errors.ts";
-import { recipeToText } from "../../image/recipe.ts";
+import { recipeToText } from "../../recipe/recipe.ts";
 import { type Picture, recipeOf } from "../../sampling/pictures.ts";
 import type { BulkRequest, Job } from "./request.ts";
 import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";

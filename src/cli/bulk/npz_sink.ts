@@ -3,7 +3,7 @@
  * belong to in `FILE.pixels.json`; a later run counts the whole pictures there and goes on.
  */
 import { InputError } from "../../errors.ts";
-import { writeAll } from "../../whole_file.ts";
+import { writeAll } from "../../files/atomic_write.ts";
 import { type About, openArchive, sizeOf, writeArchive } from "./archive.ts";
 import { type BulkRequest, differenceOf } from "./request.ts";
 import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";

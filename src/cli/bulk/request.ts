@@ -1,5 +1,5 @@
 /** What a bulk run is asked for: which pictures, and this process's share of them. */
-import { sha256Hex } from "../../model/hash.ts";
+import { sha256Hex } from "../../files/hash.ts";
 import { InputError } from "../../errors.ts";
 import { defaultLabel } from "../../sampling/guidance.ts";
 import { type NamedNetwork, recipeOf } from "../../sampling/pictures.ts";

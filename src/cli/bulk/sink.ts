@@ -1,7 +1,7 @@
 /** Where a bulk run's pictures go, one at a time. */
 import { InputError } from "../../errors.ts";
 import type { Picture } from "../../sampling/pictures.ts";
-import { writeWhole } from "../../whole_file.ts";
+import { writeWhole } from "../../files/atomic_write.ts";
 
 export interface Sink {
   /** What to call it. */

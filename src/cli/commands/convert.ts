@@ -1,22 +1,24 @@
 /** `convert`: weights from one form to another. */
 import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
-import { portable } from "../../graph/emission.ts";
-import { readText } from "../../model/files.ts";
-import { readFolder } from "../../model/folder.ts";
-import { locate } from "../../model/locate.ts";
-import { networkOf, paramShapes } from "../../model/model.ts";
+import { portable } from "../../onnx/mod.ts";
+import { type Files, readText } from "../../weights/files.ts";
+import { readFolder } from "../../weights/read/folder.ts";
+import { locate } from "../../weights/find/locate.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { networkOf } from "../../model/model.ts";
 import { emitModel } from "../../model/onnx/export.ts";
 import {
   type Configs,
   folderFiles,
   folderOf,
   metadataOf,
+  networkFiles,
   singleNpz,
   singleSafetensors,
   type Weights,
-} from "../../model/single_file.ts";
-import { writeZip } from "../../image/zip.ts";
+} from "../../weights/read/single_file.ts";
+import { writeZip } from "../../files/zip.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
@@ -58,7 +60,10 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
   const tensors = new Map(
     [...paramShapes(graph)].map(([name, shape]) => [name, { shape, data: matched.get(name)! }]),
   );
-  const weights: Weights = { configs: await readConfigs(files), tensors };
+  const weights: Weights = {
+    configs: await readConfigs(files, folder.network.architecture.folder),
+    tensors,
+  };
   const dtype = fp16 ? "F16" : "F32";
   switch (kind.toLowerCase()) {
     case "folder":
@@ -87,11 +92,11 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
 }
 
 /** The folder's configs under today's names, from either layout. */
-async function readConfigs(files: Parameters<typeof readText>[0]): Promise<Configs> {
+async function readConfigs(files: Files, network: string): Promise<Configs> {
   const configs = new Map<string, string>();
   const places = {
     [folderFiles.index]: ["model_index.json"],
-    [folderFiles.unet]: ["unet/config.json", "config.json"],
+    [networkFiles(network).config]: [`${network}/config.json`, "config.json"],
     [folderFiles.scheduler]: ["scheduler/scheduler_config.json", "scheduler_config.json"],
   };
   for (const [name, paths] of Object.entries(places)) {

@@ -9,7 +9,7 @@ import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
 import type { Model } from "../../model/model.ts";
-import { completeOptions, schedulerByName } from "../../sample.ts";
+import { completeOptions, schedulerByName } from "../../sampling/generate.ts";
 import { invert, slerp } from "../../sampling/interpolate.ts";
 import { sample } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";

@@ -3,8 +3,8 @@ import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
-import { defaultSources, sourcesByName } from "../../model/sources.ts";
-import { loadScheduler } from "../../plugin.ts";
+import { defaultSources, sourcesByName } from "../../weights/find/sources.ts";
+import { loadScheduler } from "../load_scheduler.ts";
 import {
   clientBehindProxy,
   createApp,

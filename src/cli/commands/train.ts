@@ -1,7 +1,8 @@
 /** `train`: pictures in, weights out. */
-import { backendByName } from "../../backend/select.ts";
-import type { Progress } from "../../training/loop.ts";
-import { train } from "../../training/train.ts";
+import { backendByName } from "../../backends/select.ts";
+import { distill } from "../../training/distill/distill.ts";
+import type { Progress } from "../../training/run/loop.ts";
+import { train } from "../../training/run/train.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
@@ -30,14 +31,16 @@ Examples:
   train --print-recipe > my.json               every key with its default; then --recipe my.json
   train --resume run
   train --init run/weights --data more/ --lr 1e-4 --out tuned
-The weights are in OUT/weights: sample --weights run/weights`,
+  train --distill run/weights --data pictures/ --out few     students of 8, 4, 2 and 1 steps
+The weights are in OUT/weights: sample --weights run/weights
+A student's are in a folder of its own: sample --weights few/steps-4/weights`,
   ).action((flags: TrainFlags) => run(flags, io()));
 }
 
 async function run(flags: TrainFlags, io: Io): Promise<void> {
   const resume = flags.resume !== undefined;
-  const { recipe, init } = await recipeOfRun(flags);
-  if (flags.printRecipe) return io.out(JSON.stringify(recipe, null, 2));
+  const run = await recipeOfRun(flags);
+  if (flags.printRecipe) return io.out(JSON.stringify(run.recipe, null, 2));
   const folder = (flags.resume ?? flags.out).replace(/(?<=.)\/+$/, "");
   await checkFolder(folder);
   const backend = await backendByName(flags.backend);
@@ -50,30 +53,45 @@ async function run(flags: TrainFlags, io: Io): Promise<void> {
   };
   const reading = partProgress(io);
   using termination = onTermination();
-  const result = await train({
-    recipe,
+  const options = {
     folder,
-    init,
     resume,
     backend,
     session: { threads, spin: false },
     signal: AbortSignal.any([io.signal, termination.signal]),
     onNotice: say,
-    onRead: (done, total) => reading("reading pictures", done, total),
-    onProgress: progressOn(io),
+    onRead: (done: number, total: number) => reading("reading pictures", done, total),
     onDownload: downloadOptions(io).onProgress,
-  });
-  io.status("");
-  say(`${folder}: update ${result.step}, state SHA-256 ${result.hash}`);
-  if (!result.finished) {
-    io.err(`Stopped after ${result.step} of ${recipe.steps} updates, with a checkpoint.`);
-    io.err(`Go on with: train --resume ${folder}`);
-    io.err(`To have the weights as they are: train --resume ${folder} --steps ${result.step}`);
-    io.signal.throwIfAborted();
-    Deno.exit(TERMINATED);
+    onProgress: progressOn(io),
+  };
+  if (run.kind === "train") {
+    const { recipe, init } = run;
+    const result = await train({ ...options, recipe, init });
+    io.status("");
+    say(`${folder}: update ${result.step}, state SHA-256 ${result.hash}`);
+    if (!result.finished) {
+      const asTheyAre =
+        `To have the weights as they are: train --resume ${folder} --steps ${result.step}`;
+      stop(io, `${result.step} of ${recipe.steps} updates`, folder, asTheyAre);
+    }
+    say(`Sample with: sample --weights ${result.weights}`);
+    return io.out(result.weights!);
   }
-  say(`Sample with: sample --weights ${result.weights}`);
-  io.out(result.weights!);
+  const result = await distill({ ...options, recipe: run.recipe });
+  io.status("");
+  say(`${folder}: ${result.stage}, update ${result.step}, state SHA-256 ${result.hash}`);
+  if (!result.finished) stop(io, `${result.step} updates of ${result.stage}`, folder);
+  say(`Sample with: sample --weights ${result.students.at(-1)}`);
+  for (const student of result.students) io.out(student);
+}
+
+/** Says how to go on with a run that a signal stopped, and leaves. */
+function stop(io: Io, done: string, folder: string, ...more: string[]): never {
+  io.err(`Stopped after ${done}, with a checkpoint.`);
+  io.err(`Go on with: train --resume ${folder}`);
+  for (const line of more) io.err(line);
+  io.signal.throwIfAborted();
+  Deno.exit(TERMINATED);
 }
 
 /** The exit code of a process that SIGTERM ended. */
@@ -91,12 +109,12 @@ function onTermination(): { signal: AbortSignal } & Disposable {
   };
 }
 
-function progressOn(io: Io): (progress: Progress) => void {
+function progressOn(io: Io): (progress: Progress & { stage?: string }) => void {
   const show = progressLines(io);
-  return ({ step, steps, loss, msPerStep, secondsLeft }) =>
+  return ({ stage, step, steps, loss, msPerStep, secondsLeft }) =>
     show(
-      `${step}/${steps}  loss ${loss.toFixed(4)}  ${msPerStep.toFixed(0)} ms a step  ${
-        duration(secondsLeft)
-      } left`,
+      `${stage ? `${stage} ` : ""}${step}/${steps}  loss ${loss.toFixed(4)}  ${
+        msPerStep.toFixed(0)
+      } ms a step  ${duration(secondsLeft)} left`,
     );
 }

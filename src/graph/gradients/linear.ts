@@ -1,5 +1,5 @@
 /** How products and convolutions pass a gradient on. */
-import { attributesOf } from "../lowering.ts";
+import { attributesOf } from "../value.ts";
 import {
   conv2dInputGrad,
   conv2dWeightGrad,

@@ -1,5 +1,5 @@
 /** How normalisations, softmax and changes of resolution pass a gradient on. */
-import { attributesOf } from "../lowering.ts";
+import { attributesOf } from "../value.ts";
 import { exp, mul, scale, sub } from "../ops/elementwise.ts";
 import {
   avgPool,

@@ -1,5 +1,5 @@
 /** How operations that move, repeat or add up elements pass a gradient on. */
-import { attributesOf } from "../lowering.ts";
+import { attributesOf } from "../value.ts";
 import { scale } from "../ops/elementwise.ts";
 import { expand, gatherGrad, pad, reshape, slice, transpose } from "../ops/shape.ts";
 import { type Dim, known, type Value } from "../value.ts";

@@ -1,6 +1,6 @@
 /** A diffusers folder's network as an ONNX file. */
-import { emit, type Lowering } from "../../graph/emission.ts";
-import type { WeightsFolder } from "../folder.ts";
+import { emit, type Lowering } from "../../onnx/mod.ts";
+import type { WeightsFolder } from "../../weights/read/folder.ts";
 import { networkOf } from "../model.ts";
 
 /** The network of a folder as serialised ONNX. */
@@ -10,5 +10,5 @@ export function emitModel(
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
   const { graph, weights } = networkOf(folder);
-  return emit(graph, { lowering, weights, name: "unet", metadata });
+  return emit(graph, { lowering, weights, name: folder.network.architecture.folder, metadata });
 }

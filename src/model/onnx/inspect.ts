@@ -1,9 +1,9 @@
 /** What an ONNX file is, without running it. */
 import type { SchedulerConfig } from "../../diffusion/types.ts";
-import { classNames } from "../card.ts";
+import { classNames } from "../../weights/read/card.ts";
 import { type DefaultRun, defaultRun } from "../inspect.ts";
-import type { OnnxContents, OnnxFile } from "./file.ts";
-import type { Port } from "./ports.ts";
+import type { OnnxContents, OnnxFile } from "../../weights/read/onnx/file.ts";
+import type { Port } from "../../weights/read/onnx/ports.ts";
 
 export interface OnnxReport extends OnnxContents, DefaultRun {
   readonly source: string;

@@ -1,3 +1,3 @@
 /** Bare ONNX files: read and checked, then put on an engine. */
-export { type OnnxFile, readOnnx } from "./file.ts";
+export { type OnnxFile, readOnnx } from "../../weights/read/onnx/file.ts";
 export { openOnnx } from "./network.ts";

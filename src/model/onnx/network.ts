@@ -4,15 +4,15 @@ import {
   type Session,
   type SessionOptions,
   takesOnnx,
-} from "../../backend/backend.ts";
+} from "../../backends/backend.ts";
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
-import type { Recommendation } from "../../sampling/network.ts";
-import { classNames } from "../card.ts";
-import { checkFeeds } from "../feeds.ts";
+import type { Recommendation } from "../network.ts";
+import { classNames } from "../../weights/read/card.ts";
+import { checkFeeds } from "../check_predict.ts";
 import type { Model } from "../model.ts";
-import type { OnnxFile } from "./file.ts";
+import type { OnnxFile } from "../../weights/read/onnx/file.ts";
 import { GraphRuns } from "./runs.ts";
 
 /**

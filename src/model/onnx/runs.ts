@@ -1,8 +1,8 @@
 /** Pictures through a graph in the runs that it allows. */
-import type { Session, Tensor } from "../../backend/backend.ts";
+import type { Session, Tensor } from "../../backends/backend.ts";
 import { roundHalfEven } from "../../diffusion/mod.ts";
-import type { OnnxFile } from "./file.ts";
-import type { Port } from "./ports.ts";
+import type { OnnxFile } from "../../weights/read/onnx/file.ts";
+import type { Port } from "../../weights/read/onnx/ports.ts";
 
 /** Predictions for N pictures: [N, channels, H, W] flattened. */
 export interface Predicted {

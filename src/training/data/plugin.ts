@@ -1,7 +1,7 @@
 /** Data plug-ins: pictures that are drawn when they are asked for, as many as training takes. */
 import { createGenerator, seedFromName } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
-import { importPlugin } from "../../import_plugin.ts";
+import { importPlugin } from "../../files/import_plugin.ts";
 import { fitPicture } from "./fit.ts";
 import type { DataOptions } from "./open.ts";
 import { bytesDataSet, type DataSet, type PictureSource } from "./data_set.ts";

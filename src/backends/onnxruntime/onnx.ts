@@ -1,0 +1,26 @@
+/** What a backend over onnxruntime adds to running ONNX: writing graphs as it likes them. */
+import { emit, type Lowering } from "../../onnx/mod.ts";
+import type { OnnxBackend } from "../backend.ts";
+
+/** A build of onnxruntime, and how it likes operations written, by measurement. */
+export interface OrtBackend extends OnnxBackend {
+  readonly lowering: Lowering;
+  /** The same for graphs whose weights are computed, as in training; the default is `lowering`. */
+  readonly trainingLowering?: Lowering;
+}
+
+/** A Backend whose sessions are made of graphs written by its lowering. */
+export function ortBackend<Engine extends Omit<OrtBackend, "createSession">>(
+  engine: Engine,
+): Engine & OrtBackend {
+  const { lowering, trainingLowering = lowering } = engine;
+  return {
+    ...engine,
+    createSession(graph, weights, options) {
+      const model = weights && "order" in weights
+        ? emit(graph, { lowering: trainingLowering, flatParams: weights })
+        : emit(graph, { lowering, weights });
+      return engine.createOnnxSession(model, options);
+    },
+  };
+}

@@ -1,0 +1,204 @@
+/** A small convolutional network that tells classes apart, trained on the data's own labels. */
+import type { Backend, Session, SessionOptions, Tensors } from "../backends/backend.ts";
+import { createGenerator, seedFromName } from "../diffusion/mod.ts";
+import {
+  conv2d,
+  Graph,
+  known,
+  linear,
+  logSoftmax,
+  mul,
+  neg,
+  reduceMean,
+  reduceSum,
+  reshape,
+  silu,
+  type Value,
+} from "../graph/mod.ts";
+import type { DataSet } from "../training/data/data_set.ts";
+import { emaDecay } from "../training/optimiser/ema.ts";
+import { initialTheta } from "../training/optimiser/init.ts";
+import { type ParamLayout, unpackParams } from "../training/optimiser/layout.ts";
+import { learningRate } from "../training/optimiser/learning_rate.ts";
+import { initialState } from "../training/optimiser/state.ts";
+import { objectiveLayout, Trainer } from "../training/optimiser/trainer.ts";
+import { letEventsIn } from "../training/yield.ts";
+
+/** Width of the last hidden layer, whose values are the features. */
+export const FEATURES = 64;
+const CHANNELS = 16;
+/** Halving stops at this many pixels a side. */
+const SMALLEST = 8;
+
+export interface Reading {
+  /** The likeliest class of each picture. */
+  readonly labels: Int32Array;
+  /** [FEATURES] of each picture. */
+  readonly features: readonly Float32Array[];
+}
+
+/** Logits and features of pictures [N, C, H, W]. */
+function network(graph: Graph, pictures: Value, classes: number) {
+  const layer = (x: Value, name: string, out: number, stride: 1 | 2) => {
+    const weight = graph.param(`${name}.weight`, [out, known(x.shape[1], x.shape), 3, 3]);
+    const bias = graph.param(`${name}.bias`, [out]);
+    return silu(conv2d(x, weight, bias, { stride, padding: [1, 1, 1, 1] }));
+  };
+  const dense = (x: Value, name: string, out: number) =>
+    linear(
+      x,
+      graph.param(`${name}.weight`, [out, known(x.shape[1], x.shape)]),
+      graph.param(`${name}.bias`, [out]),
+    );
+  let x = layer(pictures, "layers.0", CHANNELS, 1);
+  for (let i = 1; Math.min(...x.shape.slice(2) as number[]) > SMALLEST; i++) {
+    x = layer(x, `layers.${i}`, Math.min(CHANNELS << i, FEATURES), 2);
+  }
+  const flat = reshape(x, [x.shape[0], (x.shape.slice(1) as number[]).reduce((a, b) => a * b)]);
+  const features = silu(dense(flat, "features", FEATURES));
+  return { features, logits: dense(features, "logits", classes) };
+}
+
+/** The mean cross-entropy of one-hot `wanted` [N, classes] under the softmax of the logits. */
+function crossEntropy(logits: Value, wanted: Value): Value {
+  return neg(reduceMean(reduceSum(mul(logSoftmax(logits), wanted), [1]), [0]));
+}
+
+export interface ClassifierOptions {
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly seed?: number;
+  readonly session?: SessionOptions;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+const LR = 2e-3;
+/** Every setting that its parameters depend on. */
+export function withDefaults<T extends ClassifierOptions>(options: T) {
+  const { steps = 2000, batch = 64, seed = 0 } = options;
+  return { ...options, steps, batch, seed };
+}
+
+/** Trains a classifier; gives the running mean of its parameters. */
+export async function trainClassifier(
+  backend: Backend,
+  data: DataSet,
+  options: ClassifierOptions = {},
+): Promise<Float32Array> {
+  const { steps, batch, seed, session, signal, onProgress } = withDefaults(options);
+  const classes = data.labelNames!.length;
+  const objective = (graph: Graph) => {
+    const { logits } = network(graph, graph.input("pictures", [batch, ...data.shape]), classes);
+    return { loss: crossEntropy(logits, graph.input("wanted", [batch, classes])) };
+  };
+  const state = initialState(initialTheta(objectiveLayout(objective), seed));
+  await using trainer = await Trainer.create(
+    backend,
+    { objective, maxGradNorm: 1, adam: { weightDecay: 0.01 }, session },
+    state,
+  );
+  for (let k = 1; k <= steps; k++) {
+    await trainer.run([labelledBatch(data, k, batch, seed)], {
+      step: k,
+      lr: learningRate(k, { lr: LR, warmup: 50, horizon: steps }),
+      emaDecay: emaDecay(batch, (k - 1) * batch, 5000),
+    });
+    onProgress?.(k, steps);
+    await letEventsIn(signal);
+  }
+  return trainer.state.ema;
+}
+
+/** Step k's pictures, each moved by at most two pixels, and their classes. */
+function labelledBatch(data: DataSet, k: number, batch: number, seed: number): Tensors {
+  const generator = createGenerator(seedFromName(`classifier ${seed} ${k}`));
+  const [channels, height, width] = data.shape;
+  const size = channels * height * width;
+  const classes = data.labelNames!.length;
+  const pictures = new Float32Array(batch * size);
+  const wanted = new Float32Array(batch * classes);
+  const picture = new Float32Array(size);
+  for (let i = 0; i < batch; i++) {
+    const index = Math.floor(generator.uint32() / 2 ** 32 * data.length);
+    data.picture(index, picture);
+    const [dy, dx] = [generator.uint32() % 5 - 2, generator.uint32() % 5 - 2];
+    for (let row = 0; row < channels * height; row++) {
+      const y = Math.min(height - 1, Math.max(0, row % height + dy));
+      const from = (row - row % height + y) * width;
+      for (let x = 0; x < width; x++) {
+        const near = Math.min(width - 1, Math.max(0, x + dx));
+        pictures[i * size + row * width + x] = picture[from + near];
+      }
+    }
+    wanted[i * classes + data.labels![index]] = 1;
+  }
+  return {
+    pictures: { data: pictures, dims: [batch, ...data.shape] },
+    wanted: { data: wanted, dims: [batch, classes] },
+  };
+}
+
+/** The layout of a classifier's parameters. */
+export function classifierLayout(shape: readonly number[], classes: number): ParamLayout {
+  return objectiveLayout((graph) => ({
+    loss: network(graph, graph.input("pictures", [1, ...shape]), classes).logits,
+  }));
+}
+
+/** Reads pictures. */
+export class Classifier implements AsyncDisposable {
+  private constructor(readonly session: Session, readonly shape: readonly number[]) {}
+
+  static async open(
+    backend: Backend,
+    theta: Float32Array,
+    shape: readonly number[],
+    classes: number,
+    options?: SessionOptions,
+  ): Promise<Classifier> {
+    const graph = new Graph();
+    const { logits, features } = network(graph, graph.input("pictures", ["N", ...shape]), classes);
+    graph.output("logits", logits);
+    graph.output("features", features);
+    const layout = classifierLayout(shape, classes);
+    const weights = new Map(
+      [...unpackParams(layout, theta)].map(([name, { data }]) => [name, data]),
+    );
+    return new Classifier(await backend.createSession(graph, weights, options), shape);
+  }
+
+  async read(data: Pick<DataSet, "length" | "picture">, batch = 100): Promise<Reading> {
+    const size = this.shape.reduce((a, b) => a * b);
+    const labels = new Int32Array(data.length);
+    const features: Float32Array[] = [];
+    for (let at = 0; at < data.length; at += batch) {
+      const n = Math.min(batch, data.length - at);
+      const pictures = new Float32Array(n * size);
+      for (let i = 0; i < n; i++) {
+        data.picture(at + i, pictures.subarray(i * size, (i + 1) * size));
+      }
+      const out = await this.session.run({
+        pictures: { data: pictures, dims: [n, ...this.shape] },
+      });
+      const logits = out.logits.data as Float32Array;
+      const classes = logits.length / n;
+      for (let i = 0; i < n; i++) {
+        const row = logits.subarray(i * classes, (i + 1) * classes);
+        labels[at + i] = row.indexOf(Math.max(...row));
+        const values = out.features.data as Float32Array;
+        features.push(values.slice(i * FEATURES, (i + 1) * FEATURES));
+      }
+    }
+    return { labels, features };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.session.close();
+  }
+}
+
+/** The share of equal labels. */
+export function agreement(read: Int32Array, expected: ArrayLike<number>): number {
+  return read.reduce((n, label, i) => n + (label === expected[i] ? 1 : 0), 0) / read.length;
+}

@@ -1,0 +1,47 @@
+/** Classifiers already trained, kept with the downloads. */
+import type { Backend } from "../backends/backend.ts";
+import { cacheFolder } from "../weights/find/cache.ts";
+import { sha256Hex } from "../files/hash.ts";
+import { parseSafetensors, writeSafetensors } from "../files/safetensors.ts";
+import { writeDurably } from "../files/durable_write.ts";
+import type { DataSet } from "../training/data/data_set.ts";
+import { fingerprintOf } from "../training/data/fingerprint.ts";
+import {
+  classifierLayout,
+  type ClassifierOptions,
+  trainClassifier,
+  withDefaults,
+} from "./classifier.ts";
+
+/** Raised when the classifier or its training changes. */
+const VERSION = 2;
+
+/** The parameters of a classifier for this data: from the cache, or trained now. */
+export async function classifierFor(
+  backend: Backend,
+  data: DataSet,
+  options: ClassifierOptions = {},
+): Promise<Float32Array> {
+  const { size } = classifierLayout(data.shape, data.labelNames!.length);
+  const folder = cacheFolder();
+  const { steps, batch, seed } = withDefaults(options);
+  const about = [VERSION, { steps, batch, seed }, fingerprintOf(data)];
+  const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify(about)));
+  const path = folder && `${folder}/classifiers/${hash}.safetensors`;
+  const known = path && await Deno.readFile(path).catch(() => undefined);
+  if (known) {
+    const theta = parseSafetensors(known, path).tensors.get("theta")?.data;
+    if (theta?.length === size) return theta;
+  }
+  const theta = await trainClassifier(backend, data, options);
+  if (path) {
+    // Without a place to keep it, it is trained again the next time.
+    await Deno.mkdir(`${folder}/classifiers`, { recursive: true })
+      .then(() => writeDurably(path, encode(theta))).catch(() => {});
+  }
+  return theta;
+}
+
+function encode(theta: Float32Array): Uint8Array {
+  return writeSafetensors(new Map([["theta", { shape: [theta.length], data: theta }]]));
+}

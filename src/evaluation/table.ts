@@ -1,0 +1,83 @@
+/** An evaluation as a person reads it. */
+import type { Evaluation } from "./evaluate.ts";
+import type { SampleScore } from "./score.ts";
+
+export function evaluationTable(evaluation: Evaluation): string {
+  const { weights, heldOutPictures, region, epsLoss, bits, classifier, samples } = evaluation;
+  const lines = [
+    `${weights.source}  (${weights.hash.slice(0, 12)})`,
+    `held-out pictures: ${heldOutPictures}; pixels: ${region}`,
+  ];
+  if (epsLoss) {
+    lines.push("", "timesteps     ε-loss");
+    for (const { from, to, loss } of epsLoss.bands) {
+      lines.push(`${`${from}–${to}`.padEnd(12)}  ${loss.toFixed(5)}`);
+    }
+    lines.push(
+      `mean          ${epsLoss.mean.toFixed(5)}  (${epsLoss.bands[0].pictures} pictures a band)`,
+    );
+  }
+  if (bits) {
+    const part = (x: number) => x.toFixed(4);
+    lines.push(
+      "",
+      `bits/dim ≤ ${part(bits.total)}  (KL ${part(bits.kl)}, decoder ${part(bits.decoder)}, prior ${
+        part(bits.prior)
+      }; ${bits.pictures} pictures)`,
+    );
+  }
+  if (classifier) {
+    lines.push(
+      "",
+      `classifier: ${percent(classifier.heldOutAccuracy)} of held-out pictures read as their label`,
+      ...columns([
+        [
+          "guidance",
+          "samples",
+          "sampler",
+          "read as label",
+          "95 % interval",
+          "Fréchet",
+          "kernel",
+          "midtones",
+          "flat ground",
+          "PSNR to teacher",
+        ],
+        ...samples.map(sampleRow),
+      ]),
+      `Distances of two halves of the held-out pictures: Fréchet ${
+        evaluation.frechetOfRealHalves!.toFixed(3)
+      }, kernel ${evaluation.kernelOfRealHalves!.toFixed(3)}; their midtones ${
+        percent(evaluation.realPixels!.midtones)
+      }, flat grounds ${percent(evaluation.realPixels!.flatGround)}`,
+    );
+  }
+  return lines.join("\n");
+}
+
+function sampleRow(score: SampleScore): string[] {
+  const { guidance, samples, scheduler, steps, options = {}, frechet } = score;
+  const set = Object.entries(options).map(([name, value]) => ` ${name}=${value}`).join("");
+  return [
+    String(guidance),
+    String(samples),
+    `${score.of === "teacher" ? "teacher: " : ""}${scheduler} ${steps}${set}`,
+    score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),
+    score.readAsLabel95?.map(percent).join(" – ") ?? "–",
+    frechet.toFixed(3),
+    score.kernel.toFixed(3),
+    percent(score.pixels.midtones),
+    percent(score.pixels.flatGround),
+    score.psnrToTeacher === undefined ? "" : `${score.psnrToTeacher.toFixed(1)} dB`,
+  ];
+}
+
+/** Rows of text, each column as wide as its widest cell. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd());
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}

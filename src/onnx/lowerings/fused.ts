@@ -1,0 +1,28 @@
+/** Operators that onnxruntime's CPU kernels do in fewer passes than their standard spelling. */
+import { attributesOf } from "../../graph/value.ts";
+import { extendLowering, type LowerOp } from "../lowering.ts";
+import { portable } from "./portable.ts";
+
+const MICROSOFT = "com.microsoft";
+
+const ops: Record<string, LowerOp> = {
+  groupNorm: (e, value, [x, weight, bias]) => {
+    const { groups, eps } = attributesOf<{ groups: number; eps: number }>(value.node);
+    return e.op("GroupNormalization", [x, weight, bias], {
+      num_groups: groups,
+      epsilon: { float: eps },
+    });
+  },
+  // x·σ(αx) with α = 1
+  silu: (e, _, [x]) => e.op("QuickGelu", [x], { alpha: { float: 1 } }, MICROSOFT),
+  matmul: (e, value, inputs) => {
+    const { transposeA, transposeB } = attributesOf<Record<string, boolean>>(value.node);
+    if (!transposeA && !transposeB) return e.op("MatMul", inputs);
+    return e.op("FusedMatMul", inputs, {
+      transA: transposeA ? 1 : 0,
+      transB: transposeB ? 1 : 0,
+    }, MICROSOFT);
+  },
+};
+
+export const fused = extendLowering(portable, "fused", ops);

@@ -1,0 +1,30 @@
+/** What few-step weights may be asked: the guidance and the timesteps they were taught. */
+import { spacedTimesteps } from "../diffusion/mod.ts";
+import { InputError } from "../errors.ts";
+import type { Network } from "../model/network.ts";
+import type { Plan } from "./plan.ts";
+
+/** @throws InputError for guidance of a network that has guidance folded in */
+export function checkFoldedGuidance({ distilled }: Network, guidance: number): void {
+  if (!distilled || guidance === 1) return;
+  const { teacher, guidance: folded } = distilled;
+  throw new InputError(
+    `guidance ${guidance}: these weights were distilled from ${teacher} with guidance ${folded} folded in, and more would be applied on top; leave it out, or take ${teacher}`,
+  );
+}
+
+/** @throws InputError for timesteps that a network of few steps was never asked at */
+export function checkTaughtTimesteps({ distilled, scheduler }: Network, plan: Plan): void {
+  if (distilled?.steps === undefined) return;
+  const { teacher, steps } = distilled;
+  const taught = spacedTimesteps(steps, scheduler.num_train_timesteps, "trailing");
+  const unknown = plan.timesteps.find((t) => !taught.includes(plan.modelTime(t)));
+  if (unknown === undefined) return;
+  throw new InputError(
+    `timestep ${unknown}: these weights were distilled from ${teacher} to draw in ${steps} ${
+      steps === 1 ? "step" : "steps"
+    }, at ${
+      taught.join(", ")
+    }, and know no others; leave steps and schedule out, or take ${teacher}`,
+  );
+}

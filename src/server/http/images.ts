@@ -1,0 +1,187 @@
+/** Images by address: the picture of a seed, and its making as events. */
+import type { Context } from "npm:hono@4.13.19";
+import type { Order } from "../work/cost.ts";
+import { base64, encodePreview } from "../work/picture.ts";
+import type { Step } from "../work/picture_service.ts";
+import { addressOf, etagMatches, findWeights, type Recipe, resolve } from "../work/recipe.ts";
+import { seedOf } from "../work/seed.ts";
+import { labelText } from "../work/served_model.ts";
+import { pictureResource } from "./access.ts";
+import { errorEvent, type ServerEvent } from "./events.ts";
+import { recipeRequest } from "./recipe_request.ts";
+import { answer, queryParameters, type Route } from "./route.ts";
+import { eventFields, queryOf } from "./schema.ts";
+import { chargeTo, checkCaps, type Services, streamTo, whileConnected } from "./services.ts";
+import { validate } from "./validate.ts";
+
+const seedParameter = {
+  name: "seed",
+  in: "path",
+  required: true,
+  description: '0 to 4294967295, or a name without "/", which is hashed to a seed',
+  schema: { type: "string", minLength: 1 },
+};
+
+export function imageRoutes(services: Services): Route[] {
+  const parameters = [seedParameter, ...queryParameters(services.schemas.described.picture)];
+  const open = services.signPictures ? [] : [{}];
+  const security = [...open, { bearer: [] }, { signature: [] }];
+  return [{
+    method: "get",
+    path: "/v1/images/:file{[^/]+\\.png}",
+    handle: (c) => picture(services, c),
+    operation: {
+      path: "/v1/images/{seed}.png",
+      operationId: "getPicture",
+      summary: "A seed's picture",
+      head: { operationId: "headPicture", summary: "Its headers, without computing it" },
+      parameters,
+      security,
+      responses: {
+        "200": {
+          description: "the picture; immutable where the address names the weights' hash",
+          headers: { etag: { schema: { type: "string" } } },
+          content: { "image/png": { schema: { type: "string", format: "binary" } } },
+        },
+        "304": { description: "the picture that If-None-Match names; nothing was computed" },
+      },
+      problems: [401, 403, 404, 422, 429, 500, 503],
+    },
+  }, {
+    method: "get",
+    path: "/v1/images/:seed{[^/]+}/events",
+    handle: (c) => events(services, c),
+    operation: {
+      path: "/v1/images/{seed}/events",
+      operationId: "getPictureEvents",
+      summary: "A seed's reverse process: events queued, step …, then done or error",
+      parameters: [...parameters, ...queryParameters(eventFields)],
+      security,
+      responses: {
+        "200": answer("server-sent events", "text/event-stream", { type: "string" }),
+        "204": { description: "an EventSource that connected again after the last event" },
+      },
+      problems: [401, 403, 404, 422, 429, 500, 503],
+    },
+  }];
+}
+
+/** What an address asks for. */
+async function readAddress(
+  services: Services,
+  name: string,
+  query: Record<string, unknown>,
+): Promise<{ order: Order; pinned: boolean }> {
+  const { schemas, limits, catalog, orders } = services;
+  const seed = seedOf(name, limits.maxNameLength);
+  const fields = validate(schemas.picture, query);
+  const request = recipeRequest(services, fields, "address");
+  const order = await orders.of(resolve(catalog, request, seed));
+  checkCaps(services, order, 1, "scale");
+  return { order, pinned: findWeights(catalog, request.weights).pinned };
+}
+
+async function picture(services: Services, c: Context): Promise<Response> {
+  const request = c.req.raw;
+  const file = c.req.param("file")!;
+  const standing = await services.access.picture(request, pictureResource(file, ""));
+  const name = file.slice(0, -".png".length);
+  const { order, pinned } = await readAddress(services, name, queryOf(new URL(request.url)));
+  const { recipe, etag } = order;
+  const shared = services.signPictures ? "private" : "public";
+  // What a plug-in's name stands for may change with the next start.
+  const forever = pinned && recipe.plugin === undefined;
+  const headers = {
+    etag,
+    "cache-control": forever ? `${shared}, max-age=31536000, immutable` : `${shared}, no-cache`,
+    "content-location": relativeTo(services, recipe),
+  };
+  if (etagMatches(request.headers.get("if-none-match"), etag)) {
+    services.metrics.hits.inc({ by: "not_modified" });
+    return new Response(null, { status: 304, headers });
+  }
+  const described = { ...headers, "content-type": "image/png" };
+  if (request.method === "HEAD") return new Response(null, { headers: described });
+  const png = await whileConnected(request, async (signal) => {
+    const [made] = services.pictures.pictures([order], signal, chargeTo(services, c, standing));
+    return await made;
+  });
+  return new Response(png, { headers: { ...described, "content-length": String(png.length) } });
+}
+
+/** The pinned address, relative to `v1/images/`. */
+function relativeTo({ engines }: Services, recipe: Recipe): string {
+  return addressOf(recipe, engines.get(recipe.weights)!.model).replace("v1/images/", "");
+}
+
+async function events(services: Services, c: Context): Promise<Response> {
+  const name = c.req.param("seed")!;
+  const standing = await services.access.picture(c.req.raw, pictureResource(name, "/events"));
+  // An EventSource connects again after the last event; 204 tells it that there is no more.
+  if (c.req.header("last-event-id") === "done") return new Response(null, { status: 204 });
+  const { preview, ...query } = queryOf(new URL(c.req.url));
+  const fields = validate(eventFields, { preview });
+  const { order } = await readAddress(services, name, query);
+  if (c.req.method === "HEAD") {
+    return new Response(null, { headers: { "content-type": "text/event-stream" } });
+  }
+  const show = (fields.preview ?? "x_0") as Preview;
+  return streamTo(services, c, standing, (controller, charge) => {
+    const [steps] = services.pictures.steps([order], controller, charge);
+    return stepEvents(services, order, steps, show, c.get("requestId"));
+  });
+}
+
+type Preview = "x_0" | "both" | "none";
+
+async function* stepEvents(
+  services: Services,
+  order: Order,
+  steps: AsyncGenerator<Step, Uint8Array>,
+  preview: Preview,
+  requestId?: string,
+): AsyncGenerator<ServerEvent, void> {
+  try {
+    const { cost, waiting, running } = services.pictures.admission;
+    yield { event: "queued", data: { evaluations_pending: cost, waiting, running } };
+    for (;;) {
+      const next = await steps.next();
+      if (next.done) {
+        yield { event: "done", id: "done", data: doneData(services, order, next.value) };
+        return;
+      }
+      const { step, steps: total, t, x, x_0, shape } = next.value;
+      yield {
+        event: "step",
+        id: String(step),
+        data: {
+          step,
+          steps: total,
+          t,
+          ...(preview === "none" ? {} : { preview: dataUrl(x_0, shape) }),
+          ...(preview === "both" ? { x_t: dataUrl(x, shape) } : {}),
+        },
+      };
+    }
+  } catch (error) {
+    yield errorEvent(services, error, requestId);
+  }
+}
+
+function doneData(services: Services, { recipe, etag }: Order, png: Uint8Array) {
+  const { model } = services.engines.get(recipe.weights)!;
+  return {
+    seed: recipe.seed,
+    scheduler: recipe.scheduler,
+    steps: recipe.steps,
+    ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
+    guidance: recipe.guidance,
+    etag,
+    address: addressOf(recipe, model),
+    image: `data:image/png;base64,${base64(png)}`,
+  };
+}
+
+function dataUrl(x: Float32Array, shape: Step["shape"]): string {
+  return `data:image/png;base64,${base64(encodePreview(x, shape))}`;
+}

@@ -1,0 +1,98 @@
+/** What a generation request asks for, and how an answer says what was made. */
+import { invalid } from "../problem.ts";
+import type { Order } from "../work/cost.ts";
+import { findWeights, type Recipe, resolve } from "../work/recipe.ts";
+import { hashToSeed, MAX_SEED, nextSeed, seedOf } from "../work/seed.ts";
+import { labelNames, labelText, type ServedModel } from "../work/served_model.ts";
+import { recipeRequest } from "./recipe_request.ts";
+import { checkCaps, type Services } from "./services.ts";
+
+export interface Generation {
+  /** A recipe for each image. */
+  readonly orders: readonly Order[];
+  readonly model: ServedModel;
+  /** "56x56": the pictures' width and height. */
+  readonly size: string;
+  readonly format: "b64_json" | "url";
+  /** Previews of each image in a stream. */
+  readonly partialImages: number;
+}
+
+/**
+ * Works out a request's recipes.
+ * @param fields the validated body
+ * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them or is too much
+ */
+export async function readGeneration(
+  services: Services,
+  fields: Record<string, unknown>,
+): Promise<Generation> {
+  const { catalog, limits, orders: planned } = services;
+  const request = recipeRequest(services, fields, "json");
+  const { model } = findWeights(catalog, request.weights);
+  const prompt = (fields.prompt as string).trim();
+  if (prompt === "") throw invalid("prompt", "some text", fields.prompt);
+  const form = prompt.normalize("NFC");
+  const named = labelNames(model).find((name) => name.normalize("NFC") === form);
+  const label = request.label ?? named;
+  const first = firstSeed(fields.seed, named === undefined ? prompt : undefined, limits);
+  const { scale, size } = readSize(fields.size as string | undefined, model);
+  const n = (fields.n as number | undefined) ?? 1;
+  const partialImages = fields.stream ? (fields.partial_images as number | undefined) ?? 0 : 0;
+  const recipes = Array.from(
+    { length: n },
+    (_, i) => resolve(catalog, { ...request, label, scale }, nextSeed(first, i)),
+  );
+  const order = await planned.of(recipes[0], partialImages);
+  checkCaps(services, order, n, "size");
+  const orders = recipes.map((recipe) => planned.again(order, recipe));
+  return {
+    orders,
+    model,
+    size,
+    format: (fields.response_format ?? "b64_json") as Generation["format"],
+    partialImages,
+  };
+}
+
+/** A prompt that is only a class says nothing of the seed, which is then any. */
+function firstSeed(
+  seed: unknown,
+  text: string | undefined,
+  { maxNameLength }: Services["limits"],
+): number {
+  if (typeof seed === "number") return seed;
+  if (typeof seed === "string") return seedOf(seed, maxNameLength);
+  if (text !== undefined) return hashToSeed(text);
+  return crypto.getRandomValues(new Uint32Array(1))[0] % (MAX_SEED + 1);
+}
+
+/** "64x64" as a multiple of the model's own size. */
+function readSize(size: string | undefined, model: ServedModel): { scale: number; size: string } {
+  const [, height, width] = model.shape;
+  if (size === undefined || size === "auto") return { scale: 1, size: `${width}x${height}` };
+  const [, w, h] = /^(\d{1,5})x(\d{1,5})$/.exec(size) ?? [];
+  const scale = Number(w) / width;
+  if (!Number.isInteger(scale) || scale < 1 || scale !== Number(h) / height) {
+    throw invalid("size", `"auto" or an integer multiple of ${width}x${height}`, size);
+  }
+  return { scale, size };
+}
+
+/** A recipe in an answer's words. */
+export function describeImage(recipe: Recipe, model: ServedModel): Record<string, unknown> {
+  const { seed, scheduler, schedule, steps, guidance, options, weights } = recipe;
+  const label = recipe.label === undefined ? undefined : labelText(model, recipe.label);
+  const chosen = label === undefined ? "" : `label ${label}, `;
+  return {
+    revised_prompt: `${chosen}seed ${seed}`,
+    seed,
+    weights: `${weights}@${model.hash.slice(0, 16)}`,
+    scheduler,
+    ...(schedule === undefined ? {} : { schedule }),
+    steps,
+    ...(label === undefined ? {} : { label }),
+    guidance,
+    ...options,
+  };
+}

@@ -1,0 +1,196 @@
+/** Makes pictures: admission, one run for all requests of a picture, a cache of finished ones. */
+import { sampleImage } from "../../sampling/image.ts";
+import type { Metrics } from "../metrics.ts";
+import { Problem } from "../problem.ts";
+import { Admission } from "./admission.ts";
+import { PictureCache } from "./cache.ts";
+import type { Order } from "./cost.ts";
+import type { Engine } from "./engine.ts";
+import type { Limits } from "./limits.ts";
+import { encodePicture } from "./picture.ts";
+import { type SharedRun, waitFor } from "./shared_run.ts";
+import { StepBuffer } from "./step_buffer.ts";
+
+/** Told what work will cost before it starts; refuses by throwing. */
+export type Charge = (cost: number) => void;
+
+/** A reverse step as the event streams tell it. */
+export interface Step {
+  readonly shape: readonly [number, number, number];
+  readonly x: Float32Array;
+  readonly x_0: Float32Array;
+  readonly step: number;
+  readonly steps: number;
+  readonly t: number;
+}
+
+type Png = Uint8Array<ArrayBuffer>;
+
+/** Bytes of steps kept for a reader that is slower than its run. */
+const MAX_BUFFERED_BYTES = 2 ** 20;
+
+export class PictureService {
+  readonly admission: Admission;
+  readonly cache: PictureCache;
+  readonly #runs = new Map<string, SharedRun<Png>>();
+  /** An entry for each image that is being made; those of one request share a controller. */
+  readonly #active = new Set<{ readonly controller: AbortController }>();
+
+  constructor(
+    readonly limits: Limits,
+    readonly engines: ReadonlyMap<string, Engine>,
+    readonly metrics: Metrics,
+  ) {
+    this.cache = new PictureCache(limits.cacheBytes);
+    this.admission = new Admission(
+      limits,
+      () => Math.max(...[...engines.values()].map((engine) => engine.perSecond)),
+    );
+  }
+
+  /**
+   * Starts every order or none. Pictures in the cache or in the making cost nothing.
+   * @param charge told what the rest will cost
+   * @throws Problem 503 where the queue has no room for all
+   */
+  pictures(orders: readonly Order[], signal: AbortSignal, charge: Charge): Promise<Png>[] {
+    const known = ({ etag }: Order) => this.cache.get(etag) || this.#runs.has(etag);
+    const fresh = new Map(
+      orders.filter((order) => !known(order)).map(({ etag, cost }) => [etag, cost]),
+    );
+    this.#admit([...fresh.values()], charge);
+    return orders.map((order) => this.#picture(order, signal));
+  }
+
+  #admit(costs: readonly number[], charge: Charge): void {
+    const cost = costs.reduce((a, b) => a + b, 0);
+    this.admission.check(cost);
+    charge(cost);
+  }
+
+  #picture(order: Order, signal: AbortSignal): Promise<Png> {
+    const cached = this.cache.get(order.etag);
+    if (cached) {
+      this.metrics.hits.inc({ by: "cache" });
+      return Promise.resolve(cached);
+    }
+    let run = this.#runs.get(order.etag);
+    if (run) this.metrics.hits.inc({ by: "joined" });
+    else run = this.#start(order);
+    // Everybody who waits has a deadline of his own, whenever the run began.
+    const deadline = new AbortController();
+    const timer = this.#deadline(deadline);
+    return waitFor(run, AbortSignal.any([signal, deadline.signal]))
+      .finally(() => clearTimeout(timer));
+  }
+
+  #deadline(controller: AbortController): ReturnType<typeof setTimeout> {
+    const { deadlineMs } = this.limits;
+    return setTimeout(() => {
+      const detail = `not finished within ${deadlineMs / 1000} s; ask again`;
+      controller.abort(new Problem(503, "deadline", detail, { retryAfter: 5 }));
+    }, deadlineMs);
+  }
+
+  #start(order: Order): SharedRun<Png> {
+    const controller = new AbortController();
+    const run: SharedRun<Png> = {
+      picture: finish(this.#run(order, controller)),
+      controller,
+      waiters: 0,
+    };
+    // Every waiter may have left: a failure that nobody hears is not an unhandled one.
+    run.picture.catch(() => {}).finally(() => this.#forget(order.etag, run));
+    // Who asks again while the aborted run ends its step must not join it.
+    controller.signal.addEventListener("abort", () => this.#forget(order.etag, run));
+    this.#runs.set(order.etag, run);
+    return run;
+  }
+
+  #forget(etag: string, run: SharedRun<Png>): void {
+    if (this.#runs.get(etag) === run) this.#runs.delete(etag);
+  }
+
+  /**
+   * The reverse process of every order or of none, step by step; each returns its PNG. A run goes on
+   * whether its steps are read or not, and holds its place no longer than a picture's does.
+   * @param controller ends the work; aborted at the deadline
+   * @param charge told what they will cost
+   * @throws Problem 503 where the queue has no room for all
+   */
+  steps(
+    orders: readonly Order[],
+    controller: AbortController,
+    charge: Charge,
+  ): AsyncGenerator<Step, Png>[] {
+    this.#admit(orders.map(({ cost }) => cost), charge);
+    const timer = this.#deadline(controller);
+    controller.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    return orders.map((order) => this.#follow(order, controller));
+  }
+
+  #follow(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
+    const { signal } = controller;
+    const buffer = new StepBuffer<Step, Png>(MAX_BUFFERED_BYTES);
+    signal.addEventListener("abort", () => buffer.fail(signal.reason), { once: true });
+    fill(buffer, this.#run(order, controller));
+    return buffer.read();
+  }
+
+  async *#run(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
+    const { recipe, etag, plan } = order;
+    const place = this.admission.enter(order.cost);
+    const active = { controller };
+    this.#active.add(active);
+    const { signal } = controller;
+    try {
+      await place.acquire(signal);
+      const engine = this.engines.get(recipe.weights)!;
+      const { seed, label, guidance } = recipe;
+      const { shape } = engine.model;
+      const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
+      for (let step = 1;; step++) {
+        const { done, value } = await frames.next();
+        signal.throwIfAborted();
+        if (!done) {
+          yield { step, steps: plan.timesteps.length, shape, ...value };
+          continue;
+        }
+        const png = encodePicture(value, shape, recipe);
+        this.cache.set(etag, png);
+        this.metrics.images.inc({ weights: recipe.weights });
+        return png;
+      }
+    } finally {
+      this.#active.delete(active);
+      place.release();
+    }
+  }
+
+  /** Ends all work in progress. */
+  abort(reason: unknown): void {
+    for (const { controller } of [...this.#active]) controller.abort(reason);
+  }
+}
+
+async function finish(run: AsyncGenerator<Step, Png>): Promise<Png> {
+  for (;;) {
+    const next = await run.next();
+    if (next.done) return next.value;
+  }
+}
+
+async function fill(
+  buffer: StepBuffer<Step, Png>,
+  run: AsyncGenerator<Step, Png>,
+): Promise<void> {
+  try {
+    for (;;) {
+      const { done, value } = await run.next();
+      if (done) return buffer.end(value);
+      buffer.push(value, value.x.byteLength + value.x_0.byteLength);
+    }
+  } catch (error) {
+    buffer.fail(error);
+  }
+}

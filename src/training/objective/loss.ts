@@ -1,0 +1,54 @@
+/** What the network is asked to predict, and how much an error counts. */
+import type { PredictionType } from "../../diffusion/types.ts";
+import { add, mul, reduceMean, reshape, square, sub, type Value } from "../../graph/mod.ts";
+
+/**
+ * The weight of an image at ᾱ in the loss: 1 (L_simple, Ho et al. 2020, eq. 14), or with γ min-SNR
+ * weighting, min(SNR, γ) divided by SNR for ε, 1 for x₀ and SNR + 1 for v (Hang et al. 2023, §3.4),
+ * where SNR = ᾱ/(1−ᾱ).
+ */
+export function lossWeight(prediction: PredictionType, alpha_bar: number, gamma?: number): number {
+  if (gamma === undefined) return 1;
+  const snr = alpha_bar / (1 - alpha_bar);
+  switch (prediction) {
+    case "epsilon":
+      return Math.min(1, gamma / snr);
+    case "sample":
+      return Math.min(snr, gamma);
+    case "v_prediction":
+      return Math.min(snr, gamma) / (snr + 1);
+  }
+}
+
+/** Pictures and noise [N, C, H, W], and each picture's √ᾱ and √(1−ᾱ), [N]. */
+export interface Noising {
+  readonly x_0: Value;
+  readonly eps: Value;
+  readonly sqrtAlphaBar: Value;
+  readonly sqrtOneMinusAlphaBar: Value;
+}
+
+const perPicture = (numbers: Value) => reshape(numbers, [numbers.shape[0], 1, 1, 1]);
+
+/** x_t = √ᾱ·x_0 + √(1−ᾱ)·ε (Ho et al. 2020, eq. 4). */
+export function noised({ x_0, eps, sqrtAlphaBar, sqrtOneMinusAlphaBar }: Noising): Value {
+  return add(mul(x_0, perPicture(sqrtAlphaBar)), mul(eps, perPicture(sqrtOneMinusAlphaBar)));
+}
+
+/** ε, x₀, or v = √ᾱ·ε − √(1−ᾱ)·x₀ (Salimans & Ho 2022, app. D). */
+export function target(prediction: PredictionType, noising: Noising): Value {
+  const { x_0, eps, sqrtAlphaBar, sqrtOneMinusAlphaBar } = noising;
+  switch (prediction) {
+    case "epsilon":
+      return eps;
+    case "sample":
+      return x_0;
+    case "v_prediction":
+      return sub(mul(eps, perPicture(sqrtAlphaBar)), mul(x_0, perPicture(sqrtOneMinusAlphaBar)));
+  }
+}
+
+/** Each picture's mean squared error, [N]. */
+export function errorPerPicture(output: Value, wanted: Value): Value {
+  return reduceMean(square(sub(output, wanted)), [1, 2, 3]);
+}

@@ -1,0 +1,104 @@
+/** Going on from trained weights, one's own or anyone's. */
+import { InputError } from "../../errors.ts";
+import type { WeightsFolder } from "../../weights/read/folder.ts";
+import { matchTensors } from "../../networks/match_tensors.ts";
+import type { PictureSource } from "../data/data_set.ts";
+import { packParams } from "../optimiser/layout.ts";
+import { recipeOf } from "../network.ts";
+import { type Recipe, recipeFields, sizeOf } from "../recipe.ts";
+import { recommendedFor, type Start, withoutLabels } from "./start.ts";
+import { initialState } from "../optimiser/state.ts";
+import { networkLayout } from "../objective/step.ts";
+
+/**
+ * The recipe with the network's own architecture and schedule, which fine-tuning keeps. A key at its
+ * default asks for nothing.
+ * @throws InputError where the recipe asks for another network, or this one cannot be trained
+ */
+export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
+  const { network, scheduler, where } = weights;
+  const [channels] = network.shape;
+  if (channels !== 1 && channels !== 3) {
+    throw new InputError(
+      `${where}: the network takes pictures of ${channels} channels; 1 (grey) and 3 (RGB) can be trained`,
+    );
+  }
+  if (network.outChannels !== channels) {
+    throw new InputError(
+      `${where}: the network also predicts variances (out_channels ${network.outChannels}), which are not trained here; expected out_channels ${channels}`,
+    );
+  }
+  const own = { ...recipeOf(network, scheduler), channels } as const;
+  const text = (key: string, value: unknown) =>
+    JSON.stringify(key === "size" ? sizeOf({ size: value as Recipe["size"] }) : value);
+  for (const key of Object.keys(own) as (keyof typeof own)[]) {
+    const [asked, found] = [text(key, recipe[key]), text(key, own[key])];
+    if (asked === found || asked === text(key, recipeFields[key].value)) continue;
+    throw new InputError(
+      `recipe: ${key} is ${asked}, that of ${where} is ${found}; weights keep their network, leave the key out`,
+    );
+  }
+  return { ...recipe, ...own };
+}
+
+/**
+ * Someone's network, to be trained further. Its architecture and its schedule stay as they are.
+ * @param data of the network's size and channels
+ * @throws InputError where the data's classes are not the network's
+ */
+export function startFrom(weights: WeightsFolder, recipe: Recipe, data: PictureSource): Start {
+  const { network, scheduler, where } = weights;
+  const layout = networkLayout(network);
+  const shapes = new Map(layout.params.map(({ name, shape }) => [name, shape]));
+  const theta = packParams(
+    layout,
+    matchTensors(
+      shapes,
+      weights.tensors,
+      where,
+      network.architecture.currentName,
+    ),
+  );
+  return {
+    network,
+    scheduler,
+    layout,
+    state: initialState(theta),
+    card: { recommended: recommendedFor(recipe), ...weights.card },
+    data: network.classes === null
+      ? withoutLabels(data)
+      : labelsFor(weights, network.classes, recipe, data),
+  };
+}
+
+/** The data's classes as the network numbers them: by name where both have names. */
+function labelsFor(
+  { card, where }: WeightsFolder,
+  rows: number,
+  recipe: Recipe,
+  data: PictureSource,
+): PictureSource {
+  if (!recipe.labels || !data.labels) {
+    if (card.null_label === undefined) {
+      throw new InputError(
+        `${where}: the network has ${rows} classes and does not say which means "none"; expected pictures in subfolders with the classes' names`,
+      );
+    }
+    const none = card.null_label;
+    return { ...data, labels: { at: () => none } };
+  }
+  const known = card.labels ?? Array.from({ length: rows }, (_, i) => String(i));
+  const indices = data.labelNames!.map((name) => {
+    const index = known.indexOf(name);
+    if (index >= 0) return index;
+    throw new InputError(
+      `${where}: the data has a class "${name}", the network knows ${
+        known.join(", ")
+      }; rename the subfolders to these${
+        card.null_label === undefined ? "" : ", or train without any (labels false)"
+      }`,
+    );
+  });
+  const { labels } = data;
+  return { ...data, labels: { at: (i) => indices[labels.at(i)!] }, labelNames: known };
+}

@@ -1,0 +1,68 @@
+/** What a run begins with: the network, its schedule, its first state, and what labels mean. */
+import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { WeightsCard } from "../../weights/read/card.ts";
+import type { NetworkDefinition } from "../../networks/architecture.ts";
+import type { PictureSource } from "../data/data_set.ts";
+import { initialTheta } from "../optimiser/init.ts";
+import type { ParamLayout } from "../optimiser/layout.ts";
+import { networkFor, schedulerOf } from "../network.ts";
+import type { Recipe } from "../recipe.ts";
+import { initialState, type TrainState } from "../optimiser/state.ts";
+import { networkLayout } from "../objective/step.ts";
+
+export interface Start {
+  readonly network: NetworkDefinition;
+  readonly scheduler: SchedulerConfig;
+  readonly layout: ParamLayout;
+  readonly state: TrainState;
+  /** What is recorded with the weights. */
+  readonly card: WeightsCard;
+  /** The data as the network takes it: without labels if it is to have none. */
+  readonly data: PictureSource;
+}
+
+/**
+ * What `sample` does with weights that were trained here, until something better is known of them.
+ * Guidance pushes estimates out of the pixels' range; DDIM would go on with the ε of what was clipped
+ * away, which leaves strokes of other classes in the picture. DPM-Solver++ sees the clipped one alone.
+ */
+export function recommendedFor({ num_train_timesteps }: Pick<Recipe, "num_train_timesteps">) {
+  return { scheduler: "dpmpp", steps: mostSteps(20, num_train_timesteps) };
+}
+const GUIDANCE = 2;
+
+/** Solvers that jump from their last step to the end have room for one step less than T. */
+export function mostSteps(steps: number, T: number): number {
+  return Math.min(steps, T - 1);
+}
+
+/** A network from nothing. A single class tells it nothing, and is left out. */
+export function startFresh(recipe: Recipe, data: PictureSource): Start {
+  const labelled = recipe.labels && data.labels !== undefined && data.labelNames!.length > 1;
+  const classes = labelled ? data.labelNames!.length : undefined;
+  const network = networkFor(recipe, classes);
+  const layout = networkLayout(network);
+  return {
+    network,
+    scheduler: schedulerOf(recipe),
+    layout,
+    state: initialState(initialTheta(layout, recipe.seed, network.architecture.initialiser)),
+    card: labelled
+      ? labelledCard(recipe, data.labelNames!)
+      : { recommended: recommendedFor(recipe) },
+    data: labelled ? data : withoutLabels(data),
+  };
+}
+
+/** The last row of the embedding means "no class", but only where labels were left out in training. */
+function labelledCard(recipe: Recipe, labels: readonly string[]): WeightsCard {
+  const recommended = recommendedFor(recipe);
+  return recipe.label_dropout > 0
+    ? { labels, null_label: labels.length, recommended: { ...recommended, guidance: GUIDANCE } }
+    : { labels, recommended };
+}
+
+/** The pictures alone. */
+export function withoutLabels(data: PictureSource): PictureSource {
+  return { ...data, labels: undefined, labelNames: undefined };
+}
