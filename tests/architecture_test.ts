@@ -12,6 +12,7 @@ const order = [
   "src/model",
   "src/weights",
   "src/backends",
+  "src/engine",
   "src/onnx",
   "src/networks",
   "src/graph",
