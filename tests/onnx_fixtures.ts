@@ -8,7 +8,7 @@ import { type Files, filesAt, filesOf, readText } from "../src/weights/files.ts"
 import { readFolder } from "../src/weights/read/folder.ts";
 import { paramShapes } from "../src/model/model.ts";
 import { emitModel } from "../src/model/onnx/export.ts";
-import { folderFiles, metadataOf } from "../src/weights/read/single_file.ts";
+import { folderFiles, metadataOf } from "../src/weights/read/formats/format.ts";
 import { parseUNetConfig, unetGraph } from "../src/networks/unet2d/mod.ts";
 import { seeded } from "./mutations.ts";
 
@@ -49,7 +49,16 @@ export function tinyOnnx(): Uint8Array {
       return [name, { shape, data }];
     }),
   );
-  const folder = { where: "tiny/", config, scheduler: undefined!, card: {}, tensors, hash: "" };
+  const folder = {
+    where: "tiny/",
+    config,
+    scheduler: undefined!,
+    card: {},
+    tensors,
+    hash: "",
+    configs: new Map(),
+    notices: [],
+  };
   return emitModel(folder, portable);
 }
 
@@ -65,7 +74,7 @@ export function edited(
 
 /** Files in memory with an ONNX file among them. */
 export function onnxFiles(onnx: Uint8Array, beside: Record<string, Uint8Array> = {}): Files {
-  return { ...filesOf({ ...beside, "net.onnx": onnx }, "memory/"), onnx: "net.onnx" };
+  return { ...filesOf({ ...beside, "net.onnx": onnx }, "memory/"), file: "net.onnx" };
 }
 
 /** An input or output of any type; no shape is one that is not said. */

@@ -13,7 +13,8 @@ export function folderOf(
   theta: Float32Array,
   where: string,
 ): WeightsFolder {
-  return { where, config, scheduler, card, tensors: unpackParams(layout, theta), hash: where };
+  const tensors = unpackParams(layout, theta);
+  return { where, config, scheduler, card, tensors, hash: where, configs: new Map(), notices: [] };
 }
 
 const GRID = 16;
