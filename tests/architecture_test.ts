@@ -6,6 +6,7 @@ const order = [
   "src/server",
   "src/evaluation",
   "src/training",
+  "src/restoration",
   "src/sampling",
   "src/recipe",
   "src/model",
@@ -32,6 +33,7 @@ const portable = [
   "src/graph",
   "src/onnx",
   "src/networks",
+  "src/restoration",
   "src/sampling",
   "src/recipe",
   "src/image",
@@ -110,6 +112,16 @@ Deno.test("only src/backends names onnxruntime", () => {
     importsOf(source).some((target) => target.includes("onnxruntime"))
   );
   assertEquals(wrong.map((source) => source.path), []);
+});
+
+Deno.test("an architecture's folder is named by the registry alone", () => {
+  const folder = /^src\/networks\/[^/]+\//;
+  const wrong = all.flatMap((source) =>
+    importsOf(source)
+      .filter((target) => folder.test(target) && !source.path.startsWith(folder.exec(target)![0]))
+      .map((target) => `${source.path} → ${target}`)
+  );
+  assertEquals(wrong, ["src/networks/registry.ts → src/networks/unet2d/mod.ts"]);
 });
 
 Deno.test("packages are named in full, with their versions", () => {

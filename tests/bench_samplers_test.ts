@@ -1,7 +1,7 @@
 /** The samplers' table counts what the network was asked, not what a sampler says of itself. */
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { counted, stepsWithin } from "../bench/samplers/evaluations.ts";
-import { kernelDistanceTo } from "../bench/samplers/kernel_distance.ts";
+import { kernelDistanceTo } from "../src/evaluation/kernel_distance.ts";
 import { scoreSampler } from "../bench/samplers/score.ts";
 import { markdown } from "../bench/samplers/table.ts";
 import { createGenerator, parseSchedulerConfig } from "../src/diffusion/mod.ts";
@@ -79,7 +79,8 @@ Deno.test("a cell's evaluations are those of the run that made its pictures", as
       }),
   } as unknown as Classifier;
   const distanceToReal = (features: readonly Float32Array[]) => features.length + 0.25;
-  const common = { samples: 4, guidance: 1, classifier: reads, classes: 2, distanceToReal };
+  const labels = [{ ask: 0, expect: 0 }, { ask: 1, expect: 1 }];
+  const common = { samples: 4, guidance: 1, classifier: reads, labels, distanceToReal };
   const row = await scoreSampler(model, "heun", { ...common, columns: [1, 8] });
   assertEquals(asked.reduce((a, b) => a + b), 4 * (1 + 7));
   assertEquals(

@@ -1,6 +1,7 @@
 /** Every sampler at every number of evaluations, scored by what a classifier makes of its pictures. */
 import type { NamedNetwork } from "../../src/sampling/pictures.ts";
 import { agreement, type Classifier } from "../../src/evaluation/classifier.ts";
+import type { AskedLabel } from "../../src/evaluation/asked_labels.ts";
 import { sampleSet } from "../../src/evaluation/samples.ts";
 import { counted, stepsWithin } from "./evaluations.ts";
 
@@ -27,7 +28,7 @@ export interface Scoring {
   readonly samples: number;
   readonly guidance: number;
   readonly classifier: Classifier;
-  readonly classes: number;
+  readonly labels: readonly AskedLabel[];
   /** The distance of features to those of the held-out pictures. */
   readonly distanceToReal: (features: readonly Float32Array[]) => number;
   readonly onProgress?: (what: string) => void;
@@ -39,7 +40,7 @@ export async function scoreSampler(
   sampler: string,
   scoring: Scoring,
 ): Promise<Row> {
-  const { columns, samples, guidance, classifier, classes, distanceToReal, onProgress } = scoring;
+  const { columns, samples, guidance, classifier, labels, distanceToReal, onProgress } = scoring;
   const cells: (Cell | undefined)[] = [];
   for (const allowed of columns) {
     const effort = await stepsWithin(model, sampler, guidance, allowed);
@@ -51,7 +52,7 @@ export async function scoreSampler(
     const { network, count } = counted(model);
     const set = await sampleSet(network, {
       count: samples,
-      classes,
+      labels,
       guidance,
       scheduler: sampler,
       steps,

@@ -5,6 +5,7 @@ import type { Model } from "../model/model.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 import { fingerprintOf } from "../training/data/fingerprint.ts";
 import { subset } from "../training/data/split.ts";
+import { askedLabels } from "./asked_labels.ts";
 import { type Bits, bitsPerDim } from "./bits.ts";
 import { type BandLoss, epsLossByBand } from "./eps_loss.ts";
 import { type SamplerChoice, type SampleScores, scoreSamples } from "./score.ts";
@@ -23,6 +24,8 @@ export interface EvalOptions {
   /** Samples for each of `samplers`; 0 leaves them out, as data without classes does. */
   readonly samples: number;
   readonly samplers: readonly SamplerChoice[];
+  /** What the weights were distilled from: measured first, on the same seeds. */
+  readonly teacher?: Model;
   /** Updates of the classifier, where it is not known yet. */
   readonly classifierSteps?: number;
   readonly signal?: AbortSignal;
@@ -65,7 +68,9 @@ export async function evaluate(model: Model, options: EvalOptions): Promise<Eval
     options.onPart?.(found);
   };
   const tell = (part: string) => (done: number, total: number) => onProgress(part, done, total);
-  if (lossPictures > 0) {
+  // Few-step weights know few times: their error at others says nothing of what they draw.
+  const everyTime = model.distilled?.steps === undefined;
+  if (lossPictures > 0 && everyTime) {
     const bands = await epsLossByBand(model, heldOut, {
       pictures: lossPictures,
       signal,
@@ -74,7 +79,7 @@ export async function evaluate(model: Model, options: EvalOptions): Promise<Eval
     const mean = bands.reduce((sum, { loss }) => sum + loss, 0) / bands.length;
     add({ epsLoss: { mean, bands } });
   }
-  if (bitsPictures > 0) {
+  if (bitsPictures > 0 && everyTime) {
     const pictures = bitsPictures;
     const onProgress = tell("bits/dim");
     add({ bits: await bitsPerDim(model, heldOut, { pictures, signal, onProgress }) });
@@ -96,10 +101,12 @@ function checkFit(model: Model, data: DataSet): void {
       `${model.source}: the network needs labels, and the data has none (subfolders are classes)`,
     );
   }
-  const largest = data.labels?.reduce((a, b) => Math.max(a, b), 0) ?? 0;
-  if (model.labels && largest >= model.labels.length) {
+  const classes = data.labelNames?.length ?? 0;
+  const most = askedLabels(model.labels, data.labelNames ?? [])
+    .reduce((a, { ask = 0 }) => Math.max(a, ask), 0);
+  if (model.labels && most >= model.labels.length) {
     throw new InputError(
-      `${model.source}: the network knows ${model.labels.length} classes, the data has label ${largest}`,
+      `${model.source}: the network knows ${model.labels.length} classes, the data has ${classes}`,
     );
   }
 }

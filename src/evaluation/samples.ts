@@ -3,11 +3,13 @@ import { fromPixels, type Pixels } from "../image/pixels.ts";
 import { completeOptions } from "../sampling/generate.ts";
 import { type NamedNetwork, pictures } from "../sampling/pictures.ts";
 import type { DataSet } from "../training/data/data_set.ts";
+import type { AskedLabel } from "./asked_labels.ts";
 import type { SamplerChoice } from "./score.ts";
 
 export interface SamplesRequest extends SamplerChoice {
   readonly count: number;
-  readonly classes: number;
+  /** The labels to ask for, in turn. */
+  readonly labels: readonly AskedLabel[];
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -15,16 +17,16 @@ export interface SamplesRequest extends SamplerChoice {
 /** Calls of the network in one evaluation; natively 16 to 64 take the same time a picture. */
 const BATCH = 32;
 
-/** Pictures of seeds 0 … count−1 as bytes, their classes in turn; `labels` is what was asked for. */
+/** Pictures of seeds 0 … count−1 as bytes, their classes in turn; `labels` is how they should read. */
 export async function sampleSet(model: NamedNetwork, request: SamplesRequest): Promise<DataSet> {
-  const { count, classes, guidance, steps, scheduler, signal } = request;
+  const { count, guidance, steps, scheduler, signal } = request;
   const seeds = Array.from({ length: count }, (_, i) => i);
-  const labels = seeds.map((i) => i % classes);
+  const asked = seeds.map((i) => request.labels[i % request.labels.length]);
   const made: Pixels[] = [];
   let done = 0;
   const options = completeOptions(model, {
     seeds,
-    labels: model.labels ? labels : undefined,
+    labels: model.labels ? asked.map(({ ask }) => ask!) : undefined,
     guidance: model.labels ? guidance : undefined,
     steps,
     scheduler,
@@ -39,7 +41,7 @@ export async function sampleSet(model: NamedNetwork, request: SamplesRequest): P
   return {
     length: count,
     shape: model.shape,
-    labels: model.labels && Int32Array.from(labels),
+    labels: model.labels && Int32Array.from(asked, ({ expect }) => expect),
     skipped: [],
     picture: (i, out) => out.set(fromPixels(made[i])),
   };

@@ -7,7 +7,14 @@ import { classifierFor } from "./classifier_cache.ts";
 import type { EvalOptions } from "./evaluate.ts";
 import { frechetDistance } from "./frechet.ts";
 import { wilsonInterval } from "./interval.ts";
+import { askedLabels } from "./asked_labels.ts";
+import { kernelDistanceTo } from "./kernel_distance.ts";
+import { meanPsnr, type PixelScores, pixelScores } from "./pixel_scores.ts";
 import { sampleSet } from "./samples.ts";
+import type { DataSet } from "../training/data/data_set.ts";
+
+/** Pairs of pictures are compared: their number grows with the square of this. */
+const MOST_PAIRED = 4000;
 
 /** How samples are made; what is left out is what the weights recommend. */
 export interface SamplerChoice {
@@ -21,7 +28,9 @@ export interface SamplerChoice {
 export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   /** The scheduler options that were set. */
   readonly options?: SamplerChoice["options"];
-  /** Seeds 0 … samples−1; seed s was asked for class s mod the number of classes. */
+  /** Whose samples: the weights' own, or their teacher's. */
+  readonly of: "weights" | "teacher";
+  /** Seeds 0 … samples−1, the labels in turn. */
   readonly samples: number;
   /** The share that the classifier reads as the label they were made for. */
   readonly readAsLabel?: number;
@@ -29,6 +38,11 @@ export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   readonly readAsLabel95?: readonly [number, number];
   /** Fréchet distance of classifier features to the held-out pictures. */
   readonly frechet: number;
+  /** Kernel distance of the same, which few samples do not bias. */
+  readonly kernel: number;
+  readonly pixels: PixelScores;
+  /** Of a student: the mean PSNR to its teacher's pictures of the same seeds, in dB. */
+  readonly psnrToTeacher?: number;
 }
 
 export interface ClassifierFacts {
@@ -45,6 +59,9 @@ export interface SampleScores {
   readonly classifier: ClassifierFacts;
   /** Fréchet distance between two halves of the held-out pictures: what chance alone gives. */
   readonly frechetOfRealHalves: number;
+  readonly kernelOfRealHalves: number;
+  /** What the held-out pictures' own pixels say. */
+  readonly realPixels: PixelScores;
   readonly samples: readonly SampleScore[];
 }
 
@@ -72,27 +89,36 @@ export async function* scoreSamples(
       sha256: await sha256Hex(new Uint8Array(theta.slice().buffer)),
     },
     frechetOfRealHalves: frechetDistance(half(0), half(1)),
+    kernelOfRealHalves: kernelDistanceTo(half(0).slice(0, MOST_PAIRED))(
+      half(1).slice(0, MOST_PAIRED),
+    ),
+    realPixels: pixelScores(heldOut),
   };
+  const distanceToReal = kernelDistanceTo(real.features.slice(0, MOST_PAIRED));
 
   const scores: SampleScore[] = [];
   yield { ...facts, samples: scores };
-  for (const choice of options.samplers) {
-    const { scheduler: { name: scheduler }, steps } = completeOptions(model, {
+  let teachers: DataSet | undefined;
+  for (const { of, network, choice } of contenders(model, options)) {
+    const { scheduler: { name: scheduler }, steps } = completeOptions(network, {
       ...choice,
       seeds: [],
     });
     const { guidance } = choice;
-    const part = `samples of ${scheduler} ${steps}, guidance ${guidance}`;
-    const set = await sampleSet(model, {
+    const whose = of === "teacher" ? "the teacher's " : "";
+    const part = `${whose}samples of ${scheduler} ${steps}, guidance ${guidance}`;
+    const set = await sampleSet(network, {
       ...choice,
       count,
-      classes,
+      labels: askedLabels(network.labels, train.labelNames!),
       signal,
       onProgress: (done, total) => onProgress(part, done, total),
     });
+    if (of === "teacher") teachers = set;
     const read = await classifier.read(set);
     const share = set.labels && agreement(read.labels, set.labels);
     scores.push({
+      of,
       guidance,
       scheduler,
       steps,
@@ -101,7 +127,28 @@ export async function* scoreSamples(
       readAsLabel: share,
       readAsLabel95: share === undefined ? undefined : wilsonInterval(share, count),
       frechet: frechetDistance(read.features, real.features),
+      kernel: distanceToReal(read.features),
+      pixels: pixelScores(set),
+      psnrToTeacher: of === "weights" && teachers ? meanPsnr(set, teachers) : undefined,
     });
     yield { ...facts, samples: [...scores] };
   }
+}
+
+interface Contender {
+  readonly of: SampleScore["of"];
+  readonly network: Model;
+  readonly choice: SamplerChoice;
+}
+
+/** The teacher as it recommends itself, where there is one, then the weights in every way asked for. */
+function contenders(model: Model, { teacher, samplers }: EvalOptions): Contender[] {
+  const guidance = teacher?.recommended?.guidance ?? 1;
+  const first: Contender[] = teacher
+    ? [{ of: "teacher", network: teacher, choice: { guidance } }]
+    : [];
+  return [
+    ...first,
+    ...samplers.map((choice) => ({ of: "weights", network: model, choice }) as const),
+  ];
 }

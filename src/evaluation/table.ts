@@ -31,12 +31,25 @@ export function evaluationTable(evaluation: Evaluation): string {
       "",
       `classifier: ${percent(classifier.heldOutAccuracy)} of held-out pictures read as their label`,
       ...columns([
-        ["guidance", "samples", "sampler", "read as label", "95 % interval", "Fréchet distance"],
+        [
+          "guidance",
+          "samples",
+          "sampler",
+          "read as label",
+          "95 % interval",
+          "Fréchet",
+          "kernel",
+          "midtones",
+          "flat ground",
+          "PSNR to teacher",
+        ],
         ...samples.map(sampleRow),
       ]),
-      `Fréchet distance of two halves of the held-out pictures: ${
+      `Distances of two halves of the held-out pictures: Fréchet ${
         evaluation.frechetOfRealHalves!.toFixed(3)
-      }`,
+      }, kernel ${evaluation.kernelOfRealHalves!.toFixed(3)}; their midtones ${
+        percent(evaluation.realPixels!.midtones)
+      }, flat grounds ${percent(evaluation.realPixels!.flatGround)}`,
     );
   }
   return lines.join("\n");
@@ -48,10 +61,14 @@ function sampleRow(score: SampleScore): string[] {
   return [
     String(guidance),
     String(samples),
-    `${scheduler} ${steps}${set}`,
+    `${score.of === "teacher" ? "teacher: " : ""}${scheduler} ${steps}${set}`,
     score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),
     score.readAsLabel95?.map(percent).join(" – ") ?? "–",
     frechet.toFixed(3),
+    score.kernel.toFixed(3),
+    percent(score.pixels.midtones),
+    percent(score.pixels.flatGround),
+    score.psnrToTeacher === undefined ? "" : `${score.psnrToTeacher.toFixed(1)} dB`,
   ];
 }
 

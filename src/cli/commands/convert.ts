@@ -3,11 +3,16 @@ import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
 import { writeSafetensors } from "../../files/safetensors.ts";
 import { writeZip } from "../../files/zip.ts";
-import { networkOf, paramShapes } from "../../model/model.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { networkOf } from "../../model/model.ts";
 import { emitModel } from "../../model/onnx/export.ts";
 import { portable } from "../../onnx/mod.ts";
 import { readFolder } from "../../weights/read/folder.ts";
-import { folderFiles, metadataOf, type TensorFile } from "../../weights/read/formats/format.ts";
+import {
+  metadataOf,
+  networkFilesAmong,
+  type TensorFile,
+} from "../../weights/read/formats/format.ts";
 import { tensorFormat, weightEnding, writtenEndings } from "../../weights/read/formats.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -78,7 +83,7 @@ function filesOfFolder({ configs, tensors }: TensorFile, dtype: "F32" | "F16") {
   return new Map([
     ...[...configs].map(([name, text]) => [name, encoder.encode(text)] as const),
     [
-      folderFiles.weights,
+      networkFilesAmong(configs.keys())!.weights,
       writeSafetensors(tensors, { dtype, metadata: { format: "pt" } }),
     ] as const,
   ]);

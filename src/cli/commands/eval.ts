@@ -1,5 +1,8 @@
 /** `eval`: how good weights are, on pictures they have not seen. */
+import type { Backend } from "../../backends/backend.ts";
 import { backendByName } from "../../backends/select.ts";
+import { grid } from "../../image/grid.ts";
+import { encodePng } from "../../image/png.ts";
 import type { Model } from "../../model/model.ts";
 import { locate } from "../../weights/find/locate.ts";
 import { openWeights, readWeights } from "../../model/open.ts";
@@ -9,13 +12,13 @@ import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
 import type { SamplerChoice } from "../../evaluation/score.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
-import { writeTextDurably } from "../../files/durable_write.ts";
+import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
 import { partProgress } from "../long_job.ts";
 import { checkFile } from "../output.ts";
-import { completeOptions, schedulerByName } from "../../sampling/generate.ts";
+import { completeOptions, generate, schedulerByName } from "../../sampling/generate.ts";
 import { planRun } from "../../sampling/plan.ts";
 import { typedOptions } from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
@@ -37,6 +40,8 @@ interface Flags {
   backend: string;
   threads?: string;
   json?: string;
+  teacher?: string;
+  sideBySide?: string;
   option: string[];
 }
 
@@ -70,6 +75,14 @@ export function define(command: Command, io: () => Io): void {
       collect,
       [],
     )
+    .option(
+      "--teacher <weights>",
+      "measure these first, on the same seeds: what the weights were distilled from",
+    )
+    .option(
+      "--side-by-side <file>",
+      "a PNG of seeds 0-15: the teacher's pictures above, the weights' own below",
+    )
     .option("--backend <name>", "native, wasm, webgpu", "native")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("--json <file>", "write the figures as JSON too; - is standard output")
@@ -84,6 +97,8 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   const found = await readWeights(await locate(weights, downloadOptions(io)));
   await using model = await openWeights(found, backend, session);
   const samplers = samplersOf(flags, model);
+  await using teacher = await teacherOf(flags, model, backend, io);
+  if (flags.sideBySide !== undefined) await checkFile(flags.sideBySide, "--side-by-side");
   const { train, heldOut } = await parts(flags, model.shape);
 
   let soFar: Evaluation | undefined;
@@ -95,15 +110,47 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
       session,
       ...asked,
       samplers,
+      teacher,
       signal: io.signal,
       onProgress: partProgress(io),
       onPart: (part) => soFar = part,
     });
+    if (flags.sideBySide && teacher) await writeSideBySide(flags.sideBySide, teacher, model);
   } finally {
     // What an interrupted evaluation has measured is worth its hours too.
     io.status("");
     if (soFar) await show(soFar, flags.json, io);
   }
+}
+
+/** @throws InputError for weights that are no teacher of these */
+async function teacherOf(
+  { teacher, sideBySide }: Flags,
+  { shape, source }: Model,
+  backend: Backend,
+  io: Io,
+): Promise<Model | undefined> {
+  if (teacher === undefined) {
+    if (sideBySide === undefined) return undefined;
+    throw new InputError("--side-by-side: expected --teacher WEIGHTS with it");
+  }
+  const found = await readWeights(await locate(teacher, downloadOptions(io)));
+  const model = await openWeights(found, backend);
+  if (model.shape.join() === shape.join()) return model;
+  await model.close();
+  throw new InputError(
+    `--teacher ${teacher}: makes pictures [${model.shape}], ${source} makes [${shape}]`,
+  );
+}
+
+/** How many columns a comparison by eye has. */
+const SIDE_BY_SIDE = 16;
+
+/** The same seeds and classes of two networks, one above the other. */
+async function writeSideBySide(file: string, above: Model, below: Model): Promise<void> {
+  const seeds = Array.from({ length: SIDE_BY_SIDE }, (_, i) => i);
+  const rows = [await generate(above, { seeds }), await generate(below, { seeds })];
+  await writeDurably(file, encodePng(grid(rows.flat(), { columns: SIDE_BY_SIDE })));
 }
 
 async function show(evaluation: Evaluation, file: string | undefined, io: Io): Promise<void> {

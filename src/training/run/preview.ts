@@ -9,12 +9,12 @@ import { mostSteps, type Start } from "./start.ts";
 
 /** A network in training as if it had been read from a folder. */
 export function folderOf(
-  { config, scheduler, card, layout }: Omit<Start, "state" | "data">,
+  { network, scheduler, card, layout }: Omit<Start, "state" | "data">,
   theta: Float32Array,
   where: string,
 ): WeightsFolder {
   const tensors = unpackParams(layout, theta);
-  return { where, config, scheduler, card, tensors, hash: where, configs: new Map(), notices: [] };
+  return { where, network, scheduler, card, tensors, hash: where, configs: new Map(), notices: [] };
 }
 
 const GRID = 16;

@@ -1,6 +1,12 @@
 /** Zip archives of weights, as people and their systems make them. */
 import { type Files, filesOf } from "../files.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { weightEnding } from "../read/formats.ts";
+
+/** A config's path, and before it the folder of weights. */
+const ROOT = new RegExp(
+  `^(.*/)?(?:model_index\\.json|(?:(?:${networkFolders.join("|")})(?:_ema)?/)?config\\.json)$`,
+);
 
 /** What macOS and Windows put beside the files. */
 const LITTER = /(^|\/)(__MACOSX\/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)/;
@@ -31,9 +37,7 @@ export function archiveFiles(entries: ReadonlyMap<string, Uint8Array>, where: st
 /** The highest folder that has a pipeline's or a network's config. */
 function rootOf(names: readonly string[]): string {
   const roots = names.flatMap((name) => {
-    const match = /^(.*\/)?(?:model_index\.json|unet(?:_ema)?\/config\.json|config\.json)$/.exec(
-      name,
-    );
+    const match = ROOT.exec(name);
     return match ? [match[1] ?? ""] : [];
   });
   const depth = (root: string) => root.split("/").length;

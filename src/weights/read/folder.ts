@@ -3,17 +3,13 @@ import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
 import { sha256Hex } from "../../files/hash.ts";
-import { Graph } from "../../graph/mod.ts";
-import {
-  matchTensors,
-  parseUNetConfig,
-  type StoredTensor,
-  type UNetConfig,
-  unetGraph,
-} from "../../networks/unet2d/mod.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
+import { matchTensors, type StoredTensor } from "../../networks/match_tensors.ts";
+import { networkFolders, parseNetwork } from "../../networks/registry.ts";
 import { type Files, parseJson, readText, settled } from "../files.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
-import { folderFiles } from "./formats/format.ts";
+import { folderFiles, networkFiles, networkFilesAmong } from "./formats/format.ts";
 import { samplerOf } from "./sampler.ts";
 import { type FoundTensors, readTensors } from "./tensors.ts";
 
@@ -21,8 +17,8 @@ import { type FoundTensors, readTensors } from "./tensors.ts";
 export interface WeightsFolder {
   /** The folder, as messages name it. */
   readonly where: string;
-  /** unet/config.json. */
-  readonly config: UNetConfig;
+  /** The network that its config.json describes. */
+  readonly network: NetworkDefinition;
   /** scheduler/scheduler_config.json. */
   readonly scheduler: SchedulerConfig;
   /** What denoise adds to model_index.json. */
@@ -45,6 +41,9 @@ export interface ReadOptions {
   readonly configs?: Files;
 }
 
+/** Where a network's config lies in a folder. */
+const configPaths = [...networkFolders.map((folder) => networkFiles(folder).config), "config.json"];
+
 /**
  * Reads a diffusers folder: a pipeline, its `unet/` alone, a checkpoint of diffusers' training scripts
  * (the running mean of the weights where there is one), or a file of weights with its configs in it or
@@ -54,7 +53,7 @@ export interface ReadOptions {
 export async function readFolder(files: Files, options: ReadOptions = {}): Promise<WeightsFolder> {
   if (files.file?.endsWith(".onnx")) {
     throw new InputError(
-      `${files.where}${files.file}: expected a U-Net's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
+      `${files.where}${files.file}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
     );
   }
   return await settled(files, () => readParts(files, options));
@@ -63,10 +62,10 @@ export async function readFolder(files: Files, options: ReadOptions = {}): Promi
 async function readParts(files: Files, options: ReadOptions): Promise<WeightsFolder> {
   for (const part of await partsOf(files)) {
     const own = files.file === undefined ? undefined : await readTensors(files, part);
-    const unet = own?.configs.get(folderFiles.unet) ??
+    const text = own?.configs.get(networkFilesAmong(own.configs.keys())?.config ?? "") ??
       await firstText(files, [`${part}config.json`]) ??
-      await firstText(options.configs, ["unet/config.json", "config.json"]);
-    if (unet === undefined) {
+      await firstText(options.configs, configPaths);
+    if (text === undefined) {
       const found = own ??
         (await files.list?.() && await readTensors(files, part, options.variant));
       if (found) throw withoutConfig(files, found);
@@ -74,18 +73,20 @@ async function readParts(files: Files, options: ReadOptions): Promise<WeightsFol
     }
     // Before the weights, which are large: a network that is not read costs no download of them.
     const where = `${files.where}${part}config.json`;
-    const unetJson = parseJson(unet, where);
-    const config = parseUNetConfig(unetJson, where);
+    const config = parseJson(text, where);
+    const network = parseNetwork(config, where);
     const [found, scheduler, index] = await Promise.all([
       own ?? readTensors(files, part, options.variant),
       own?.configs.get(folderFiles.scheduler) ?? schedulerText(files, part, options.configs),
       own?.configs.get(folderFiles.index) ?? firstText(files, indexPaths(part)),
     ]);
-    if (found) return await folderOf(files, config, { found, unetJson, unet, scheduler, index });
+    if (found) return await folderOf(files, network, { found, config, text, scheduler, index });
     if (part === "" || !options.configs) throw await missing(files, part, options.variant);
   }
   throw new InputError(
-    `${files.where}: expected a diffusers folder (unet/config.json or config.json), found ${await listing(
+    `${files.where}: expected a diffusers folder (${
+      configPaths.join(" or ")
+    }), found ${await listing(
       files,
     )}`,
   );
@@ -95,28 +96,30 @@ async function readParts(files: Files, options: ReadOptions): Promise<WeightsFol
 async function partsOf(files: Files): Promise<readonly string[]> {
   if (files.file !== undefined) return [""];
   const listed = await files.list?.();
-  const ema = listed
-    ? listed.includes("unet_ema/config.json")
-    : /(^|\/)checkpoint-\d+\/?$/.test(files.where);
-  return [...(ema ? ["unet_ema/"] : []), "unet/", ""];
+  const isCheckpoint = /(^|\/)checkpoint-\d+\/?$/.test(files.where);
+  const means = networkFolders.map((folder) => `${folder}_ema/`).filter((part) =>
+    listed?.includes(`${part}config.json`) ?? isCheckpoint
+  );
+  return [...means, ...networkFolders.map((folder) => `${folder}/`), ""];
 }
 
 interface Parts {
   readonly found: FoundTensors;
-  readonly unetJson: unknown;
-  readonly unet: string;
+  /** The network's config.json, parsed, and as its text. */
+  readonly config: unknown;
+  readonly text: string;
   readonly scheduler?: string;
   readonly index?: string;
 }
 
 async function folderOf(
   { where }: Files,
-  config: UNetConfig,
-  { found, unetJson, unet, scheduler, index }: Parts,
+  network: NetworkDefinition,
+  { found, config, text, scheduler, index }: Parts,
 ): Promise<WeightsFolder> {
   const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
-  const card = parseCard(modelIndex, config.num_class_embeds, `${where}model_index.json`);
-  const learned = config.out_channels === 2 * config.in_channels;
+  const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
+  const learned = network.outChannels === 2 * network.shape[0];
   const process = parseSchedulerConfig(
     scheduler ?? { variance_type: learned ? "learned_range" : "fixed_small" },
     `${where}scheduler_config.json`,
@@ -125,19 +128,22 @@ async function folderOf(
   const className = /"_class_name"\s*:\s*"(\w+)"/.exec(scheduler ?? "")?.[1];
   const folder: WeightsFolder = {
     where,
-    config,
+    network,
     scheduler: process,
     card: { recommended: samplerOf(className, process), ...card },
     tensors: found.tensors,
     hash: await sha256Hex(new TextEncoder().encode(JSON.stringify([
-      unetJson,
+      config,
       scheduler ?? null,
       (modelIndex as Record<string, unknown> | undefined)?._denoise ?? null,
       found.hash,
     ]))),
     configs: new Map(
-      [[folderFiles.index, index], [folderFiles.unet, unet], [folderFiles.scheduler, scheduler]]
-        .filter((entry): entry is [string, string] => entry[1] !== undefined),
+      [
+        [folderFiles.index, index],
+        [networkFiles(network.architecture.folder).config, text],
+        [folderFiles.scheduler, scheduler],
+      ].filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
     notices: scheduler === undefined
       ? [
@@ -150,13 +156,9 @@ async function folderOf(
 }
 
 /** @throws InputError where the tensors are not the network's */
-function checkTensors({ config, tensors }: WeightsFolder, where: string): void {
-  const { params } = unetGraph(new Graph(), config);
-  matchTensors(
-    new Map([...params].map(([name, { shape }]) => [name, shape as number[]])),
-    tensors,
-    where,
-  );
+function checkTensors({ network, tensors }: WeightsFolder, where: string): void {
+  const { currentName } = network.architecture;
+  matchTensors(paramShapes(networkGraph(network)), tensors, where, currentName);
 }
 
 function withoutConfig({ where }: Files, { name, tensors }: FoundTensors): InputError {

@@ -1,7 +1,7 @@
 /** The tensors of a folder: which of its files they are in, one file or several. */
 import { InputError } from "../../errors.ts";
 import { sha256Hex } from "../../files/hash.ts";
-import type { StoredTensor } from "../../networks/unet2d/mod.ts";
+import type { StoredTensor } from "../../networks/match_tensors.ts";
 import { type Files, parseJson } from "../files.ts";
 import { tensorFormat, weightEnding } from "./formats.ts";
 import type { TensorFile } from "./formats/format.ts";

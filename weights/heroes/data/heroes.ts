@@ -109,8 +109,8 @@ const CALLINGS: Readonly<Record<string, Calling>> = {
   },
 };
 
-const peoples = Object.keys(PEOPLES);
-const callings = Object.keys(CALLINGS);
+export const peoples = Object.keys(PEOPLES);
+export const callings = Object.keys(CALLINGS);
 const classes = [
   ...peoples.flatMap((people) => callings.map((calling) => `${people}-${calling}`)),
   ...peoples,
@@ -207,19 +207,37 @@ function paint(ground: number, hero: readonly number[]): Uint8Array {
   return pixels;
 }
 
-const heroes: DataPlugin = {
+/** Who a hero is. */
+interface Hero {
+  readonly people: string;
+  readonly calling: string;
+  /** What training calls it: both, or one of the two alone. */
+  readonly label: string;
+}
+
+/** The heroes with a label of one's choice: the same pictures, whatever they are called. */
+export function heroesBy(
+  plugin: Pick<DataPlugin, "name" | "description" | "classes">,
+  labelOf: (hero: Hero) => string,
+): DataPlugin {
+  return {
+    ...plugin,
+    api: 1,
+    license: "CC0 1.0 (tiles of Dungeon Crawl Stone Soup)",
+    picture({ random }): DrawnPicture {
+      const one = <T>(of: readonly T[]) => of[Math.floor(random() * of.length)];
+      const people = one(peoples), calling = one(callings), ground = one(GROUNDS);
+      const named = random();
+      const label = named < 0.6 ? `${people}-${calling}` : named < 0.8 ? people : calling;
+      const pixels = paint(ground, dress(people, calling, random));
+      const hero = { people, calling, label };
+      return { pixels, width: SIDE, height: SIDE, channels: 3, label: labelOf(hero) };
+    },
+  };
+}
+
+export default heroesBy({
   name: "heroes",
-  api: 1,
   description: "adventurers of 18 peoples and 7 callings, 32×32, as many as one likes",
-  license: "CC0 1.0 (tiles of Dungeon Crawl Stone Soup)",
   classes,
-  picture({ random }): DrawnPicture {
-    const one = <T>(of: readonly T[]) => of[Math.floor(random() * of.length)];
-    const people = one(peoples), calling = one(callings), ground = one(GROUNDS);
-    const named = random();
-    const label = named < 0.6 ? `${people}-${calling}` : named < 0.8 ? people : calling;
-    const pixels = paint(ground, dress(people, calling, random));
-    return { pixels, width: SIDE, height: SIDE, channels: 3, label };
-  },
-};
-export default heroes;
+}, ({ label }) => label);

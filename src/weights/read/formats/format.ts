@@ -1,15 +1,26 @@
 /** What a file of tensors is, whatever its format: the tensors, and the configs that travel with them. */
-import type { StoredTensor } from "../../../networks/unet2d/mod.ts";
+import type { StoredTensor } from "../../../networks/match_tensors.ts";
+import { networkFolders } from "../../../networks/registry.ts";
 
-/** A diffusers folder's file names. */
+/** The files of a diffusers folder that are the same for every network. */
 export const folderFiles = {
   index: "model_index.json",
-  unet: "unet/config.json",
   scheduler: "scheduler/scheduler_config.json",
-  weights: "unet/diffusion_pytorch_model.safetensors",
 } as const;
 
-/** The configs of a folder as text, by their names in it ({@link folderFiles}). */
+/** A network's own files, by the folder that its architecture has in a pipeline. */
+export const networkFiles = (folder: string) => ({
+  config: `${folder}/config.json`,
+  weights: `${folder}/diffusion_pytorch_model.safetensors`,
+});
+
+/** The network's files in a folder that has these; undefined where none is a network's config. */
+export function networkFilesAmong(names: Iterable<string>) {
+  const known = new Set(names);
+  return networkFolders.map(networkFiles).find(({ config }) => known.has(config));
+}
+
+/** The configs of a folder as text, by their names in it. */
 export type Configs = ReadonlyMap<string, string>;
 
 /** What a file of tensors holds. */

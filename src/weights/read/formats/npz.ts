@@ -2,7 +2,7 @@
 import { InputError } from "../../../errors.ts";
 import { parseNpy, writeNpy } from "../../../files/npy.ts";
 import { readZip, writeZip } from "../../../files/zip.ts";
-import type { StoredTensor } from "../../../networks/unet2d/mod.ts";
+import type { StoredTensor } from "../../../networks/match_tensors.ts";
 import type { TensorFormat } from "./format.ts";
 
 export const npzFormat: TensorFormat = {

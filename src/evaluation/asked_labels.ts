@@ -1,0 +1,28 @@
+/** Which of a network's labels to ask for, and how a classifier of the data should then read them. */
+
+/** A label to ask the network for, and the data's class that it means. */
+export interface AskedLabel {
+  /** The network's index; undefined for a network without classes. */
+  readonly ask?: number;
+  /** The data's index. */
+  readonly expect: number;
+}
+
+/**
+ * Every label of the network that means one of the data's classes: its own name, or, where a label
+ * names several things, one of its parts ("orc" of "orc-wizard"). Where no name fits, as with data whose
+ * classes are called otherwise, the indices are the same.
+ */
+export function askedLabels(
+  network: readonly string[] | undefined,
+  data: readonly string[],
+): AskedLabel[] {
+  const byIndex = data.map((_, i) => ({ ask: network && i, expect: i }));
+  if (!network) return byIndex;
+  const index = new Map(data.map((name, i) => [name, i]));
+  const meant = network.flatMap((name, ask) => {
+    const found = [name, ...name.split("-")].find((part) => index.has(part));
+    return found === undefined ? [] : [{ ask, expect: index.get(found)! }];
+  });
+  return new Set(meant.map(({ expect }) => expect)).size === data.length ? meant : byIndex;
+}

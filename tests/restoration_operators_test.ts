@@ -1,0 +1,231 @@
+/** Operators: each is the matrix it says it is, and its decomposition is one. */
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  applyBySvd,
+  createGenerator,
+  type LinearOperator,
+  missingShare,
+  observe,
+} from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
+import { matrix } from "../src/restoration/linear/matrix.ts";
+import { svd } from "../src/restoration/linear/svd.ts";
+import { estimateNoise } from "../src/restoration/noise_level.ts";
+import type { PictureShape } from "../src/restoration/operator.ts";
+import { dense } from "../src/restoration/operators/dense.ts";
+import { operators } from "../src/restoration/operators/mod.ts";
+import { restorationOperators } from "./restoration_operators.ts";
+
+const size = (shape: PictureShape) => shape[0] * shape[1] * shape[2];
+const length = (x: ArrayLike<number>) => Math.sqrt(Array.from(x).reduce((s, v) => s + v * v, 0));
+const most = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((m, v, i) => Math.max(m, Math.abs(v - b[i])), 0);
+
+function checkIdentities(operator: LinearOperator, seed: number) {
+  const { shape, measured, s } = operator;
+  const n = size(shape);
+  const generator = createGenerator(seed);
+  const x = generator.randn(n);
+  const x_bar = operator.Vt(x);
+  assertEquals(x_bar.length, n);
+  assertEquals(s.length, n);
+  assert(s.every((value) => value >= 0 && Number.isFinite(value)), "singular values");
+  assertAlmostEquals(length(x_bar), length(x), 1e-5 * length(x), "‖Vᵀx‖ = ‖x‖");
+  assert(most(operator.V(x_bar), x) < 1e-5, "V Vᵀx = x");
+  assert(most(operator.Vt(operator.V(x)), x) < 1e-5, "Vᵀ V x̄ = x̄");
+  const y = operator.apply(x);
+  assertEquals(y.length, size(measured));
+  assert(most(applyBySvd(operator, x), y) < 1e-5, "H by its decomposition is H");
+  // Hᵀ's own identity: ⟨c, Uᵀy⟩ = ⟨U c, y⟩ wherever s > 0.
+  const c = generator.randn(n).map((v, i) => s[i] > 0 ? v : 0);
+  const inner = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+    Array.from(a).reduce((sum, v, i) => sum + v * b[i], 0);
+  const z = generator.randn(y.length);
+  assertAlmostEquals(inner(c, operator.Ut(z)), inner(operator.U(c), z), 1e-4, "Uᵀ is U's adjoint");
+  assertAlmostEquals(length(operator.U(c)), length(c), 1e-5 * length(x), "‖U c‖ = ‖c‖");
+  const inverse = operator.Ut(y).map((v, i) => s[i] > 0 ? v / s[i] : 0);
+  assert(most(operator.apply(operator.V(inverse)), y) < 1e-5, "H H⁺ H x = H x");
+}
+
+for (const [name, operator] of restorationOperators()) {
+  Deno.test(`${name}: V is a basis, U Σ Vᵀ is H, H H⁺ H = H`, () => {
+    for (const seed of [1, 2]) checkIdentities(operator, seed);
+  });
+}
+
+Deno.test("operators do what their names say, by hand", () => {
+  const shape = [1, 2, 4] as const;
+  const x = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const apply = (
+    d: Degradation,
+    s: PictureShape = shape,
+    of = x,
+  ) => [...operatorOf(d, s).apply(of)];
+  assertEquals(apply({ scale: { factor: 2, kernel: "mean" } }), [3.5, 5.5]);
+  const mask = { kept: Uint8Array.of(1, 0, 0, 1, 1, 1, 0, 0), width: 4, height: 2 };
+  assertEquals(apply({ mask }), [1, 0, 0, 4, 5, 6, 0, 0]);
+  const small = { kept: Uint8Array.of(0, 1), width: 2, height: 1 };
+  assertEquals(apply({ scale: { factor: 2, kernel: "mean" }, mask: small }), [0, 5.5]);
+  // A kernel of three taps with mirrored edges: (a, a, b)/3 at the first pixel.
+  const [first, second] = apply(
+    { blur: { kind: "uniform", size: 3 } },
+    [1, 1, 4],
+    x.subarray(0, 4),
+  );
+  assertAlmostEquals(first, (1 + 1 + 2) / 3, 1e-12);
+  assertAlmostEquals(second, 2, 1e-12);
+  const grey = apply({ colour: true }, [3, 1, 1], Float32Array.of(1, 2, 3));
+  assertAlmostEquals(grey[0], 0.299 + 2 * 0.587 + 3 * 0.114, 1e-12);
+});
+
+Deno.test("a flat picture stays flat under every blur and scaling", () => {
+  const flat = new Float32Array(16 * 16).fill(0.3);
+  const degradations: Degradation[] = [
+    { blur: { kind: "gaussian", size: 2 } },
+    { blur: { kind: "uniform", size: 9 } },
+    { blur: { kind: "motion", length: 7, angle: 30 } },
+    { scale: { factor: 4, kernel: "bicubic" } },
+    { scale: { factor: 4, kernel: "mean" }, blur: { kind: "gaussian", size: 1 } },
+  ];
+  for (const degradation of degradations) {
+    const y = operatorOf(degradation, [1, 16, 16]).apply(flat);
+    for (const value of y) assertAlmostEquals(value, 0.3, 1e-7);
+  }
+});
+
+Deno.test("bicubic scaling has the taps of MATLAB's and PIL's antialiased kernel", () => {
+  const impulse = new Float32Array(16 * 16);
+  for (let i = 0; i < 16; i++) impulse[i * 16 + 8] = 1; // a column, so that only one way counts
+  const y = operatorOf({ scale: { factor: 2, kernel: "bicubic" } }, [1, 16, 16]).apply(impulse);
+  // Weights of pixel 8 in new pixels 2 … 5: the cubic at 1.75, 0.75, 0.25 and 1.25 over their sum 2.
+  const expected = [-0.01171875, 0.11328125, 0.43359375, -0.03515625];
+  expected.forEach((value, i) => assertAlmostEquals(y[3 * 8 + 2 + i], value, 1e-12));
+});
+
+Deno.test("circular convolution is the sum over shifted pixels", () => {
+  const shape = [1, 5, 6] as const;
+  const x = createGenerator(3).randn(30);
+  const operator = operatorOf({ blur: { kind: "motion", length: 3, angle: 0 } }, shape);
+  const y = operator.apply(x);
+  // Twelve points along −1 … 1, shared between their neighbours.
+  const taps = [-1, 0, 1].map((at) =>
+    Array.from({ length: 12 }, (_, i) => Math.max(0, 1 - Math.abs(i / 5.5 - 1 - at)))
+      .reduce((a, b) => a + b, 0) / 12
+  );
+  for (let i = 0; i < 5; i++) {
+    for (let j = 0; j < 6; j++) {
+      const sum = taps.reduce((s, tap, q) => s + tap * x[i * 6 + (j - (q - 1) + 6) % 6], 0);
+      assertAlmostEquals(y[i * 6 + j], sum, 1e-5);
+    }
+  }
+});
+
+Deno.test("what cannot be combined exactly is refused with what can", () => {
+  const mask = { kept: new Uint8Array(256).fill(1), width: 16, height: 16 };
+  const refused: [Degradation, RegExp][] = [
+    [{ mask, blur: { kind: "gaussian", size: 2 } }, /a mask and a blur/],
+    [{ mask, scale: { factor: 4, kernel: "bicubic" } }, /a mask and bicubic/],
+    [
+      { scale: { factor: 2, kernel: "mean" }, blur: { kind: "motion", length: 5, angle: 0 } },
+      /motion/,
+    ],
+    [{ scale: { factor: 3, kernel: "mean" } }, /divides 16×16, found 3/],
+    [{ scale: { factor: 3, kernel: "bicubic" } }, /divides 16×16, found 3/],
+    [{ mask, scale: { factor: 4, kernel: "mean" } }, /expected 4×4 pixels.* found 16×16/],
+    [{ colour: true }, /1 channel/],
+    [{ blur: { kind: "gaussian", size: 0 } }, /sigma/],
+    [{ blur: { kind: "uniform", size: 2.5 } }, /width/],
+    [{ blur: { kind: "motion", length: 40, angle: 0 } }, /16 pixels/],
+    [{ mask, operator: { plugin: operators.grey, options: {} } }, /takes no mask/],
+    [{ colour: true, operator: { plugin: operators.grey, options: {} } }, /cannot be combined/],
+  ];
+  for (const [degradation, message] of refused) {
+    const error = assertThrows(() => operatorOf(degradation, [1, 16, 16]), InputError);
+    assert(message.test(error.message), error.message);
+  }
+});
+
+Deno.test("the share that is missing", () => {
+  const mask = { kept: Uint8Array.of(1, 0, 0, 0), width: 2, height: 2 };
+  assertEquals(missingShare(operatorOf({ mask }, [1, 2, 2])), 0.75);
+  assertEquals(missingShare(operatorOf({ scale: { factor: 2, kernel: "mean" } }, [1, 4, 4])), 0.75);
+  assertAlmostEquals(missingShare(operatorOf({ colour: true }, [3, 2, 2])), 2 / 3, 1e-12);
+  assertEquals(missingShare(operatorOf({}, [1, 2, 2])), 0);
+});
+
+Deno.test("an observation's noise is σ_y/s, infinite where nothing is seen", () => {
+  const operator = operatorOf({ scale: { factor: 2, kernel: "mean" } }, [1, 2, 2]);
+  const { y_bar, noise } = observe({ operator, y: Float32Array.of(0.5), sigma_y: 0.1 });
+  assertEquals([...noise].map((v) => Math.round(v * 1e9) / 1e9), [
+    0.2,
+    Infinity,
+    Infinity,
+    Infinity,
+  ]);
+  assertAlmostEquals(y_bar[0], 1, 1e-9);
+});
+
+Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, zero", () => {
+  const generator = createGenerator(9);
+  const random = (rows: number, columns: number) => {
+    const data = generator.randn(rows * columns);
+    return matrix(rows, columns, (i, j) => data[i * columns + j]);
+  };
+  const rankOne = matrix(6, 9, (i, j) => (i + 1) * (j - 3));
+  const hilbert = matrix(10, 10, (i, j) => 1 / (i + j + 1));
+  for (
+    const a of [random(7, 7), random(4, 9), random(9, 4), rankOne, matrix(3, 5), hilbert]
+  ) {
+    const { U, s, V } = svd(a);
+    assertEquals(s.length, Math.min(a.rows, a.columns));
+    assert(s.every((value, i) => i === 0 || value <= s[i - 1]), "descending");
+    for (const q of [U, V]) {
+      for (let i = 0; i < q.columns; i++) {
+        for (let j = 0; j < q.columns; j++) {
+          let sum = 0;
+          for (let k = 0; k < q.rows; k++) {
+            sum += q.data[k * q.columns + i] * q.data[k * q.columns + j];
+          }
+          assertAlmostEquals(sum, i === j ? 1 : 0, 1e-9);
+        }
+      }
+    }
+    for (let i = 0; i < a.rows; i++) {
+      for (let j = 0; j < a.columns; j++) {
+        let sum = 0;
+        s.forEach((value, k) =>
+          sum += U.data[i * U.columns + k] * value * V.data[j * V.columns + k]
+        );
+        assertAlmostEquals(sum, a.data[i * a.columns + j], 1e-10);
+      }
+    }
+  }
+});
+
+Deno.test("a matrix of one's own is refused where it does not fit", () => {
+  assertThrows(() => dense([1, 2, 2], matrix(2, 5)), InputError, "4 columns");
+  assertThrows(() => dense([1, 2, 2], matrix(1, 4, () => NaN)), InputError, "finite");
+});
+
+Deno.test("every built-in operator goes by its own name and makes itself with its defaults", () => {
+  for (const [name, plugin] of Object.entries(operators)) {
+    assertEquals(plugin.name, name);
+    assertEquals(plugin.api, 1);
+    const options = Object.fromEntries(
+      Object.entries(plugin.options ?? {}).map(([key, o]) => [key, o.default]),
+    );
+    const mask = plugin.mask ? new Uint8Array(256).fill(1) : undefined;
+    const operator = plugin.create({ shape: [3, 16, 16], options, mask });
+    assertEquals(operator.shape, [3, 16, 16]);
+  }
+});
+
+Deno.test("noise is estimated from the picture alone", () => {
+  const noise = createGenerator(4).randn(64 * 64);
+  const picture = Float32Array.from(noise, (z, p) => {
+    const inside = Math.hypot(p % 64 - 32, Math.floor(p / 64) - 32) < 20;
+    return (inside ? 0.8 : -0.8) + 0.2 * z;
+  });
+  assertAlmostEquals(estimateNoise(picture, [1, 64, 64]), 0.2, 0.02);
+});
