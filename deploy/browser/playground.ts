@@ -5,6 +5,7 @@
  */
 import {
   type Backend,
+  DEFAULT,
   filesAt,
   InputError,
   load,
@@ -134,7 +135,7 @@ let filled = false;
 function fill(model: Model): void {
   if (filled) return;
   filled = true;
-  const { scheduler, steps, guidance = 1 } = model.recommended ?? { scheduler: "ddim", steps: 50 };
+  const { scheduler, steps, guidance = 1 } = model.recommended ?? { ...DEFAULT, guidance: 1 };
   select("scheduler").value = preset.get("scheduler") ?? scheduler;
   input("steps").value ||= String(steps);
   input("steps").max = String(model.scheduler.num_train_timesteps);
