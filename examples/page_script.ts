@@ -15,7 +15,9 @@ async function draw(): Promise<void> {
     const { pixels, channels } = toPixels(x_0, model.shape);
     const rgba = new ImageData(width, height);
     for (let i = 0; i < width * height; i++) {
-      for (let c = 0; c < 3; c++) rgba.data[4 * i + c] = pixels[i * channels + (channels < 3 ? 0 : c)];
+      for (let c = 0; c < 3; c++) {
+        rgba.data[4 * i + c] = pixels[i * channels + (channels < 3 ? 0 : c)];
+      }
       rgba.data[4 * i + 3] = 255;
     }
     pen.putImageData(rgba, 0, 0);

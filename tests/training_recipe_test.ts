@@ -13,11 +13,17 @@ Deno.test("a recipe has every key, its own values over the defaults", () => {
 Deno.test("a wrong recipe is refused with the key, its value and what was expected", () => {
   const refuse = (recipe: unknown, message: string) =>
     assertThrows(() => parseRecipe(recipe), InputError, message);
-  refuse({ data: "x", batch: 0 }, "batch is 0; expected a whole number from 1");
-  refuse({ data: "x", lr: "fast" }, 'lr is "fast"; expected a number');
-  refuse({ data: "x", leanring_rate: 1 }, "unknown key leanring_rate with value 1");
-  refuse({}, "data is missing");
-  refuse({ data: "x", attention: [true] }, "attention is [true]; expected 3 values");
+  refuse({ data: "x", batch: 0 }, "batch: expected a whole number from 1 to 65536, found 0");
+  refuse({ data: "x", lr: "fast" }, 'lr: expected a number from 0 to 1, found "fast"');
+  refuse(
+    { data: "x", leanring_rate: 1 },
+    "recipe: leanring_rate: expected a key of recipes (data, size",
+  );
+  refuse({}, "data: expected a folder of PNG or JPEG");
+  refuse(
+    { data: "x", attention: [true] },
+    "attention: expected 3 values, one for each of block_out_channels, found [true]",
+  );
   refuse({ data: "x", beta_schedule: "quadratic" }, "expected one of linear");
   refuse([], "expected a JSON object, found []");
 });

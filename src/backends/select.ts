@@ -6,6 +6,7 @@ import type { Backend } from "./backend.ts";
 export const backendNames = ["auto", "simd", "wasm", "webgpu", "native"] as const;
 export type BackendName = typeof backendNames[number];
 
+/** Who is told of what `auto` chose. */
 export interface SelectOptions {
   /** Told in a sentence when "auto" could not use an engine and took the next. */
   readonly onNotice?: (notice: string) => void;

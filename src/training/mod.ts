@@ -20,6 +20,26 @@ export type { Progress } from "./run/loop.ts";
 export { parseRecipe } from "./recipe.ts";
 export type { Recipe } from "./recipe.ts";
 export type { DataPlugin, Draw, DrawnPicture } from "./data/plugin.ts";
-export { backendByName } from "../backends/select.ts";
-export type { Backend, SessionOptions } from "../backends/backend.ts";
-export type { DownloadProgress } from "../weights/find/download.ts";
+export type { DataOptions, Split } from "./data/open.ts";
+export { backendByName, type SelectOptions } from "../backends/select.ts";
+export type {
+  Backend,
+  FlatParams,
+  GraphWeights,
+  Session,
+  SessionOptions,
+  Tensor,
+  TensorData,
+  Tensors,
+} from "../backends/backend.ts";
+export type {
+  AttributeValue,
+  ConstantData,
+  Dim,
+  ElementType,
+  Node,
+  Shape,
+  Value,
+} from "../graph/value.ts";
+export type { Graph } from "../graph/graph.ts";
+export type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";

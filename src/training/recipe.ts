@@ -1,65 +1,110 @@
 /** A training run as one JSON object: every choice is in it, with its value. */
 import { MAX_SEED } from "../diffusion/random.ts";
-import { InputError } from "../errors.ts";
-import { type Check, checks } from "./recipe_checks.ts";
+import { FieldError } from "../errors.ts";
+import {
+  check,
+  choice,
+  either,
+  flag,
+  list,
+  nullable,
+  number,
+  parse,
+  requireObject,
+  text,
+  type Type,
+  whole,
+} from "../schema.ts";
 
 /** What a run depends on, besides the pictures themselves. */
 export interface Recipe {
   /** A folder, a file, npm:NAME@VERSION/FOLDER, or a data plug-in. */
   readonly data: string;
+  /** Pixels a side, or [height, width]. */
   readonly size: number | readonly [number, number];
+  /** 1 is grey, 3 is RGB. */
   readonly channels: 1 | 3;
+  /** Whether half of the pictures are mirrored. */
   readonly flip: boolean;
+  /** Whether the classes are learned, where the data has any. */
   readonly labels: boolean;
+  /** Share of labels left out, for guidance. */
   readonly label_dropout: number;
+  /** Share of pictures kept out, for `eval`. */
   readonly holdout: number;
+  /** For the model card. */
   readonly data_license: string | null;
+  /** Channels of each level; each halves the picture. */
   readonly block_out_channels: readonly number[];
+  /** Which levels have self-attention. */
   readonly attention: readonly boolean[];
+  /** Residual blocks a level. */
   readonly layers_per_block: number;
+  /** Groups of the group norms. */
   readonly norm_num_groups: number;
+  /** Channels of an attention head; null is one head. */
   readonly attention_head_dim: number | null;
+  /** In the residual blocks. */
   readonly dropout: number;
+  /** T. */
   readonly num_train_timesteps: number;
+  /** The noise schedule, by diffusers' names. */
   readonly beta_schedule: string;
+  /** What the network is asked for. */
   readonly prediction_type: "epsilon" | "sample" | "v_prediction";
+  /** γ of min-SNR weighting (Hang et al. 2023); null is L_simple. */
   readonly min_snr_gamma: number | null;
+  /** Updates. */
   readonly steps: number;
+  /** Pictures in one evaluation. */
   readonly batch: number;
+  /** Evaluations for one update. */
   readonly accumulate: number;
+  /** The highest learning rate. */
   readonly lr: number;
+  /** Updates until the learning rate is reached. */
   readonly warmup: number;
+  /** The update at which the learning rate's cosine ends; null is the last one. */
   readonly horizon: number | null;
+  /** AdamW's; norms and biases are spared. */
   readonly weight_decay: number;
+  /** Longer gradients are cut to this length; null cuts none. */
   readonly max_grad_norm: number | null;
+  /** Of the weights' running mean, in pictures. */
   readonly ema_half_life: number;
+  /** All randomness follows from it. */
   readonly seed: number;
+  /** Whether the export is in half precision. */
   readonly fp16: boolean;
+  /** Updates between checkpoints. */
   readonly checkpoint_every: number;
+  /** How many of the last checkpoints stay. */
   readonly keep_checkpoints: number;
+  /** Updates between grids of samples; 0 is none. */
   readonly sample_every: number;
+  /** Sampling steps of those grids. */
   readonly sample_steps: number;
 }
 
 /** A key's default (none: it has to be given), the values it takes, and what it does. */
 export interface Field<T> {
   readonly value: T | undefined;
-  readonly check: Check;
+  readonly check: Type;
   readonly help: string;
 }
 
-const { text, whole, number, flag, choice, list, nullable, size } = checks;
+const side = whole(1, 4096);
 
 /** Every key with its default, the values it takes, and what it does. */
 export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = {
   data: {
     value: undefined,
-    check: text,
+    check: text(1),
     help:
       "a folder of PNG or JPEG (subfolders are classes), an .npz, IDX files, npm:NAME@VERSION/FOLDER, or a plug-in that draws pictures (./mine.ts)",
   },
-  size: { value: 32, check: size, help: "pixels a side, or height,width" },
-  channels: { value: 3, check: choice(1, 3), help: "1 is grey, 3 is RGB" },
+  size: { value: 32, check: either(side, list(side, 2)), help: "pixels a side, or height,width" },
+  channels: { value: 3, check: choice([1, 3]), help: "1 is grey, 3 is RGB" },
   flip: { value: false, check: flag, help: "mirror half of the pictures" },
   labels: { value: true, check: flag, help: "learn the classes, where the data has any" },
   label_dropout: {
@@ -68,7 +113,7 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
     help: "share of labels left out, for guidance",
   },
   holdout: { value: 0, check: number(0, 0.5), help: "share of pictures kept out, for eval" },
-  data_license: { value: null, check: nullable(text), help: "for the model card" },
+  data_license: { value: null, check: nullable(text(1)), help: "for the model card" },
   block_out_channels: {
     value: [32, 64, 64],
     check: list(whole(1, 4096)),
@@ -90,12 +135,12 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
   num_train_timesteps: { value: 1000, check: whole(2, 100_000), help: "T" },
   beta_schedule: {
     value: "linear",
-    check: choice("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"),
+    check: choice(["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]),
     help: "the noise schedule, by diffusers' names",
   },
   prediction_type: {
     value: "epsilon",
-    check: choice("epsilon", "sample", "v_prediction"),
+    check: choice(["epsilon", "sample", "v_prediction"]),
     help: "what the network is asked for",
   },
   min_snr_gamma: {
@@ -150,39 +195,29 @@ export function parseFields<R>(
   const known = Object.keys(fields) as (keyof R & string)[];
   const given: Record<string, unknown> = {};
   for (const part of parts) {
-    if (typeof part !== "object" || part === null || Array.isArray(part)) {
-      throw new InputError(`recipe: expected a JSON object, found ${JSON.stringify(part)}`);
-    }
-    Object.assign(given, part);
+    Object.assign(given, requireObject(part, "recipe"));
   }
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(fields, key)) {
-      throw new InputError(
-        `recipe: unknown key ${key} with value ${JSON.stringify(value)}; known are ${
-          known.join(", ")
-        }`,
-      );
+      throw new FieldError(key, `a key of recipes (${known.join(", ")})`, value, "recipe");
     }
   }
   return Object.fromEntries(known.map((key) => {
-    const { value: missing, check, help } = fields[key];
+    const { value: missing, check: type, help } = fields[key];
     const value = given[key] === undefined ? missing : given[key];
-    if (check.accepts(value)) return [key, value];
-    throw new InputError(
-      value === undefined
-        ? `recipe: ${key} is missing; expected ${help}`
-        : `recipe: ${key} is ${JSON.stringify(value)}; expected ${check.expected}`,
-    );
+    if (value === undefined) throw new FieldError(key, help, value, "recipe");
+    return [key, check(type, value, key, "recipe")];
   })) as R;
 }
 
 function checkTogether(recipe: Recipe): Recipe {
   const { attention, block_out_channels } = recipe;
   if (attention.length !== block_out_channels.length) {
-    throw new InputError(
-      `recipe: attention is ${
-        JSON.stringify(attention)
-      }; expected ${block_out_channels.length} values, one for each of block_out_channels`,
+    throw new FieldError(
+      "attention",
+      `${block_out_channels.length} values, one for each of block_out_channels`,
+      attention,
+      "recipe",
     );
   }
   return recipe;
@@ -193,20 +228,9 @@ export function parseRecipeValue(key: keyof Recipe, typed: string): unknown {
   return parseFieldValue(key, recipeFields[key], typed);
 }
 
-/** A value as it is typed after a flag: JSON, or a list with commas, or plain text. */
+/** A value as it is typed after a flag. @throws FieldError naming the flag */
 export function parseFieldValue(key: string, { check }: Field<unknown>, typed: string): unknown {
-  if (check === text || check.accepts(typed)) return typed;
-  for (const json of [typed, `[${typed}]`]) {
-    try {
-      const value = JSON.parse(json);
-      if (check.accepts(value)) return value;
-    } catch {
-      continue;
-    }
-  }
-  throw new InputError(
-    `--${key.replaceAll("_", "-")}: expected ${check.expected}, found "${typed}"`,
-  );
+  return parse(check, typed, `--${key.replaceAll("_", "-")}`);
 }
 
 /** [height, width] of the pictures. */

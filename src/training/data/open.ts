@@ -1,4 +1,5 @@
 /** Finding out what kind of data a path is, and reading it. */
+import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import type { DataSet } from "./data_set.ts";
 import { openPictureFolder } from "./folder.ts";
@@ -7,6 +8,7 @@ import { openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
 import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
 
+/** What pictures are brought to, and who is told of the reading. */
 export interface DataOptions {
   /** [height, width] that every picture is brought to. */
   readonly size: readonly [number, number];
@@ -20,12 +22,13 @@ export interface DataOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** A part of a data set. */
 export type Split = "train" | "test";
 
 /** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
 export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {
-  train: { seed: 2 ** 32 - 2, length: 20_000 },
-  test: { seed: 2 ** 32 - 1, length: 10_000 },
+  train: { seed: MAX_SEED - 1, length: 20_000 },
+  test: { seed: MAX_SEED, length: 10_000 },
 };
 
 /**

@@ -1,7 +1,7 @@
 /** A distillation as one JSON object. */
-import { InputError } from "../../errors.ts";
+import { FieldError } from "../../errors.ts";
 import { type Field, parseFields, type Recipe, recipeFields } from "../recipe.ts";
-import { checks } from "../recipe_checks.ts";
+import { list, nullable, number, text, whole } from "../../schema.ts";
 
 /** What the students depend on, besides the teacher's weights and the pictures. */
 export interface DistillRecipe extends
@@ -32,7 +32,6 @@ export interface DistillRecipe extends
   readonly student_lr: number;
 }
 
-const { text, whole, number, list, nullable } = checks;
 const {
   data,
   data_license,
@@ -54,7 +53,7 @@ const {
 export const distillFields: { readonly [K in keyof DistillRecipe]: Field<DistillRecipe[K]> } = {
   distill: {
     value: undefined,
-    check: text,
+    check: text(1),
     help: "teach students of few steps: the teacher's weights, a built-in name, folder or address",
   },
   data,
@@ -107,18 +106,12 @@ export function parseDistillRecipe(...parts: readonly unknown[]): DistillRecipe 
   const recipe = parseFields<DistillRecipe>(distillFields, parts);
   const { students, student_updates } = recipe;
   if (students.some((steps, i) => i > 0 && steps * 2 !== students[i - 1])) {
-    throw new InputError(
-      `recipe: students is ${
-        JSON.stringify(students)
-      }; expected each to take half the steps of the one before, as 8,4,2,1`,
-    );
+    const expected = "each to take half the steps of the one before, as 8,4,2,1";
+    throw new FieldError("students", expected, students, "recipe");
   }
   if (student_updates.length !== students.length) {
-    throw new InputError(
-      `recipe: student_updates is ${
-        JSON.stringify(student_updates)
-      }; expected ${students.length} values, one for each of students`,
-    );
+    const expected = `${students.length} values, one for each of students`;
+    throw new FieldError("student_updates", expected, student_updates, "recipe");
   }
   return recipe;
 }

@@ -12,13 +12,17 @@ import type { TrainState } from "../optimiser/state.ts";
 import { type TrainBatch, TrainStep } from "../objective/step.ts";
 import { letEventsIn } from "../yield.ts";
 
+/** How far a run is. */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
+  /** Updates in all. */
   readonly steps: number;
   /** Mean over the last updates. */
   readonly loss: number;
+  /** Wall-clock time of an update. */
   readonly msPerStep: number;
+  /** Until the last update. */
   readonly secondsLeft: number;
 }
 
