@@ -1,5 +1,5 @@
 /** The options of every command that samples, and what they ask for. */
-import { SCHEDULE_NAMES } from "../diffusion/mod.ts";
+import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
@@ -66,13 +66,18 @@ export function defineSamplingOptions(command: Command): Command {
 
 /** The built-in schedulers and their options, as help text. */
 export function schedulersHelp(): string {
-  const lines = Object.values(schedulers).flatMap(({ name, description = "", options = {} }) => [
+  return optionsHelp("Schedulers", schedulers);
+}
+
+/** Plug-ins and their options, as help text. */
+export function optionsHelp(title: string, plugins: Readonly<Record<string, Scheduler>>): string {
+  const lines = Object.values(plugins).flatMap(({ name, description = "", options = {} }) => [
     `  ${name.padEnd(8)} ${description}`,
     ...Object.entries(options).map(([key, { description, default: value }]) =>
       `${" ".repeat(13)}--option ${key}=${value}: ${description}`
     ),
   ]);
-  return ["", "Schedulers:", ...lines].join("\n");
+  return ["", `${title}:`, ...lines].join("\n");
 }
 
 function collect(value: string, before: string[] = []): string[] {
