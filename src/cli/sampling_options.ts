@@ -1,4 +1,5 @@
 /** The options of every command that samples, and what they ask for. */
+import { backendNames } from "../backends/names.ts";
 import { SCHEDULE_NAMES } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
@@ -38,12 +39,10 @@ export interface SamplingFlags extends ModelFlags {
   scale?: string;
 }
 
-const backends = ["auto", "wasm", "webgpu", "native"];
-
 export function defineModelOptions(command: Command): Command {
   return command
     .addOption(weightsOption())
-    .option("--backend <name>", backends.join(", "), "auto")
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
@@ -81,9 +80,9 @@ function collect(value: string, before: string[] = []): string[] {
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
-  if (!backends.includes(flags.backend)) {
+  if (!(backendNames as readonly string[]).includes(flags.backend)) {
     throw new InputError(
-      `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
+      `--backend: expected one of ${backendNames.join(", ")}, found "${flags.backend}"`,
     );
   }
   const model = load(flags.weights, {
