@@ -127,6 +127,11 @@ export interface Run {
   clip(x_0: Float32Array): Float32Array;
   /** The image's next draw of N(0, I). */
   noise(): Float32Array;
+  /**
+   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the network has none.
+   * Costs about two evaluations. `alpha_bar` as for `denoise`.
+   */
+  vjp?(x_t: Float32Array, t: number, u: Float32Array, alpha_bar?: number): Promise<Float32Array>;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Backend, SessionOptions } from "../backends/backend.ts";
 import type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
 import type { Files } from "../weights/files.ts";
 import { locate } from "../weights/find/locate.ts";
+import { readFolder } from "../weights/read/folder.ts";
 import type { Model } from "./model.ts";
 import { openWeights, readWeights } from "./open.ts";
 
@@ -46,11 +47,12 @@ export async function load(
     engine.prepare?.(session);
     return engine;
   };
-  const [engine, weights] = await Promise.all([
-    start(),
-    filesOfSource(source, { onProgress, maxBytes, signal }).then(readWeights),
-  ]);
-  return openWeights(weights, engine, session);
+  const read = async () => {
+    const files = await filesOfSource(source, { onProgress, maxBytes, signal });
+    return { files, weights: await readWeights(files) };
+  };
+  const [engine, { files, weights }] = await Promise.all([start(), read()]);
+  return openWeights(weights, engine, session, () => readFolder(files));
 }
 
 async function filesOfSource(source: string | URL | Files, options: DownloadOptions) {

@@ -16,13 +16,18 @@ export async function readWeights(files: Files): Promise<Weights> {
   return readOnnx(files);
 }
 
-/** Puts weights on an engine. @throws InputError where a graph of an ONNX file does not run. */
+/**
+ * Puts weights on an engine.
+ * @param again reads the folder once more when gradients are asked for; left out, it is kept
+ * @throws InputError where a graph of an ONNX file does not run
+ */
 export async function openWeights(
   weights: Weights,
   backend: Backend,
   options?: SessionOptions,
+  again?: () => Promise<WeightsFolder>,
 ): Promise<Model> {
-  if (!("onnx" in weights)) return await openModel(weights, backend, options);
+  if (!("onnx" in weights)) return await openModel(weights, backend, options, again);
   const { openOnnx } = await onnxModule(weights.where);
   return openOnnx(weights, backend, options);
 }

@@ -4,7 +4,8 @@ import { InputError } from "../errors.ts";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
-import { checkConditioning, defaultLabel } from "./guidance.ts";
+import { checkConditioning, type Conditioning, defaultLabel } from "./guidance.ts";
+import { denoiserOf } from "./denoiser.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
 import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
@@ -71,8 +72,8 @@ export async function* sample(
   const channel = new Channel<SampleFrame>(2 * lanes);
 
   const lane = async () => {
-    for (const { job, index } of jobs) {
-      for await (const frame of imageFrames(batcher, job, index, stopped)) {
+    for (const job of jobs) {
+      for await (const frame of imageFrames(batcher, job, stopped)) {
         if (!await channel.push(frame)) return;
       }
     }
@@ -93,8 +94,14 @@ export async function* sample(
   }
 }
 
+/** One image of a request. */
+interface LabelledJob extends ImageJob, Conditioning {
+  /** Its place among the seeds. */
+  readonly index: number;
+}
+
 /** A job a seed, everything checked. */
-function imageJobs(network: Network, options: SampleRequest) {
+function imageJobs(network: Network, options: SampleRequest): LabelledJob[] {
   const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
   const plan = planRun(network.scheduler, options);
   checkTaughtTimesteps(network, plan);
@@ -106,24 +113,23 @@ function imageJobs(network: Network, options: SampleRequest) {
       );
     }
   }
-  return seeds.map((seed, index): { job: ImageJob; index: number } => {
+  return seeds.map((seed, index) => {
     requireSeed(seed);
-    const label = typeof labels === "object" ? labels[index] : labels;
-    const job = { seed, plan, label: label ?? defaultLabel(network, seed), guidance, nullLabel };
-    checkConditioning(network, job);
-    return { job: { ...job, x_T: x_T?.[index] }, index };
+    const given = typeof labels === "object" ? labels[index] : labels;
+    const label = given ?? defaultLabel(network, seed);
+    checkConditioning(network, { label, guidance, nullLabel });
+    return { seed, index, plan, label, guidance, nullLabel, x_T: x_T?.[index] };
   });
 }
 
 async function* imageFrames(
   batcher: Batcher,
-  job: ImageJob,
-  index: number,
+  job: LabelledJob,
   signal: AbortSignal,
 ): AsyncGenerator<SampleFrame, void> {
-  const { seed, label, plan: { timesteps } } = job;
-  const steps = timesteps.length;
-  const frames = sampleImage(batcher, job, signal);
+  const { seed, index, label, plan } = job;
+  const steps = plan.timesteps.length;
+  const frames = sampleImage(denoiserOf(batcher, plan, job, signal), job);
   try {
     for (let step = 1; step <= steps; step++) {
       const frame = await frames.next();

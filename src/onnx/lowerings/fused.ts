@@ -1,11 +1,13 @@
 /** Operators that onnxruntime's CPU kernels do in fewer passes than their standard spelling. */
 import { attributesOf } from "../../graph/value.ts";
 import { extendLowering, type LowerOp } from "../lowering.ts";
+import { inputGradAs } from "./conv_grad.ts";
 import { portable } from "./portable.ts";
 
 const MICROSOFT = "com.microsoft";
 
 const ops: Record<string, LowerOp> = {
+  conv2dInputGrad: inputGradAs(portable.ops.conv2d),
   groupNorm: (e, value, [x, weight, bias]) => {
     const { groups, eps } = attributesOf<{ groups: number; eps: number }>(value.node);
     return e.op("GroupNormalization", [x, weight, bias], {

@@ -1,6 +1,5 @@
 /** What a recipe costs, before it is made: how often one image of it asks the network. */
-import { Batcher } from "../../sampling/batcher.ts";
-import { sampleImage } from "../../sampling/image.ts";
+import { countEvaluations } from "../../sampling/evaluations.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
 import type { Catalog, Recipe } from "./recipe.ts";
 
@@ -26,22 +25,10 @@ export class Costs {
     return Math.max(1, perStep * steps + constant) * (guidance === 1 ? 1 : 2);
   }
 
-  /** Calls are linear in the steps: a plug-in is run for 3 and for 4 steps on a single pixel. */
+  /** Calls are linear in the steps: a plug-in is run for 3 and for 4 steps. */
   async #count(recipe: Recipe): Promise<readonly [number, number]> {
-    const { scheduler: config } = this.catalog.models.get(recipe.weights)!;
-    const count = async (steps: number) => {
-      let calls = 0;
-      const network = {
-        shape: [1, 1, 1] as const,
-        outChannels: 1,
-        scheduler: config,
-        predict: (x: Float32Array) => (calls++, Promise.resolve(x)),
-      };
-      const plan = planOf(this.catalog, { ...recipe, steps });
-      const frames = sampleImage(new Batcher(network), { seed: 0, plan, guidance: 1 });
-      while (!(await frames.next()).done);
-      return calls;
-    };
+    const count = (steps: number) =>
+      countEvaluations(planOf(this.catalog, { ...recipe, steps }), 1);
     const three = await count(3);
     const perStep = await count(4) - three;
     return [perStep, three - 3 * perStep];

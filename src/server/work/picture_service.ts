@@ -1,4 +1,5 @@
 /** Makes pictures: the queue, one run for requests of the same picture, and what is remembered. */
+import { denoiserOf } from "../../sampling/denoiser.ts";
 import { sampleImage } from "../../sampling/image.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
@@ -146,7 +147,10 @@ export class Studio {
       const { seed, label, guidance } = recipe;
       const plan = planOf(this.catalog, recipe);
       const { shape } = engine.model;
-      const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
+      const frames = sampleImage(
+        denoiserOf(engine.batcher, plan, { label, guidance }, signal),
+        { seed, plan },
+      );
       for (let step = 1;; step++) {
         const { done, value } = await frames.next();
         signal.throwIfAborted();
