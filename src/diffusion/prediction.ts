@@ -22,10 +22,11 @@ export function denoisedFrom(
 ): Denoised {
   const prediction = output.subarray(0, x_t.length);
   const { eps, x_0 } = predictionCoefficients(type, alpha_bar);
-  const denoised: Denoised = {
-    eps: eps.x_t === 0 ? prediction.slice() : combine([eps.output, prediction], [eps.x_t, x_t]),
-    x_0: x_0.x_t === 0 ? prediction.slice() : combine([x_0.output, prediction], [x_0.x_t, x_t]),
-  };
+  const sum = (of: { output: number; x_t: number }) =>
+    of.output === 1 && of.x_t === 0
+      ? prediction.slice()
+      : combine([of.output, prediction], [of.x_t, x_t]);
+  const denoised: Denoised = { eps: sum(eps), x_0: sum(x_0) };
   if (output.length === 2 * x_t.length) denoised.variance = output.slice(x_t.length);
   return denoised;
 }
