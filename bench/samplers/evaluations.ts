@@ -1,7 +1,7 @@
 /** How often a sampler asks the network: counted where it is asked, not taken from its steps. */
+import { schedulers } from "../../schedulers/mod.ts";
 import type { Network } from "../../src/model/network.ts";
 import { countEvaluations } from "../../src/sampling/evaluations.ts";
-import { schedulerByName } from "../../src/sampling/generate.ts";
 import { planRun } from "../../src/sampling/plan.ts";
 
 /** A network and how many pictures it was asked about; a batch of n counts n. */
@@ -37,8 +37,8 @@ export async function stepsWithin(
   most: number,
 ): Promise<Effort | undefined> {
   for (let steps = most; steps >= 1; steps--) {
-    const plan = planRun(network.scheduler, { scheduler: schedulerByName(scheduler), steps });
-    const evaluations = await countEvaluations(plan, guidance);
+    const plan = planRun(network.scheduler, { scheduler: schedulers[scheduler], steps });
+    const evaluations = await countEvaluations(plan, guidance !== 1);
     if (evaluations <= most) return { steps, evaluations };
   }
 }

@@ -5,7 +5,7 @@
 import { combine, type Denoised, denoisedFrom, predictionCoefficients } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
 import { Batcher } from "./batcher.ts";
-import { checkConditioning, type Conditioning } from "./guidance.ts";
+import { checkConditioning, type Conditioning } from "../recipe/conditioning.ts";
 import type { Plan } from "./plan.ts";
 
 /** Asks a network about x_t, [C, H, W] flattened. Several calls may be pending; they share evaluations. */

@@ -6,9 +6,13 @@ import type { Plan } from "./plan.ts";
 /**
  * The network's evaluations for one image of a run, found by running its sampler on a single pixel of
  * which nothing is known. Guidance takes two for each call, a gradient costs about two.
+ * @param atMost the count ends where it is passed
  */
-export async function countEvaluations(plan: Plan, guidance: number): Promise<number> {
-  const guided = guidance !== 1;
+export async function countEvaluations(
+  plan: Plan,
+  guided: boolean,
+  atMost = Infinity,
+): Promise<number> {
   const each = guided ? 2 : 1;
   let count = 0;
   const blind: Denoiser = {
@@ -24,6 +28,7 @@ export async function countEvaluations(plan: Plan, guidance: number): Promise<nu
     },
   };
   const frames = sampleImage(blind, { seed: 0, plan });
-  while (!(await frames.next()).done);
+  while (count <= atMost && !(await frames.next()).done);
+  await frames.return(new Float32Array());
   return count;
 }

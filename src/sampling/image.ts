@@ -1,5 +1,11 @@
 /** One image's reverse process, from its seed to its pixels. */
-import { ancestral, createGenerator, type Frame, type Run } from "../diffusion/mod.ts";
+import {
+  ancestral,
+  createGenerator,
+  type Frame,
+  type Run,
+  type RunInputs,
+} from "../diffusion/mod.ts";
 import type { Denoiser } from "./denoiser.ts";
 import type { Plan } from "./plan.ts";
 
@@ -8,12 +14,14 @@ export interface ImageJob {
   readonly plan: Plan;
   /** Where to start instead of at the seed's first draw: x_T, [C, H, W] flattened. */
   readonly x_T?: Float32Array;
+  /** What the plug-in is given beside noise, by name. */
+  readonly inputs?: RunInputs;
 }
 
 /** Samples one image: yields a frame a step, returns the final x. */
 export async function* sampleImage(
   denoiser: Denoiser,
-  { seed, plan, x_T }: ImageJob,
+  { seed, plan, x_T, inputs = {} }: ImageJob,
 ): AsyncGenerator<Frame, Float32Array> {
   const { size, guided, denoise, vjp } = denoiser;
   const generator = createGenerator(seed);
@@ -27,6 +35,7 @@ export async function* sampleImage(
     guided,
     clip: plan.clip,
     noise: () => generator.randn(size),
+    inputs,
     denoise,
     vjp,
   };

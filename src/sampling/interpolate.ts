@@ -1,9 +1,9 @@
 /** Interpolation between starting noises (slerp), and DDIM inversion from a picture to its noise. */
 import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
+import type { Conditioning } from "../recipe/conditioning.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
 import { denoiserOf } from "./denoiser.ts";
-import type { Conditioning } from "./guidance.ts";
 import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 

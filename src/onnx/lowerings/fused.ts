@@ -8,13 +8,6 @@ const MICROSOFT = "com.microsoft";
 
 const ops: Record<string, LowerOp> = {
   conv2dInputGrad: inputGradAs(portable.ops.conv2d),
-  groupNorm: (e, value, [x, weight, bias]) => {
-    const { groups, eps } = attributesOf<{ groups: number; eps: number }>(value.node);
-    return e.op("GroupNormalization", [x, weight, bias], {
-      num_groups: groups,
-      epsilon: { float: eps },
-    });
-  },
   // x·σ(αx) with α = 1
   silu: (e, _, [x]) => e.op("QuickGelu", [x], { alpha: { float: 1 } }, MICROSOFT),
   matmul: (e, value, inputs) => {
