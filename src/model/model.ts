@@ -45,7 +45,9 @@ export async function openModel(
   const { graph, weights } = networkOf(folder);
   const session = await backend.createSession(graph, weights, options);
   const gradientSession = async () => {
-    const { graph, weights } = networkOf(await again(), networkVjpGraph);
+    const read = await again();
+    if (read.hash !== folder.hash) throw new Error("the weights have changed since they were read");
+    const { graph, weights } = networkOf(read, networkVjpGraph);
     return await backend.createSession(graph, weights, options);
   };
   return new SessionModel(folder, backend.name, session, gradientSession);
