@@ -26,8 +26,14 @@ export type { Call } from "./src/sampling/batcher.ts";
 export type { SampleFrame, SampleRequest } from "./src/sampling/sample.ts";
 export type { NamedNetwork, Picture } from "./src/sampling/pictures.ts";
 export type { PlanRequest } from "./src/sampling/plan.ts";
-export type { DownBlockType, UNetConfig, UpBlockType } from "./src/networks/unet2d/config.ts";
-export type { StoredTensor } from "./src/networks/unet2d/names.ts";
+export type {
+  Architecture,
+  NetworkDefinition,
+  NetworkInputs,
+  NetworkKeys,
+  TrainingKeys,
+} from "./src/networks/architecture.ts";
+export type { StoredTensor } from "./src/networks/match_tensors.ts";
 export type { WeightsCard } from "./src/weights/read/card.ts";
 export type {
   AttributeValue,

@@ -3,8 +3,8 @@ import { backendByName } from "../src/backends/select.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { initialTheta } from "../src/training/optimiser/init.ts";
 import { initialState } from "../src/training/optimiser/state.ts";
-import { TrainStep, unetLayout } from "../src/training/objective/step.ts";
-import { parseUNetConfig } from "../src/networks/unet2d/mod.ts";
+import { networkLayout, TrainStep } from "../src/training/objective/step.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
 import { readFlags } from "./flags.ts";
 
 const BATCH = 32, SIZE = 32, WARM_UP = 5;
@@ -19,7 +19,7 @@ const flags = readFlags(
 );
 const { steps, threads } = flags;
 
-const config = parseUNetConfig({
+const network = parseNetwork({
   sample_size: SIZE,
   in_channels: 1,
   out_channels: 1,
@@ -35,15 +35,15 @@ const config = parseUNetConfig({
 });
 
 const backend = await backendByName(flags.backend);
-const layout = unetLayout(config);
+const layout = networkLayout(network);
 await using step = await TrainStep.create(backend, {
-  config,
+  network,
   schedule: makeSchedule(linearBetas(1000)),
   prediction: "epsilon",
   batch: BATCH,
   maxGradNorm: 1,
   session: { threads },
-}, initialState(initialTheta(layout, 0)));
+}, initialState(initialTheta(layout, 0, network.architecture.initialiser)));
 
 const generator = createGenerator(0);
 const batch = {

@@ -114,6 +114,16 @@ Deno.test("only src/backends names onnxruntime", () => {
   assertEquals(wrong.map((source) => source.path), []);
 });
 
+Deno.test("an architecture's folder is named by the registry alone", () => {
+  const folder = /^src\/networks\/[^/]+\//;
+  const wrong = all.flatMap((source) =>
+    importsOf(source)
+      .filter((target) => folder.test(target) && !source.path.startsWith(folder.exec(target)![0]))
+      .map((target) => `${source.path} → ${target}`)
+  );
+  assertEquals(wrong, ["src/networks/registry.ts → src/networks/unet2d/mod.ts"]);
+});
+
 Deno.test("packages are named in full, with their versions", () => {
   const wrong: string[] = [];
   for (const source of all) {

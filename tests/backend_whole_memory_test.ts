@@ -7,7 +7,7 @@ import { readFolder } from "../src/weights/read/folder.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 import { initialTheta } from "../src/training/optimiser/init.ts";
 import { initialState } from "../src/training/optimiser/state.ts";
-import { TrainStep, unetLayout } from "../src/training/objective/step.ts";
+import { networkLayout, TrainStep } from "../src/training/objective/step.ts";
 
 const PAGE = 65536;
 
@@ -50,17 +50,17 @@ Deno.test("where the whole is refused, the largest half of a half that is given 
 
 // Without it, on a busy machine, most of these first steps never end.
 Deno.test("wasm: the first training step on two threads ends", async () => {
-  const { config } = await readFolder(filesAt(builtInWeights.digits));
+  const { network } = await readFolder(filesAt(builtInWeights.digits));
   const backend = wasm({ threads: 2 });
   const batch = 2, size = 28 * 28;
   await using step = await TrainStep.create(backend, {
-    config,
+    network,
     schedule: makeSchedule(linearBetas(1000)),
     prediction: "epsilon",
     batch,
     maxGradNorm: 1,
     session: { threads: 2 },
-  }, initialState(initialTheta(unetLayout(config), 0)));
+  }, initialState(initialTheta(networkLayout(network), 0, network.architecture.initialiser)));
   const { randn } = createGenerator(0);
   const pictures = { x_0: randn(batch * size), eps: randn(batch * size) };
   const { loss } = await step.run(

@@ -94,7 +94,7 @@ const unknown: Record<string, Uint8Array> = {
   "another tag": exif([make]),
   "orientation 0": exif([orientationOf(0)]),
   "orientation 9": exif([orientationOf(9)]),
-  "a LONG": exif([{ ...orientationOf(6), type: 4 }]),
+  "a BYTE": exif([{ ...orientationOf(6), type: 1 }]),
   "two numbers": exif([{ ...orientationOf(6), count: 2 }]),
   "another byte order": exif([orientationOf(6)]).with(0, 0x4a),
   "another magic number": exif([orientationOf(6)]).with(2, 43),

@@ -1,9 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { encode } from "npm:fast-png@8.0.0";
+import { zlibSync } from "npm:fflate@0.8.3";
 import UPNG from "npm:upng-js@2.1.0";
 import { InputError } from "../src/errors.ts";
 import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
-import { readChunks, writeChunks } from "../src/image/png_chunks.ts";
+import { parseNpy } from "../src/files/npy.ts";
+import { RECIPE_KEYWORD, recipeFromText } from "../src/recipe/recipe.ts";
+import { readChunks, writeChunks, writeHeader } from "../src/image/png_chunks.ts";
 import { bytesOf, pngs, pngWithTexts } from "./image_fixtures.ts";
 
 for (const [kind, { file, pixels, ...size }] of Object.entries(pngs)) {
@@ -45,6 +48,72 @@ for (const channels of [1, 2, 3, 4]) {
   }
 }
 
+for (const name of ["interlaced_palette_1_bit", "interlaced_palette_4_bits"]) {
+  Deno.test(`reads what Pillow reads: ${name}`, () => {
+    const { shape, data } = parseNpy(golden(`${name}.npy`), name);
+    const { pixels, width, height, channels } = decodePng(golden(`${name}.png`));
+    assertEquals([height, width, channels], [...shape]);
+    assertEquals([...pixels], Array.from(data as Uint8Array));
+  });
+}
+
+/** Lines without a filter, of every step-th pixel from the first on. */
+function lines(
+  level: (x: number, y: number) => number,
+  { width, height, depth }: { width: number; height: number; depth: number },
+  [x0, y0, dx, dy]: readonly number[],
+): number[] {
+  const bytes: number[] = [];
+  for (let y = y0; y < height; y += dy) {
+    let bits = "";
+    for (let x = x0; x < width; x += dx) bits += level(x, y).toString(2).padStart(depth, "0");
+    if (bits !== "") {
+      bytes.push(
+        0,
+        ...bits.match(/.{1,8}/g)!.map((b) => parseInt(b.padEnd(8, "0"), 2)),
+      );
+    }
+  }
+  return bytes;
+}
+
+for (const depth of [1, 2, 4]) {
+  Deno.test(`pixels of ${depth} bits are the same with and without interlacing`, () => {
+    const passes = [
+      [0, 0, 8, 8],
+      [4, 0, 8, 8],
+      [0, 4, 4, 8],
+      [2, 0, 4, 4],
+      [0, 2, 2, 4],
+      [1, 0, 2, 2],
+      [0, 1, 1, 2],
+    ];
+    const level = (x: number, y: number) => (x * 7 + y * 5 + x * y) % 2 ** depth;
+    for (let width = 1; width <= 9; width++) {
+      for (let height = 1; height <= 9; height++) {
+        const size = { width, height, depth };
+        const file = (interlaced: boolean) =>
+          writeChunks([
+            writeHeader({ ...size, colourType: 0, interlaced }),
+            {
+              type: "IDAT",
+              data: zlibSync(Uint8Array.from(
+                (interlaced ? passes : [[0, 0, 1, 1]]).flatMap((pass) => lines(level, size, pass)),
+              )),
+            },
+            { type: "IEND", data: new Uint8Array() },
+          ]);
+        const expected = decodePng(file(false));
+        assertEquals(
+          expected.pixels[width * height - 1],
+          Math.round(level(width - 1, height - 1) * 255 / (2 ** depth - 1)),
+        );
+        assertEquals(decodePng(file(true)), expected);
+      }
+    }
+  });
+}
+
 Deno.test("texts travel with the picture and are read without decoding it", () => {
   const picture = { pixels: new Uint8Array(12), width: 2, height: 2, channels: 3 };
   const text = { denoise: '{"seed":7}', Comment: "Käse \\u2211" };
@@ -53,8 +122,32 @@ Deno.test("texts travel with the picture and are read without decoding it", () =
   assertEquals(decodePng(file).text, text);
 });
 
-Deno.test("reads tEXt and iTXt of other programs, and leaves compressed texts out", () => {
-  assertEquals(readPngText(bytesOf(pngWithTexts)), { denoise: '{"a":1}', Title: "Größe ∑" });
+Deno.test("reads tEXt, iTXt and zTXt of other programs", () => {
+  const expected = { denoise: '{"a":1}', Title: "Größe ∑", z: "compressed" };
+  assertEquals(readPngText(bytesOf(pngWithTexts)), expected);
+});
+
+const golden = (file: string) =>
+  Deno.readFileSync(new URL(`./golden/pictures/${file}`, import.meta.url));
+
+for (const file of ["recipe_in_ztxt.png", "recipe_in_compressed_itxt.png"]) {
+  Deno.test(`a recipe is found where an optimiser has compressed it: ${file}`, () => {
+    const recipe = recipeFromText(readPngText(golden(file))[RECIPE_KEYWORD], file);
+    assertEquals([recipe.scheduler, recipe.steps], ["dpmpp", 2]);
+  });
+}
+
+Deno.test("a compressed text that is damaged, or inflates to more than 16 MiB, is left out", () => {
+  const texts = (data: Uint8Array) => {
+    const chunk = { type: "zTXt", data: Uint8Array.of(0x7a, 0, 0, ...data) };
+    const [header, ...rest] = readChunks(grey, "grey");
+    return readPngText(writeChunks([header, chunk, ...rest]));
+  };
+  const text = zlibSync(new Uint8Array(1 << 24).fill(0x61));
+  assertEquals(texts(text).z?.length, 1 << 24);
+  assertEquals(texts(zlibSync(new Uint8Array((1 << 24) + 1).fill(0x61))), {});
+  assertEquals(texts(text.subarray(0, 5000)), {});
+  assertEquals(texts(Uint8Array.of(1, 2, 3)), {});
 });
 
 const grey = encodePng({ pixels: new Uint8Array(9), width: 3, height: 3, channels: 1 });

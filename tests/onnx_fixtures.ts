@@ -6,10 +6,11 @@ import { Graph, type Shape } from "../src/graph/mod.ts";
 import { valueInfo } from "../src/onnx/proto.ts";
 import { type Files, filesAt, filesOf, readText } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
-import { paramShapes } from "../src/model/model.ts";
+import { paramShapes } from "../src/graph/mod.ts";
 import { emitModel } from "../src/model/onnx/export.ts";
-import { folderFiles, metadataOf } from "../src/weights/read/single_file.ts";
-import { parseUNetConfig, unetGraph } from "../src/networks/unet2d/mod.ts";
+import { folderFiles, metadataOf, networkFiles } from "../src/weights/read/single_file.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
 import { seeded } from "./mutations.ts";
 
 export { create, pb };
@@ -18,7 +19,7 @@ export { create, pb };
 export async function onnxOfFolder(url: URL): Promise<Uint8Array> {
   const files = filesAt(url);
   const configs = new Map<string, string>();
-  for (const name of [folderFiles.index, folderFiles.unet, folderFiles.scheduler]) {
+  for (const name of [folderFiles.index, networkFiles("unet").config, folderFiles.scheduler]) {
     configs.set(name, (await readText(files, name))!);
   }
   return emitModel(await readFolder(files), portable, metadataOf(configs));
@@ -38,10 +39,10 @@ export function tinyOnnx(): Uint8Array {
     attention_head_dim: 2,
     num_class_embeds: 3,
   };
-  const config = parseUNetConfig(json, "tiny");
+  const network = parseNetwork(json, "tiny");
   const random = seeded(1);
   const tensors = new Map(
-    [...paramShapes(unetGraph(new Graph(), config))].map(([name, shape]) => {
+    [...paramShapes(networkGraph(network))].map(([name, shape]) => {
       const data = Float32Array.from(
         { length: shape.reduce((a, b) => a * b, 1) },
         () => random() - 0.5,
@@ -49,7 +50,7 @@ export function tinyOnnx(): Uint8Array {
       return [name, { shape, data }];
     }),
   );
-  const folder = { where: "tiny/", config, scheduler: undefined!, card: {}, tensors, hash: "" };
+  const folder = { where: "tiny/", network, scheduler: undefined!, card: {}, tensors, hash: "" };
   return emitModel(folder, portable);
 }
 

@@ -58,8 +58,11 @@ export function restorationOperators(): [string, LinearOperator][] {
     ],
     ["Walsh–Hadamard coefficients", compressedSensing([3, 8, 16], 0.25, 0)],
     ["cosine coefficients", compressedSensing(colour, 0.25, 1)],
-    ["a matrix, wide", dense([1, 6, 8], matrix(30, 48, (i, j) => rows[i * 48 + j]))],
-    ["a matrix, square, singular", dense([1, 4, 4], matrix(16, 16, (i, j) => i === j ? i : 0))],
-    ["a matrix, tall", dense([1, 2, 3], matrix(20, 6, (i, j) => rows[i * 6 + j]))],
+    ["a matrix, wide", dense([1, 6, 8], matrix(30, 48, (i, j) => rows[i * 48 + j] / 12))],
+    [
+      "a matrix, square, singular",
+      dense([1, 4, 4], matrix(16, 16, (i, j) => i === j ? i / 15 : 0)),
+    ],
+    ["a matrix, tall", dense([1, 2, 3], matrix(20, 6, (i, j) => rows[i * 6 + j] / 6))],
   ];
 }

@@ -1,5 +1,5 @@
 /** Who may ask, how often, and from where. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
@@ -47,6 +47,74 @@ Deno.test("signed pictures need a signature or a key; a changed address is refus
   assertEquals((await app.request(url)).status, 200);
 });
 
+Deno.test("a signature opens one picture: under no other name, path or ending", async () => {
+  const app = createApp({
+    models: { fake: fakeModel() },
+    signingKey: "secret",
+    pictures: "signed",
+  });
+  const soon = Math.floor(Date.now() / 1000) + 60;
+  const address = new URL("http://here/v1/images/alice@example.com.png?steps=3&eta=0.5");
+  const { search } = await signAddress(address, "secret", soon);
+  const status = async (path: string, query = search) => {
+    const response = await app.request(`http://there${path}${query}`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await status("/v1/images/alice@example.com.png"), 200);
+  assertEquals(await status("/v1/images/%61lice%40example.com.png"), 200, "the same name");
+  const turned = new URLSearchParams([...new URLSearchParams(search)].reverse());
+  assertEquals(await status("/v1/images/alice@example.com.png", `?${turned}`), 200);
+  const others: [string, number][] = [
+    ["/v1/images/bob/v1/images/alice@example.com.png", 404],
+    ["/v1/images/bob%2Fv1%2Fimages%2Falice@example.com.png", 403],
+    ["/v1/v1/images/alice@example.com.png", 404],
+    ["/v1/images/Alice@example.com.png", 403],
+    ["/v1/images/alice@example.com.png.png", 403],
+    ["/v1/images/alice@example.com.png/events", 403],
+    ["/v1/images/alice@example.com/events", 403],
+    ["/v1/images/7.png", 403],
+  ];
+  for (const [path, expected] of others) assertEquals(await status(path), expected, path);
+  const events = await signAddress(
+    new URL("http://here/mounted/here/v1/images/7/events"),
+    "secret",
+    soon,
+  );
+  const { Hono } = await import("npm:hono@4.13.19");
+  const parent = new Hono().route("/mounted/here", app);
+  const response = await parent.request(events.href);
+  await response.body?.cancel();
+  assertEquals(response.status, 200);
+  await assertRejects(() => signAddress(new URL("http://here/metrics"), "secret", soon), Error);
+});
+
+Deno.test("what is served is told to strangers only where pictures are public; metrics where nobody has a key", async () => {
+  const models = { fake: fakeModel() };
+  const status = async (options: Partial<Parameters<typeof createApp>[0]>, path: string) => {
+    const app = createApp({ models, ...options });
+    const stranger = await app.request(path);
+    const headers = { authorization: "Bearer one" };
+    const keyed = await app.request(path, { headers });
+    await stranger.body?.cancel();
+    await keyed.body?.cancel();
+    return [stranger.status, keyed.status];
+  };
+  const open = {}, keys = { keys: ["one"] };
+  const signed = { ...keys, signingKey: "s", pictures: "signed" as const };
+  for (const path of ["/v1/models", "/v1/models/fake", "/openapi.json"]) {
+    assertEquals(await status(open, path), [200, 200], path);
+    assertEquals(await status(keys, path), [200, 200], path);
+    assertEquals(await status(signed, path), [401, 200], path);
+  }
+  assertEquals(await status(open, "/metrics"), [200, 200]);
+  assertEquals(await status(keys, "/metrics"), [401, 200]);
+  assertEquals(await status(signed, "/metrics"), [401, 200]);
+  assertEquals(await status({ ...keys, metrics: "public" }, "/metrics"), [200, 200]);
+  assertEquals(await status(signed, "/livez"), [200, 200]);
+  assertEquals(await status(signed, "/readyz"), [200, 200]);
+});
+
 Deno.test("the public is limited by cost; what costs nothing and who has a key is not", async () => {
   const app = createApp({
     models: { fake: fakeModel() },
@@ -75,6 +143,31 @@ Deno.test("behind a proxy a client is the last address of its header: the others
   assertEquals(of("1.2.3.4, 203.0.113.7"), "203.0.113.7");
   assertEquals(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2");
   assertEquals(of(), "unknown");
+  const pairs = [
+    ["1.2.3.4:5001", "1.2.3.4"],
+    ["1.2.3.4:5002", "1.2.3.4"],
+    ["9.9.9.9, 203.0.113.9:51235", "203.0.113.9"],
+    ["[2001:db8:1:2::9]:443", "2001:db8:1:2"],
+    ["[2001:db8:ffff::1]:443", "2001:db8:ffff:0"],
+    ["2001:0db8:0001:0002::1", "2001:db8:1:2"],
+    ["2001:db8:1:2:0:0:0:9", "2001:db8:1:2"],
+    ["::1", "0:0:0:0"],
+    ["::ffff:203.0.113.7", "203.0.113.7"],
+    ["fe80::1%eth0", "fe80:0:0:0"],
+    ["_hidden", "unknown"],
+    ["1.2.3.4:5001:6", "unknown"],
+    ["", "unknown"],
+  ];
+  for (const [value, client] of pairs) assertEquals(of(value), client, value);
+});
+
+Deno.test("a proxy that writes Forwarded is read by its rules", () => {
+  const client = clientBehindProxy("Forwarded");
+  const of = (value: string) =>
+    client(new Request("http://here/", { headers: { forwarded: value } }));
+  assertEquals(of("for=1.2.3.4, for=203.0.113.7;proto=https;by=10.0.0.1"), "203.0.113.7");
+  assertEquals(of('proto=http; For="[2001:db8:1:2::9]:4711"'), "2001:db8:1:2");
+  assertEquals(of("for=unknown"), "unknown");
 });
 
 Deno.test("without keys generations are public: limited by cost like pictures, and never signed", async () => {
@@ -114,5 +207,8 @@ Deno.test("browsers elsewhere may show pictures and call the API", async () => {
     },
   });
   assertEquals(preflight.status, 204);
+  assertEquals(preflight.headers.get("access-control-allow-methods"), "GET,HEAD,POST");
+  const metrics = await app.request("/metrics", { headers: { origin: "https://a.example" } });
+  assertEquals(metrics.headers.get("access-control-allow-origin"), null);
   assertStringIncludes(preflight.headers.get("access-control-allow-headers")!, "authorization");
 });

@@ -1,6 +1,7 @@
 /** A network that throws: who is told, and what becomes of it. */
 import { assert, assertEquals } from "@std/assert";
-import { createApp } from "../src/server/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { createApp, type Scheduler } from "../src/server/mod.ts";
 import { fakeModel, until } from "./server_fake.ts";
 import { metric, parseEvents } from "./server_http.ts";
 
@@ -128,4 +129,62 @@ Deno.test("an engine that hangs and cannot be replaced is not ready, and keeps n
   await until(() => hanging.evaluations > before, "another evaluation");
   assertEquals(await app.drain(0), false);
   assertEquals((await stuck).status, 503);
+});
+
+Deno.test("why weights cannot be opened again is the log's affair: never a 422, never told", async () => {
+  const secret = "https://weights.internal/faces.zip?token=SECRET: could not be fetched";
+  let broken = false;
+  const model = fakeModel({
+    before: () => {
+      if (broken) throw new InputError(secret);
+    },
+  });
+  const log: string[] = [];
+  const app = createApp({
+    models: { fake: model },
+    reopen: () => Promise.reject(new InputError(secret)),
+    log: (line) => log.push(JSON.stringify(line)),
+  });
+  await app.warmUp();
+  broken = true;
+  for (const path of ["1.png", "2.png", "3/events", "4.png"]) {
+    const response = await app.request(`/v1/images/${path}`);
+    const text = await response.text();
+    if (path.endsWith(".png")) assertEquals(response.status, 500, path);
+    assert(!text.includes("SECRET") && text.includes('"network"'), text);
+  }
+  assert(log.some((line) => line.includes("SECRET")), "the log has the cause");
+});
+
+Deno.test("weights that are others when they are opened again are not drawn with", async () => {
+  const dying = fakeModel({
+    before: () => {
+      throw new Error("the worker is gone");
+    },
+  });
+  const other = fakeModel({ hash: "f".repeat(64) });
+  const app = createApp({ models: { fake: dying }, reopen: () => Promise.resolve(other) });
+  assertEquals((await app.request("/v1/images/1.png")).status, 500);
+  assertEquals((await app.request("/readyz")).status, 503);
+  assertEquals(other.evaluations, 0);
+});
+
+Deno.test("a plug-in that throws what a client could have caused is not the client's fault", async () => {
+  const { schedulers } = await import("../schedulers/mod.ts");
+  const failing: Scheduler = {
+    name: "failing",
+    api: 1,
+    // deno-lint-ignore require-yield
+    async *sampler(run) {
+      await run.denoise(run.x, run.timesteps[0]);
+      if (run.x.length > 1) throw new InputError("/srv/tables/secret.bin: not found");
+      return run.x;
+    },
+  };
+  const models = { fake: fakeModel() };
+  const app = createApp({ models, schedulers: { ...schedulers, failing } });
+  const response = await app.request("/v1/images/1.png?scheduler=failing");
+  const text = await response.text();
+  assertEquals(response.status, 500);
+  assert(!text.includes("secret"), text);
 });

@@ -53,12 +53,67 @@ Deno.test("a name is hashed to a seed, whatever its case and the space around it
   const app = createApp({ models: { fake: fakeModel() } });
   const alice = await app.request("/v1/images/alice@example.com.png");
   const same = await app.request("/v1/images/%20Alice%40Example.com%20.png");
-  const slash = await app.request("/v1/images/a%2Fb%3Fc.png");
+  const odd = await app.request("/v1/images/a%3Fb%0Ac%25.png");
   const bob = await app.request("/v1/images/bob@example.com.png");
   const pixels = (await png(alice)).pixels;
   assertEquals((await png(same)).pixels, pixels);
   assertNotEquals((await png(bob)).pixels, pixels);
-  assertNotEquals((await png(slash)).pixels, pixels);
+  assertNotEquals((await png(odd)).pixels, pixels);
+});
+
+Deno.test("a name with a slash is refused: what is relative to its address would be elsewhere", async () => {
+  const model = fakeModel();
+  const app = createApp({ models: { fake: model } });
+  for (const [path, status] of [["a%2Fb.png", 422], ["a%2Fb/events", 422], ["a/b.png", 404]]) {
+    const response = await app.request(`/v1/images/${path}`);
+    assertEquals(response.status, status, String(path));
+    await response.body?.cancel();
+  }
+  const url = "http://here/v1/images/alice@example.com.png";
+  const response = await app.request(url);
+  const pinned = new URL(response.headers.get("content-location")!, url);
+  assertEquals((await png(await app.request(pinned.href))).pixels, (await png(response)).pixels);
+});
+
+Deno.test("every class has an address: whatever its name is, and however it is spelt", async () => {
+  const long = "x".repeat(140);
+  const labels = ["cat", "cat", long, "cafe\u0301", "7", ""];
+  const app = createApp({ models: { fake: fakeModel({ labels }) } });
+  for (let label = 0; label < labels.length; label++) {
+    // Seed n has class n mod 6 where none is named.
+    const named = await app.request(`/v1/images/${6 + label}.png`);
+    const address = named.headers.get("content-location")!;
+    const pinned = await app.request(`/v1/images/${address}`);
+    assertEquals(pinned.headers.get("etag"), named.headers.get("etag"), labels[label]);
+    assertEquals((await png(pinned)).pixels, (await png(named)).pixels);
+  }
+  const composed = await app.request(`/v1/images/1.png?label=${encodeURIComponent("caf\u00e9")}`);
+  const other = await app.request("/v1/images/1.png?label=3");
+  assertEquals(composed.headers.get("etag"), other.headers.get("etag"));
+});
+
+Deno.test("the ETag of a plug-in's picture is its code's, and no address of it is for ever", async () => {
+  const { schedulers } = await import("../schedulers/mod.ts");
+  const mine = { ...schedulers.ddim, name: "mine" };
+  const make = (schedulersVersion?: string) =>
+    createApp({
+      models: { fake: fakeModel() },
+      schedulers: { ...schedulers, mine },
+      schedulersVersion,
+    });
+  const head = async (app: ReturnType<typeof make>, scheduler: string) => {
+    const weights = `fake@${FAKE_HASH}`;
+    const path = `/v1/images/7.png?scheduler=${scheduler}&weights=${weights}`;
+    const { headers } = await app.request(path, { method: "HEAD" });
+    return [headers.get("etag"), headers.get("cache-control")];
+  };
+  const [etag, control] = await head(make(), "mine");
+  assertEquals(control, "public, no-cache");
+  assertNotEquals((await head(make(), "mine"))[0], etag, "another start, perhaps another code");
+  assertEquals(await head(make("1.0"), "mine"), await head(make("1.0"), "mine"));
+  assertNotEquals((await head(make("1.1"), "mine"))[0], (await head(make("1.0"), "mine"))[0]);
+  assertEquals(await head(make(), "ddim"), await head(make("1.1"), "ddim"));
+  assertEquals((await head(make(), "ddim"))[1], "public, max-age=31536000, immutable");
 });
 
 Deno.test("the ETag is known before inference: If-None-Match costs no evaluation", async () => {
@@ -166,6 +221,9 @@ Deno.test("a finished picture is remembered, within the bytes allowed", async ()
   assertEquals(frugal.evaluations, 15);
   await (await two.request("/v1/images/7.png")).bytes();
   assertEquals(frugal.evaluations, 20);
+  // 9 and 7 are kept; asking for 9 makes 7 the one that was used longest ago.
+  for (const seed of [9, 8, 9]) await (await two.request(`/v1/images/${seed}.png`)).bytes();
+  assertEquals(frugal.evaluations, 25);
 });
 
 Deno.test("mounted in another Hono app, addresses and pictures stay the same", async () => {

@@ -1,6 +1,10 @@
 /** What a request may say, and what it is told where it may not. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { createApp } from "../src/server/mod.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
+import { decodePng } from "../src/image/png.ts";
+import { createApp, type Scheduler } from "../src/server/mod.ts";
+import { Problem } from "../src/server/problem.ts";
+import { seedOf } from "../src/server/work/seed.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -132,4 +136,114 @@ Deno.test("a method that an address does not have is a 405 naming those it has",
     assertEquals([response.status, response.headers.get("allow")], [405, allow], path);
     assertEquals((await response.json()).error.code, "method");
   }
+});
+
+Deno.test("an option's text is read by the type that its scheduler gives it", async () => {
+  const mode = (type: "string" | "integer" | "boolean", values?: (string | number)[]) => ({
+    type,
+    description: "",
+    default: values?.[0] ?? (type === "boolean" ? true : "1e3"),
+    ...(values ? { enum: values } : {}),
+  });
+  const plugin = (name: string, option: ReturnType<typeof mode>): Scheduler => ({
+    ...builtIn.ddpm,
+    name,
+    options: { mode: option },
+  });
+  const schedulers = {
+    ...builtIn,
+    words: plugin("words", mode("string", ["1", "true", "x"])),
+    free: plugin("free", mode("string")),
+    numbers: plugin("numbers", mode("integer", [1, 2])),
+    flags: plugin("flags", mode("boolean")),
+  };
+  const app = createApp({ models: { fake: fakeModel() }, schedulers });
+  const right = ["words=1", "words=true", "words=x", "free=", "free=12", "free=true", "free=1e3"];
+  for (const choice of [...right, "numbers=2", "flags=false", "flags=true"]) {
+    const [scheduler, value] = choice.split("=");
+    const response = await app.request(`/v1/images/7.png?scheduler=${scheduler}&mode=${value}`);
+    assertEquals(response.status, 200, choice);
+    const { text } = decodePng(await response.bytes());
+    assertEquals(String(JSON.parse(text.denoise).options.mode), value, choice);
+    const pinned = await app.request(`/v1/images/${response.headers.get("content-location")}`);
+    assertEquals(pinned.headers.get("etag"), response.headers.get("etag"), choice);
+    await pinned.body?.cancel();
+  }
+  for (const choice of ["words=2", "numbers=x", "numbers=3", "flags=1", "numbers=1&mode=2"]) {
+    const [scheduler, ...value] = choice.split("=");
+    const query = `scheduler=${scheduler}&mode=${value.join("=")}`;
+    const response = await app.request(`/v1/images/7.png?${query}`);
+    assertEquals(response.status, 422, choice);
+    assertEquals((await response.json()).errors[0].field, "mode");
+  }
+  const json = async (scheduler: string, mode: unknown) =>
+    (await app.request(generations, post({ prompt: "x", scheduler, mode }))).status;
+  assertEquals([await json("words", "1"), await json("words", 1)], [200, 422]);
+  assertEquals([await json("numbers", 1), await json("numbers", "1")], [200, 422]);
+  assertEquals([await json("numbers", null), await json("ddim", 1)], [200, 422]);
+});
+
+Deno.test("answers are not larger than their questions, whatever is repeated of these", async () => {
+  const labels = Array.from({ length: 3000 }, (_, i) => `a class with a long name, number ${i}`);
+  const app = createApp({ models: { fake: fakeModel({ labels }) } });
+  const many = Array.from({ length: 5000 }, (_, i) => `unknown${i}`);
+  const long = "k".repeat(15_000);
+  const questions: [string, RequestInit?][] = [
+    [`/v1/images/7.png?${many.join("&")}`],
+    [`/v1/images/7.png?${long}=1`],
+    [`/v1/images/7.png?label=${"x".repeat(150)}`],
+    [`/v1/images/7.png?label=nothing`],
+    [`/v1/images/${long}.png`],
+    [`/v1/images/7.png?weights=${"x".repeat(190)}@${long}`],
+    [`/${long}`],
+    [`/v1/models/${long}`],
+    [generations, post(Object.fromEntries(many.slice(0, 1000).map((name) => [name, 1])))],
+    [generations, post({ prompt: "x", [long]: 1 })],
+    [generations, post({ prompt: "x", size: long, label: long, scheduler: long })],
+    [generations, post(`{"${"\\".repeat(15_000)}`)],
+    [generations, { ...post({}), headers: { "content-type": long } }],
+    [generations, post({}, { "content-encoding": long })],
+    ["/", { headers: { host: long } }],
+  ];
+  for (const [path, init] of questions) {
+    const response = await app.request(path, init);
+    const text = await response.text();
+    const shown = `${path.slice(0, 60)}: ${response.status}, ${text.length} characters`;
+    assert(response.status >= 400 && response.status < 500, shown);
+    assert(text.length < 8000, shown);
+  }
+});
+
+Deno.test("a name of a million digits and a letter is refused like a short one", () => {
+  // With a pattern that tries every division of the digits this never ends.
+  const name = `${"1".repeat(1_000_000)}x`;
+  assertThrows(() => seedOf(name, 1000), Problem, "1 to 1000 characters");
+  assertEquals(seedOf(name, 2_000_000), seedOf(` ${name.toUpperCase()}`, 2_000_000));
+});
+
+Deno.test("a Host that is none is a 400, and chooses no path", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (const host of ["a b", "[", "x:99999999", "%", "x/metrics?", "x#", "x\\metrics", "u@x"]) {
+    for (const path of ["/", "/v1/images/7.png", "/metrics"]) {
+      const response = await app.request(path, { headers: { host } });
+      assertEquals(response.status, 400, `${host} ${path}`);
+      assertEquals((await response.json()).error.code, "malformed");
+    }
+  }
+  for (
+    const host of ["localhost:8000", "example.org", "my_service", "[::1]:8000", "127.0.0.1", ""]
+  ) {
+    assertEquals((await app.request("/livez", { headers: { host } })).status, 200, host);
+  }
+});
+
+Deno.test("content codings are told apart without regard to case", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const status = async (coding: string) =>
+    (await app.request(generations, post({ prompt: "x" }, { "content-encoding": coding }))).status;
+  assertEquals([await status("Identity"), await status("IDENTITY"), await status("GZip")], [
+    200,
+    200,
+    415,
+  ]);
 });

@@ -125,21 +125,133 @@ Deno.test("a reader that cancels its events frees its place before the next step
   assertEquals(metric(await metrics(), 'denoise_failures_total{reason="disconnected"}'), 1);
 });
 
-Deno.test("a stream that is never read holds only its own place, until the deadline", async () => {
+Deno.test("streams that are never read end without their readers, and keep nobody waiting", async () => {
   const model = fakeModel();
-  const app = createApp({ models: { fake: model }, limits: { maxRunning: 2, deadlineMs: 500 } });
-  const unread = await app.request("/v1/images/1/events?steps=900");
-  const other = await app.request("/v1/images/2.png");
+  const limits = { maxRunning: 4, maxQueue: 100, deadlineMs: 60_000 };
+  const app = createApp({ models: { fake: model }, limits });
+  const held = async () => {
+    const text = await (await app.request("/metrics")).text();
+    return ["denoise_images_running", "denoise_images_waiting", "denoise_queue_cost"]
+      .map((name) => metric(text, name));
+  };
+  const unread: Response[] = [];
+  for (let seed = 0; seed < 20; seed++) {
+    unread.push(await app.request(`/v1/images/${seed}/events?steps=5`));
+  }
+  // The queue is full of their cost; it empties at the network's pace.
+  for (let tries = 0; String(await held()) !== "0,0,0"; tries++) {
+    assert(tries < 1000, `still held: ${await held()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const other = await app.request("/v1/images/99.png");
   assertEquals(other.status, 200);
-  assert(model.evaluations < 10, "the unread stream does not run ahead");
-  await new Promise((resolve) => setTimeout(resolve, 520));
-  assertEquals(
-    metric(await (await app.request("/metrics")).text(), "denoise_images_running"),
-    0,
-  );
-  const events = parseEvents(await unread.text());
-  assertEquals(events.at(-1)!.event, "error");
+  await other.body?.cancel();
+  const events = parseEvents(await unread[7].text()).map(({ event }) => event);
+  assertEquals(events, ["queued", "step", "step", "step", "step", "step", "done"]);
+  for (const { body, bodyUsed } of unread) if (!bodyUsed) await body?.cancel();
+});
+
+Deno.test("a reader that is slow misses steps, never the picture; what waits for it is bounded", async () => {
+  const model = fakeModel({ shape: [3, 64, 64] });
+  const app = createApp({ models: { fake: model } });
+  const response = await app.request("/v1/images/1/events?steps=200&preview=none");
+  await until(() => model.evaluations === 200, "the run goes on without its reader");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const events = parseEvents(await response.text());
+  const steps = events.filter(({ event }) => event === "step")
+    .map(({ data }) => JSON.parse(data).step);
+  assertEquals(events.at(-1)!.event, "done");
+  assertEquals(steps.at(-1), 200);
+  // x and x_0 of 3 × 64 × 64 are 98,304 bytes, of which a MiB holds 10.
+  assert(steps.length <= 12, `${steps.length} steps were kept`);
+});
+
+Deno.test("a stream that is not read is cut after the deadline", async () => {
+  const app = createApp({ models: { fake: fakeModel() }, limits: { deadlineMs: 300 } });
+  const response = await app.request("/v1/images/1/events?steps=900");
+  const reader = response.body!.getReader();
+  await new Promise((resolve) => setTimeout(resolve, 1600));
+  const end = await reader.read().catch((error) => error);
+  assertEquals(end.reason, "deadline");
+  const text = await (await app.request("/metrics")).text();
+  assertEquals(metric(text, "denoise_streams_open"), 0);
+});
+
+Deno.test("a slow reader's last event says that the deadline has passed", async () => {
+  const app = createApp({ models: { fake: fakeModel() }, limits: { deadlineMs: 200 } });
+  const response = await app.request("/v1/images/1/events?steps=5");
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  const events = parseEvents(await response.text());
   assertEquals(JSON.parse(events.at(-1)!.data).error.code, "deadline");
+});
+
+Deno.test("open streams are limited, for one client to an eighth", async () => {
+  const app = createApp({
+    models: { fake: fakeModel() },
+    limits: { maxStreams: 16 },
+    client: (request) => request.headers.get("x-test-client") ?? "",
+  });
+  const open: Response[] = [];
+  const ask = async (client: number) => {
+    const headers = { "x-test-client": String(client) };
+    const response = await app.request(`/v1/images/${open.length}/events?steps=2`, { headers });
+    if (response.ok) open.push(response);
+    else await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals([await ask(1), await ask(1), await ask(1)], [200, 200, 429]);
+  for (let client = 2; client <= 8; client++) {
+    assertEquals([await ask(client), await ask(client)], [200, 200]);
+  }
+  assertEquals(await ask(9), 503);
+  await open.pop()!.body!.cancel();
+  await open.pop()!.text();
+  assertEquals([await ask(9), await ask(9), await ask(10)], [200, 200, 503]);
+  for (const { body } of open) await body?.cancel();
+  assertEquals(metric(await (await app.request("/metrics")).text(), "denoise_streams_open"), 0);
+});
+
+Deno.test("who joins a picture in the making has a deadline of his own", async () => {
+  const { model, step } = stepped();
+  const app = createApp({ models: { fake: model }, limits: { deadlineMs: 600 } });
+  const first = app.request("/v1/images/1.png");
+  await step();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  const second = app.request("/v1/images/1.png");
+  const late = await first;
+  assertEquals([late.status, (await late.json()).error.code], [503, "deadline"]);
+  for (let i = 0; i < 4; i++) await step();
+  assertEquals((await second).status, 200);
+  assertEquals(model.batches, [1, 1, 1, 1, 1]);
+});
+
+Deno.test("who asks again for a picture whose last reader left gets it", async () => {
+  const { model, step, flow } = stepped();
+  const app = createApp({ models: { fake: model }, limits: { cacheBytes: 0 } });
+  const leaving = new AbortController();
+  const init = { signal: leaving.signal };
+  const first = app.request(new Request("http://x/v1/images/1.png", init));
+  await step();
+  await until(() => model.evaluations === 2, "the second evaluation");
+  leaving.abort();
+  const second = app.request("/v1/images/1.png");
+  assertEquals((await first).status, 499);
+  flow();
+  assertEquals((await second).status, 200);
+});
+
+Deno.test("the drain ends every image of a request, also after one of them is done", async () => {
+  const { model, step } = stepped();
+  const app = createApp({ models: { fake: model }, limits: { maxRunning: 1 } });
+  const body = JSON.stringify({ prompt: "x", n: 2, steps: 1, stream: true });
+  const headers = { "content-type": "application/json" };
+  const response = await app.request("/v1/images/generations", { method: "POST", headers, body });
+  await step();
+  await until(() => model.evaluations === 2, "the second image's evaluation");
+  assertEquals(await app.drain(0), false);
+  const events = parseEvents(await response.text());
+  assertEquals(JSON.parse(events.at(-1)!.data).error.code, "draining");
+  await step();
 });
 
 Deno.test("a full queue answers 503 with Retry-After before any work starts", async () => {

@@ -1,5 +1,6 @@
 /** What operators see and set. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, metric } from "./server_http.ts";
@@ -23,7 +24,7 @@ Deno.test("metrics count requests, evaluations, batches, pictures and failures b
     "seen before it happens",
   );
   assertEquals(metric(text, "denoise_queue_cost"), 0);
-  const route = "/v1/images/:file{.+\\\\.png}";
+  const route = "/v1/images/:file{[^/]+\\\\.png}";
   assertEquals(
     metric(text, `denoise_http_requests_total{method="GET",route="${route}",status="200"}`),
     3,
@@ -78,6 +79,70 @@ Deno.test("models lists what is loaded, and openapi.json what may be asked", asy
   assertEquals(body.additionalProperties, false);
 });
 
+Deno.test("an app without ddim draws with the scheduler that it has", async () => {
+  const { ddpm } = builtIn;
+  const model = { ...fakeModel(), recommended: undefined };
+  const app = createApp({ models: { a: model }, schedulers: { ddpm } });
+  const response = await app.request("/v1/images/7.png?steps=3");
+  assertEquals(response.status, 200);
+  assertStringIncludes(response.headers.get("content-location")!, "scheduler=ddpm");
+  await response.body?.cancel();
+});
+
+Deno.test("openapi.json describes every route of the app, and no other", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const { paths } = await (await app.request("/openapi.json")).json() as {
+    paths: Record<string, Record<string, { responses: Record<string, unknown> }>>;
+  };
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).filter((method) => method !== "head").map((m) => `${m} ${path}`)
+  );
+  const routes = app.routes.filter(({ method }) => method !== "ALL").map(({ method, path }) =>
+    `${method.toLowerCase()} ${
+      path.replace(":file{[^/]+\\.png}", "{seed}.png").replace(/:(\w+)(\{[^}]*\})?/g, "{$1}")
+    }`
+  ).filter((route) => !/^get \/(page\.\w+\.(js|css))?$/.test(route));
+  assertEquals(described.sort(), routes.sort());
+  assertEquals(described.length, 9);
+});
+
+Deno.test("one model is described as in the list; another name is a 404", async () => {
+  const app = createApp({ models: { fake: fakeModel(), other: fakeModel() } });
+  const { data } = await (await app.request("/v1/models")).json();
+  assertEquals(await (await app.request("/v1/models/other")).json(), data[1]);
+  assertEquals((await app.request("/v1/models/dall-e-3")).status, 404);
+});
+
+Deno.test("max_steps is what each scheduler takes; one more is a 422 before anything is charged", async () => {
+  const model = fakeModel();
+  const app = createApp({
+    models: { fake: model },
+    limits: { maxSteps: 5000, maxCost: 20_000, publicCostPerMinute: 1 },
+  });
+  const { denoise } = await (await app.request("/v1/models/fake")).json();
+  assertEquals(denoise.schedulers.dpmpp.max_steps, 999);
+  for (const [name, { max_steps }] of Object.entries<{ max_steps: number }>(denoise.schedulers)) {
+    const head = (steps: number) =>
+      app.request(`/v1/images/7.png?scheduler=${name}&steps=${steps}`, { method: "HEAD" });
+    assertEquals((await head(max_steps)).status, 200, `${name} ${max_steps}`);
+    const events = await app.request(
+      `/v1/images/7/events?scheduler=${name}&steps=${max_steps + 1}`,
+    );
+    assertEquals(events.status, 422, `${name} ${max_steps + 1}`);
+  }
+  assertEquals(model.evaluations, 0);
+});
+
+Deno.test("what binds a whole origin is left to whom the origin belongs", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  for (const path of ["/", "/v1/images/7.png", "/livez"]) {
+    const { headers, body } = await app.request(`https://shop.example${path}`);
+    await body?.cancel();
+    assertEquals(headers.get("strict-transport-security"), null, path);
+    assertEquals(headers.get("origin-agent-cluster"), null, path);
+  }
+});
+
 Deno.test("createApp refuses what could not work", () => {
   assertThrows(() => createApp({ models: {} }), Error, "at least one model");
   assertThrows(() => createApp({ models: { "a/b": fakeModel() } }), Error, "a/b");
@@ -92,18 +157,32 @@ Deno.test("createApp refuses what could not work", () => {
     "publicUrl",
   );
   const steps = { type: "number", description: "", default: 1 } as const;
-  const schedulers = { mine: { name: "mine", api: 1, options: { steps } } } as const;
+  const mine = { name: "mine", api: 1, options: { steps } } as const;
+  const schedulers = { ...builtIn, mine };
   assertThrows(() => createApp({ models: { a: fakeModel() }, schedulers }), Error, '"steps"');
+  const { ddpm } = builtIn;
+  assertThrows(
+    () => createApp({ models: { a: fakeModel() }, schedulers: { ddpm } }),
+    Error,
+    'the scheduler "ddim", which "a" recommends',
+  );
+  assertThrows(() => createApp({ models: { a: fakeModel() }, schedulers: {} }), Error, "scheduler");
 });
 
 Deno.test("the app runs where there is neither Deno nor node: only serve.ts knows its process", async () => {
-  const folder = new URL("../src/server/", import.meta.url);
   const wrong: string[] = [];
-  for await (const { name, isFile } of Deno.readDir(folder)) {
-    if (!isFile || name === "serve.ts") continue;
-    const text = await Deno.readTextFile(new URL(name, folder));
-    const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
-    if (/\bDeno\.|from "node:/.test(code)) wrong.push(name);
-  }
+  let read = 0;
+  const look = async (folder: URL) => {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) await look(new URL(`${name}/`, folder));
+      if (!name.endsWith(".ts") || name === "serve.ts") continue;
+      read++;
+      const text = await Deno.readTextFile(new URL(name, folder));
+      const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+      if (/\bDeno\.|from "node:/.test(code)) wrong.push(name);
+    }
+  };
+  await look(new URL("../src/server/", import.meta.url));
   assertEquals(wrong, []);
+  assert(read > 30, "the folders are looked through");
 });

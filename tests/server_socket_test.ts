@@ -92,6 +92,22 @@ Deno.test("OpenAI's client generates, streams, and reads our errors", async () =
     const partial = "image_generation.partial_image";
     assertEquals(seen, [partial, partial, "image_generation.completed"]);
 
+    // Parameters of the client's own type that PNG by diffusion has no use for.
+    const withAll = await client.images.generate({
+      prompt: "x",
+      style: "vivid",
+      output_compression: 90,
+      output_format: "png",
+      quality: "high",
+      background: "auto",
+      moderation: "low",
+      user: "u",
+      size: "auto",
+    });
+    assertEquals(withAll.data?.length, 1);
+    assertEquals((await client.models.retrieve("fake")).id, "fake");
+    const unknown = await client.models.retrieve("dall-e-3").catch((error) => error);
+    assert(unknown instanceof OpenAI.NotFoundError);
     assertEquals((await client.models.list()).data.map(({ id }) => id), ["fake"]);
     const refused = await client.images.generate({ prompt: "x", size: "7x7" as "auto" })
       .catch((error) => error);
@@ -200,6 +216,10 @@ Deno.test("malformed HTTP and oversized bodies are refused and the server stays 
     for (
       const text of [
         "GARBAGE\r\n\r\n",
+        "GET /v1/images/1.png HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x/metrics?\r\n\r\n",
+        "GET http://a%zz:99999/v1/images/1.png HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /v1/images/1.png HTTP/1.1\r\nHost: [\r\n\r\n",
         "GET /v1/images/%zz.png?%E0%A4%A HTTP/1.1\r\nHost: x\r\n\r\n",
         "POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         `GET /v1/images/1.png HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(1e6)}\r\n\r\n`,

@@ -33,7 +33,7 @@ Deno.test("an exported folder is read back as the network that was trained", asy
   await using folder = await temporaryFolder();
   await exportFolder(folder.path, { ...trained, beside: { "README.md": "# card\n" } });
   const read = await readFolder(filesAt(new URL(`file://${folder.path}`)));
-  assertEquals(read.config, start.config);
+  assertEquals(read.network.json(), start.network.json());
   assertEquals(read.scheduler, { ...start.scheduler, timestep_spacing: "leading" });
   assertEquals(read.card, start.card);
   const expected = unpackParams(start.layout, trained.theta);
@@ -81,6 +81,7 @@ Deno.test("the model card says what the weights come from, and that DDPMPipeline
   const lines = [{ step: 1, loss: 0.5, grad_norm: 1, lr: 1e-3, ms: 1000 }];
   const card = modelCard({
     recipe: { ...recipe, data_license: "CC0", seed: 7 },
+    architecture: start.network.architecture,
     card: start.card,
     data: { ...data, skipped: [{ name: "a.png", reason: "cut" }] },
     parameters: start.layout.size,

@@ -1,14 +1,14 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { initialTheta } from "../src/training/optimiser/init.ts";
 import { unpackParams } from "../src/training/optimiser/layout.ts";
-import { unetLayout } from "../src/training/objective/step.ts";
-import { parseUNetConfig } from "../src/networks/unet2d/mod.ts";
+import { networkLayout } from "../src/training/objective/step.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
 import { readGoldenJson } from "./golden.ts";
 
-const layout = unetLayout(
-  parseUNetConfig(await readGoldenJson("class_conditional/unet/config.json")),
-);
-const tensors = unpackParams(layout, initialTheta(layout, 1));
+const network = parseNetwork(await readGoldenJson("class_conditional/unet/config.json"));
+const layout = networkLayout(network);
+const initial = (seed: number) => initialTheta(layout, seed, network.architecture.initialiser);
+const tensors = unpackParams(layout, initial(1));
 const of = (name: string) => tensors.get(name)!.data;
 const mean = (x: Float32Array) => x.reduce((a, b) => a + b, 0) / x.length;
 
@@ -34,6 +34,6 @@ Deno.test("weights have the variance 2/(fan_in + fan_out) and class embeddings 1
 });
 
 Deno.test("a seed gives the same parameters again, another seed others", () => {
-  assertEquals(initialTheta(layout, 5), initialTheta(layout, 5));
-  assertNotEquals(initialTheta(layout, 5), initialTheta(layout, 6));
+  assertEquals(initial(5), initial(5));
+  assertNotEquals(initial(5), initial(6));
 });

@@ -14,10 +14,11 @@ import {
   TrainStep,
   type TrainStepOptions,
 } from "../src/training/objective/step.ts";
-import { unetLayout } from "../src/training/objective/step.ts";
+import { networkLayout } from "../src/training/objective/step.ts";
 import { objectiveLayout, Trainer } from "../src/training/optimiser/trainer.ts";
 import { accumulateGraph } from "../src/training/optimiser/update_graph.ts";
-import { parseUNetConfig, unetGraph } from "../src/networks/unet2d/mod.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
 import { ortBackendsUnderTest } from "./backends.ts";
 import { type GoldenTensors, readGolden, readGoldenJson } from "./golden.ts";
 
@@ -25,8 +26,8 @@ const folders = ["ddpm_legacy", "train_unconditional", "class_conditional"];
 
 /** A network of which the golden data has three Adam steps on one batch. */
 async function goldenRun(folder: string) {
-  const config = parseUNetConfig(await readGoldenJson(`${folder}/unet/config.json`));
-  const layout = unetLayout(config);
+  const network = parseNetwork(await readGoldenJson(`${folder}/unet/config.json`));
+  const layout = networkLayout(network);
   const flat = (tensors: GoldenTensors) =>
     packParams(
       layout,
@@ -42,7 +43,7 @@ async function goldenRun(folder: string) {
   };
   const weights = await readGolden(`${folder}/unet/diffusion_pytorch_model.safetensors`);
   const options: TrainStepOptions = {
-    config,
+    network,
     // At ᾱ = 1 x_t is x_0: the golden batch is of noised pictures already.
     schedule: { alpha_bar: () => 1 },
     prediction: "epsilon",
@@ -64,17 +65,17 @@ const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, e) => sum + e * e, 0)
 const difference = (a: Float32Array, b: Float32Array) => a.map((x, i) => x - b[i]);
 
 async function gradientOf(backend: Backend, { options, batch, layout, theta }: Golden) {
-  const { config, prediction } = options;
+  const { network, prediction } = options;
   const n = options.batch;
   const { graph, theta: input } = accumulateGraph({
-    objective: (graph) => denoisingObjective(graph, { config, prediction, batch: n, dropout: 0 }),
+    objective: (graph) => denoisingObjective(graph, { network, prediction, batch: n, dropout: 0 }),
   });
   const order = layout.params.map(({ name }) => name);
   const session = await backend.createSession(
     graph,
     { input, order },
   );
-  const picture = { dims: [n, config.in_channels, ...config.sample_size] };
+  const picture = { dims: [n, ...network.shape] };
   const perImage = (x: number) => ({ data: new Float32Array(n).fill(x), dims: [n] });
   const result = await session.run({
     x_0: { data: batch.x_0, ...picture },
@@ -261,13 +262,13 @@ function adamW(
 /** The network's output for the batch noised as the step noises it. */
 async function outputOf(
   backend: Backend,
-  { config, schedule }: TrainStepOptions,
+  { network, schedule }: TrainStepOptions,
   theta: Float32Array,
   { x_0, eps, t }: TrainBatch,
 ): Promise<Float32Array> {
-  const graph = unetGraph(new Graph(), config, t.length);
+  const graph = networkGraph(network, t.length);
   const weights = new Map(
-    [...unpackParams(unetLayout(config), theta)].map(([name, { data }]) => [name, data]),
+    [...unpackParams(networkLayout(network), theta)].map(([name, { data }]) => [name, data]),
   );
   const session = await backend.createSession(graph, weights);
   const size = x_0.length / t.length;
@@ -276,7 +277,7 @@ async function outputOf(
     return Math.sqrt(alpha_bar) * x + Math.sqrt(1 - alpha_bar) * eps[i];
   });
   const { out_sample } = await session.run({
-    sample: { data: x_t, dims: [t.length, config.in_channels, ...config.sample_size] },
+    sample: { data: x_t, dims: [t.length, ...network.shape] },
     timestep: { data: t, dims: [t.length] },
   });
   await session.close();

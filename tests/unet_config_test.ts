@@ -1,13 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { Graph } from "../src/graph/mod.ts";
 import cifar10 from "./configs/ddpm-cifar10-32.json" with { type: "json" };
-import {
-  currentName,
-  matchTensors,
-  parseUNetConfig,
-  unetGraph,
-} from "../src/networks/unet2d/mod.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { matchTensors } from "../src/networks/match_tensors.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
+import { parseUNetConfig } from "../src/networks/unet2d/config.ts";
+import { currentName } from "../src/networks/unet2d/names.ts";
 
 /** google/ddpm-celebahq-256's shape. */
 const celebahq = {
@@ -42,7 +40,7 @@ const tiny = {
 };
 
 function parameters(json: unknown) {
-  const graph = unetGraph(new Graph(), parseUNetConfig(json));
+  const graph = networkGraph(parseNetwork(json, "config.json"));
   const sizes = [...graph.params.values()].map((v) =>
     (v.shape as number[]).reduce((a, b) => a * b, 1)
   );

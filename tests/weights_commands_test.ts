@@ -40,7 +40,7 @@ Deno.test("convert goes round: folder, zip, npz, safetensors and back to the sam
   }
   const last = await readFolder(await locate(from));
   assertEquals(last.tensors.size, first.tensors.size);
-  assertEquals(last.config, first.config);
+  assertEquals(last.network.json(), first.network.json());
   assertEquals(last.scheduler, first.scheduler);
   const query = last.tensors.get("mid_block.attentions.0.to_q.weight")!;
   const before = first.tensors.get("mid_block.attentions.0.query.weight")!;
@@ -187,7 +187,7 @@ Deno.test("inspect says what an ONNX file is fed and made of", async () => {
   assertEquals([report.classes.length, report.operators.Conv, report.scheduler], [5, 12, null]);
 });
 
-Deno.test("commands that need a U-Net's tensors say so of an ONNX file in one line", async () => {
+Deno.test("commands that need a network's tensors say so of an ONNX file in one line", async () => {
   await using folder = await temporaryFolder();
   const path = new URL("./golden/onnx/fixed_batch.onnx", import.meta.url).href;
   const out = `${folder.path}/out`;
@@ -199,7 +199,7 @@ Deno.test("commands that need a U-Net's tensors say so of an ONNX file in one li
   ) {
     const { code, err } = await cli(args);
     assertEquals(code, 2);
-    assertStringIncludes(err, "expected a U-Net's config and tensors, found an ONNX graph");
+    assertStringIncludes(err, "expected a network's config and tensors, found an ONNX graph");
     assertEquals(err.split("\n").length, 1, err);
   }
 });

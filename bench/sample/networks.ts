@@ -1,20 +1,17 @@
 /** The networks that are measured. */
 import cifar10 from "../../tests/configs/ddpm-cifar10-32.json" with { type: "json" };
 import type { Tensors } from "../../src/backends/backend.ts";
-import { Graph, sizeOf } from "../../src/graph/mod.ts";
+import { type Graph, paramShapes, sizeOf } from "../../src/graph/mod.ts";
 import { builtInWeights } from "../../src/weights/find/locate.ts";
 import { filesAt } from "../../src/weights/files.ts";
 import { readFolder } from "../../src/weights/read/folder.ts";
-import {
-  matchTensors,
-  parseUNetConfig,
-  type UNetConfig,
-  unetGraph,
-} from "../../src/networks/unet2d/mod.ts";
+import { type NetworkDefinition, networkGraph } from "../../src/networks/architecture.ts";
+import { matchTensors } from "../../src/networks/match_tensors.ts";
+import { parseNetwork } from "../../src/networks/registry.ts";
 
 export interface MeasuredNetwork {
   readonly name: string;
-  readonly config: UNetConfig;
+  readonly network: NetworkDefinition;
   readonly parameters: number;
   readonly graph: Graph;
   readonly weights: ReadonlyMap<string, Float32Array>;
@@ -23,12 +20,13 @@ export interface MeasuredNetwork {
 export async function networkByName(name: string): Promise<MeasuredNetwork> {
   if (name === "digits") {
     const folder = await readFolder(filesAt(builtInWeights.digits));
-    return networkOf(name, folder.config, (shapes) => {
-      return matchTensors(shapes, folder.tensors, folder.where);
+    return networkOf(name, folder.network, (shapes) => {
+      const { currentName } = folder.network.architecture;
+      return matchTensors(shapes, folder.tensors, folder.where, currentName);
     });
   }
   if (name === "cifar10") {
-    return networkOf("cifar10-32 (random weights)", parseUNetConfig(cifar10), randomWeights);
+    return networkOf("cifar10-32 (random weights)", parseNetwork(cifar10, name), randomWeights);
   }
   throw new Error(`expected digits or cifar10, found "${name}"`);
 }
@@ -38,17 +36,15 @@ type Shapes = Map<string, readonly number[]>;
 
 function networkOf(
   name: string,
-  config: UNetConfig,
+  network: NetworkDefinition,
   weightsOf: (shapes: Shapes) => Weights,
 ): MeasuredNetwork {
-  const graph = unetGraph(new Graph(), config);
-  const shapes: Shapes = new Map(
-    [...graph.params].map(([param, { shape }]) => [param, shape as readonly number[]]),
-  );
+  const graph = networkGraph(network);
+  const shapes: Shapes = paramShapes(graph);
   const weights = weightsOf(shapes);
   return {
     name,
-    config,
+    network,
     parameters: [...shapes.values()].reduce((n, shape) => n + sizeOf(shape), 0),
     graph,
     weights,
@@ -68,13 +64,13 @@ function randomWeights(shapes: Shapes): Weights {
 }
 
 /** Feeds for n pictures of a network. */
-export function feedsFor({ config }: MeasuredNetwork, n: number): Tensors {
-  const shape = [n, config.in_channels, ...config.sample_size];
+export function feedsFor({ network }: MeasuredNetwork, n: number): Tensors {
+  const shape = [n, ...network.shape];
   const data = new Float32Array(shape.reduce((a, b) => a * b)).map((_, i) => Math.sin(i));
   return {
     sample: { data, dims: shape },
     timestep: { data: new Float32Array(n).fill(500), dims: [n] },
-    ...(config.num_class_embeds !== null &&
+    ...(network.classes !== null &&
       { class_labels: { data: new Int32Array(n), dims: [n] } }),
   };
 }

@@ -1,5 +1,8 @@
 /** What is known of a picture besides the prior: y = H x + z, z ~ N(0, σ_y² I) (Kawar et al. 2022, eq. 1). */
 
+import { InputError } from "../errors.ts";
+import type { Run } from "./types.ts";
+
 /** Vectors go in as either; what comes out of a change of basis is float64, as 1/s may be large. */
 export type Vector = Float32Array | Float64Array;
 
@@ -85,4 +88,48 @@ export function residualRms(measurement: Measurement, x: Vector): number {
 export function missingShare(operator: LinearOperator): number {
   const least = LEAST_SHARE * operator.s.reduce((a, b) => Math.max(a, b), 0);
   return operator.s.filter((s) => s === 0 || s < least).length / operator.s.length;
+}
+
+/** A run's measurement. @throws InputError where there is none to restore. */
+export function measurementOf({ measurement }: Run, sampler: string): Measurement {
+  if (measurement) return measurement;
+  throw new InputError(`scheduler "${sampler}": restores a measurement, and none was given`);
+}
+
+/** σ_t = √((1 − ᾱ)/ᾱ), the noise of x_t/√ᾱ: the scale of the papers on restoration. */
+export function sigmaOf(alpha_bar: number): number {
+  return Math.sqrt((1 - alpha_bar) / alpha_bar);
+}
+
+/** ᾱ at which σ_t = `sigma`. */
+export function alphaBarOfSigma(sigma: number): number {
+  return 1 / (1 + sigma ** 2);
+}
+
+/** x̄_t = Vᵀ x_t/√ᾱ. */
+export function toSpectrum(operator: LinearOperator, x_t: Vector, alpha_bar: number): Float64Array {
+  const scale = 1 / Math.sqrt(alpha_bar);
+  return operator.Vt(x_t).map((c) => c * scale);
+}
+
+/** x_t = √ᾱ V x̄_t. */
+export function fromSpectrum(
+  operator: LinearOperator,
+  x_bar: Float64Array,
+  alpha_bar: number,
+): Float32Array {
+  const scale = Math.sqrt(alpha_bar);
+  return Float32Array.from(operator.V(x_bar), (x) => x * scale);
+}
+
+/**
+ * x with what was measured put into it, H⁺y + (I − H⁺H) x: the nearest picture that explains y, for
+ * measurements without noise.
+ */
+export function project(measurement: Measurement, x: Vector): Float32Array {
+  const { y_bar, noise } = observe(measurement);
+  const { operator } = measurement;
+  return Float32Array.from(
+    operator.V(operator.Vt(x).map((c, i) => noise[i] === Infinity ? c : y_bar[i])),
+  );
 }

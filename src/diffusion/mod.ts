@@ -18,4 +18,5 @@ export * from "./random.ts";
 export * from "./remap.ts";
 export * from "./schedule.ts";
 export * from "./spacing.ts";
+export * from "./time_travel.ts";
 export type * from "./types.ts";

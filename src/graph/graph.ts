@@ -88,6 +88,13 @@ export class Graph {
   }
 }
 
+/** The shape of every parameter a graph asks for, by name. */
+export function paramShapes(graph: Graph): Map<string, readonly number[]> {
+  return new Map(
+    [...graph.params].map(([name, { shape }]) => [name, shape as readonly number[]]),
+  );
+}
+
 export function typeOfData(data: ConstantData): ElementType {
   if (data instanceof Float32Array) return "float32";
   if (data instanceof Int32Array) return "int32";

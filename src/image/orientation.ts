@@ -2,7 +2,7 @@
 import type { Pixels } from "./pixels.ts";
 
 const ORIENTATION = 0x0112;
-const SHORT = 3;
+const SHORT = 3, LONG = 4;
 const ENTRY_BYTES = 12;
 
 /** Orientations whose first row is at the bottom or, where rows are upright, on the right. */
@@ -30,9 +30,11 @@ export function exifOrientation(tiff: Uint8Array): number {
   for (let i = 0; i < entries; i++) {
     const at = first + i * ENTRY_BYTES;
     if (view.getUint16(at, little) !== ORIENTATION) continue;
-    const isOne = view.getUint16(at + 2, little) === SHORT && view.getUint32(at + 4, little) === 1;
-    const value = view.getUint16(at + 8, little);
-    return isOne && value >= 1 && value <= 8 ? value : 1;
+    const type = view.getUint16(at + 2, little), count = view.getUint32(at + 4, little);
+    if (count !== 1 || type !== SHORT && type !== LONG) return 1;
+    // Exif wants a SHORT; some phones write a LONG, which libexif and Pillow read as well.
+    const value = type === LONG ? view.getUint32(at + 8, little) : view.getUint16(at + 8, little);
+    return value >= 1 && value <= 8 ? value : 1;
   }
   return 1;
 }

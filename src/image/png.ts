@@ -1,18 +1,20 @@
 /** PNG, with the text chunks that carry a picture's recipe. */
 import { decode, encode } from "npm:fast-png@8.0.0";
-import { Unzlib } from "npm:fflate@0.8.3";
+import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { InputError } from "../errors.ts";
+import { fromPasses, passSizes, type Size } from "./adam7.ts";
 import type { Pixels } from "./pixels.ts";
 import {
   type Chunk,
   type Header,
   readChunks,
   readHeader,
-  textOf,
   writeChunks,
+  writeHeader,
 } from "./png_chunks.ts";
+import { textOf } from "./png_text.ts";
 
-export { readPngText } from "./png_chunks.ts";
+export { readPngText } from "./png_text.ts";
 
 /** The largest picture that is decoded, in pixels: a PNG of a few bytes can announce gigabytes. */
 export const MAX_DECODED_PIXELS = 64_000_000;
@@ -48,71 +50,102 @@ export interface DecodedPng extends Pixels {
 /**
  * Any PNG as 8-bit pixels: palettes resolved, a transparent colour as an alpha channel, 16 bits
  * rounded to 8, 1, 2 and 4 bits stretched to 0 … 255. Colour profiles and gamma are not applied.
- * @throws InputError for a damaged file, more than {@link MAX_DECODED_PIXELS} pixels, or interlaced
- * pixels of less than a byte.
+ * @throws InputError for a damaged file, or more than {@link MAX_DECODED_PIXELS} pixels.
  */
 export function decodePng(bytes: Uint8Array, where = "PNG"): DecodedPng {
   const chunks = readChunks(bytes, where);
   const header = readHeader(chunks[0], where);
   checkSize(header, where);
-  checkData(chunks, header, where);
+  checkPalette(chunks, header, where);
   // Everything else is dropped: fast-png would inflate a colour profile without a limit.
   const kept = chunks.filter(({ type }) => /^(IHDR|PLTE|tRNS|IDAT|IEND)$/.test(type));
-  let image: ReturnType<typeof decode>;
+  const picture = header.interlaced && header.depth < 8
+    ? decodePasses(kept, header, where)
+    : decodeWhole(kept, header, where);
+  return { ...picture, text: textOf(chunks) };
+}
+
+function decodeWhole(chunks: readonly Chunk[], header: Header, where: string): Pixels {
+  inflateData(chunks, header, where, () => {});
+  return decodeChunks(chunks, where);
+}
+
+function decodeChunks(chunks: readonly Chunk[], where: string): Pixels {
+  let image: Image;
   try {
-    image = decode(writeChunks(kept));
+    image = decode(writeChunks(chunks));
   } catch (error) {
     throw new InputError(`${where}: not a PNG that can be read (${(error as Error).message})`);
   }
-  return { ...toBytes(image, where), text: textOf(chunks) };
+  return toBytes(image, where);
 }
 
-function checkSize({ width, height, depth, interlaced }: Header, where: string): void {
+/** fast-png reads no interlaced pixels of less than a byte: it is given each pass by itself. */
+function decodePasses(chunks: readonly Chunk[], header: Header, where: string): Pixels {
+  const bytes = new Uint8Array(inflatedBytes(header));
+  let filled = 0;
+  inflateData(chunks, header, where, (part) => {
+    bytes.set(part.subarray(0, bytes.length - filled), filled);
+    filled = Math.min(bytes.length, filled + part.length);
+  });
+  let at = 0;
+  const passes = passSizes(header).map((size) => {
+    const length = lineBytes(size, header);
+    const data = zlibSync(bytes.subarray(at, at += length), { level: 0 });
+    if (length === 0) return undefined;
+    const pass = chunks.filter(({ type }) => type !== "IDAT").flatMap((chunk) => {
+      if (chunk.type === "IHDR") return [writeHeader({ ...header, ...size, interlaced: false })];
+      return chunk.type === "IEND" ? [{ type: "IDAT", data }, chunk] : [chunk];
+    });
+    return decodeChunks(pass, where);
+  });
+  return fromPasses(header, passes);
+}
+
+function checkSize({ width, height }: Header, where: string): void {
   if (width === 0 || height === 0 || width * height > MAX_DECODED_PIXELS) {
     throw new InputError(
       `${where}: ${width}×${height} pixels; 1 to ${MAX_DECODED_PIXELS} are decoded`,
-    );
-  }
-  if (interlaced && depth < 8) {
-    throw new InputError(
-      `${where}: interlaced with ${depth} bits a sample, which is not read; save it without interlacing`,
     );
   }
 }
 
 const samplesOf: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/** How many bytes the inflated pixels take, filter bytes included. */
-function inflatedBytes({ width, height, depth, colourType, interlaced }: Header): number {
-  const lines = (w: number, h: number) =>
-    w > 0 && h > 0 ? h * (1 + Math.ceil(w * samplesOf[colourType] * depth / 8)) : 0;
-  if (!interlaced) return lines(width, height);
-  // Adam7: [x, y, step of x, step of y] of the seven passes.
-  const passes = [
-    [0, 0, 8, 8],
-    [4, 0, 8, 8],
-    [0, 4, 4, 8],
-    [2, 0, 4, 4],
-    [0, 2, 2, 4],
-    [1, 0, 2, 2],
-    [0, 1, 1, 2],
-  ];
-  return passes.reduce(
-    (sum, [x, y, dx, dy]) => sum + lines(Math.ceil((width - x) / dx), Math.ceil((height - y) / dy)),
-    0,
-  );
+/** How many bytes the lines of a picture take, filter bytes included. */
+function lineBytes({ width, height }: Size, { depth, colourType }: Header): number {
+  if (width === 0) return 0;
+  return height * (1 + Math.ceil(width * samplesOf[colourType] * depth / 8));
 }
 
-/** The decoder takes whatever its inflater gives: here the bytes are counted as they come. */
-function checkData(chunks: readonly Chunk[], header: Header, where: string): void {
+/** How many bytes the inflated pixels take. */
+function inflatedBytes(header: Header): number {
+  if (!header.interlaced) return lineBytes(header, header);
+  return passSizes(header).reduce((sum, size) => sum + lineBytes(size, header), 0);
+}
+
+function checkPalette(chunks: readonly Chunk[], { colourType }: Header, where: string): void {
   const palette = chunks.find(({ type }) => type === "PLTE")?.data.length;
-  if (palette ? palette > 768 || palette % 3 !== 0 : header.colourType === 3) {
+  if (palette ? palette > 768 || palette % 3 !== 0 : colourType === 3) {
     throw new InputError(`${where}: expected a palette of 1 to 256 colours`);
   }
+}
+
+/**
+ * Inflates the pixels part by part. The decoder takes whatever its inflater gives: here the bytes
+ * are counted as they come.
+ */
+function inflateData(
+  chunks: readonly Chunk[],
+  header: Header,
+  where: string,
+  onPart: (part: Uint8Array) => void,
+): void {
   const expected = inflatedBytes(header);
   let found = 0;
   const inflate = new Unzlib((part) => {
     found += part.length;
+    onPart(part);
   });
   const most = expected + 65536;
   try {

@@ -96,36 +96,12 @@ export function readHeader({ data }: Chunk, where: string): Header {
   };
 }
 
-/**
- * The texts of a PNG by keyword: tEXt, and iTXt where it is not compressed.
- * @throws InputError as {@link readChunks} does.
- */
-export function readPngText(bytes: Uint8Array, where = "PNG"): Record<string, string> {
-  return textOf(readChunks(bytes, where));
-}
-
-/** The texts among chunks; compressed ones are left out. */
-export function textOf(chunks: readonly Chunk[]): Record<string, string> {
-  const texts: [string, string][] = [];
-  for (const { type, data } of chunks) {
-    const end = data.indexOf(0);
-    if (end < 1) continue;
-    const keyword = latin1(data.subarray(0, end));
-    if (type === "tEXt") texts.push([keyword, latin1(data.subarray(end + 1))]);
-    if (type === "iTXt" && data[end + 1] === 0) {
-      const language = data.indexOf(0, end + 3);
-      const translated = language < 0 ? -1 : data.indexOf(0, language + 1);
-      if (translated < 0) continue;
-      texts.push([keyword, new TextDecoder().decode(data.subarray(translated + 1))]);
-    }
-  }
-  return Object.fromEntries(texts);
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 4096) {
-    text += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  }
-  return text;
+/** IHDR as a chunk. */
+export function writeHeader({ width, height, depth, colourType, interlaced }: Header): Chunk {
+  const data = new Uint8Array(13);
+  const view = new DataView(data.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  data.set([depth, colourType, 0, 0, interlaced ? 1 : 0], 8);
+  return { type: "IHDR", data };
 }

@@ -1,10 +1,9 @@
 /** What a folder of weights is, without running it. */
-import { Graph } from "../graph/mod.ts";
 import { graphCost } from "../graph/cost.ts";
-import { matchTensors, unetGraph } from "../networks/unet2d/mod.ts";
+import { paramShapes } from "../graph/mod.ts";
 import { classNames, type WeightsCard } from "../weights/read/card.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
-import { paramShapes } from "./model.ts";
+import { networkOf } from "./model.ts";
 
 export interface BlockReport {
   readonly name: string;
@@ -32,19 +31,23 @@ export interface WeightsReport extends DefaultRun {
   readonly null_label: number | null;
   readonly tensors: number;
   readonly parameters: number;
+  /** What the network is built of, in order. */
+  readonly layers: readonly string[];
+  /** Its tensors, by the first parts of their names. */
   readonly blocks: readonly BlockReport[];
   readonly multiply_adds: number;
   /** Bytes of the weights and of the most intermediate results, a picture at a time. */
   readonly memory: { readonly weights: number; readonly activations: number };
-  readonly unet: WeightsFolder["config"];
+  /** config.json of the network. */
+  readonly config: Readonly<Record<string, unknown>>;
   readonly scheduler: WeightsFolder["scheduler"];
 }
 
 /** Checks that the tensors are the config's and describes them. @throws InputError where not. */
-export function inspectWeights({ where, hash, config, scheduler, card, tensors }: WeightsFolder) {
-  const graph = unetGraph(new Graph(), config);
+export function inspectWeights(folder: WeightsFolder): WeightsReport {
+  const { where, hash, network, scheduler, card } = folder;
+  const { graph } = networkOf(folder);
   const shapes = paramShapes(graph);
-  matchTensors(shapes, tensors, where);
   const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
   const byBlock = Map.groupBy(shapes, ([name]) => blockOf(name));
   const blocks = [...byBlock].map(([name, entries]) => ({
@@ -54,22 +57,22 @@ export function inspectWeights({ where, hash, config, scheduler, card, tensors }
   }));
   const parameters = blocks.reduce((n, block) => n + block.parameters, 0);
   const { multiplyAdds, peakBytes } = graphCost(graph, 1);
-  const report: WeightsReport = {
+  return {
     source: where,
     hash,
-    picture: [config.in_channels, ...config.sample_size],
-    classes: classNames(card, config.num_class_embeds) ?? null,
+    picture: network.shape,
+    classes: classNames(card, network.classes) ?? null,
     null_label: card.null_label ?? null,
     tensors: shapes.size,
     parameters,
+    layers: network.blocks,
     blocks,
     multiply_adds: multiplyAdds,
     memory: { weights: 4 * parameters, activations: peakBytes },
     ...defaultRun(card),
-    unet: config,
+    config: network.json(),
     scheduler,
   };
-  return report;
 }
 
 export function defaultRun({ recommended }: WeightsCard): DefaultRun {

@@ -1,17 +1,18 @@
 /** A network on an engine: what `load` gives. */
 import type { Backend, Session, SessionOptions } from "../backends/backend.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
-import { Graph, type Shape } from "../graph/mod.ts";
+import { paramShapes } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
-import { matchTensors, type UNetConfig, unetGraph } from "../networks/unet2d/mod.ts";
+import { networkGraph } from "../networks/architecture.ts";
+import { matchTensors } from "../networks/match_tensors.ts";
 import { classNames, type Distilled } from "../weights/read/card.ts";
 import { checkFeeds } from "./check_predict.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {
-  /** The network's shape, in diffusers' keys; undefined for a bare ONNX graph. */
-  readonly config?: UNetConfig;
+  /** The network's config.json, in diffusers' keys; undefined for a bare ONNX graph. */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** SHA-256 of everything in the weights that a picture depends on. */
   readonly hash: string;
   /** Where the weights came from. */
@@ -24,15 +25,10 @@ export interface Model extends Network, AsyncDisposable {
 
 /** The network of a folder: its graph, and the numbers of every parameter. */
 export function networkOf(folder: WeightsFolder) {
-  const graph = unetGraph(new Graph(), folder.config);
-  return { graph, weights: matchTensors(paramShapes(graph), folder.tensors, folder.where) };
-}
-
-/** The shape of every parameter a graph asks for, by name. */
-export function paramShapes(graph: Graph): Map<string, readonly number[]> {
-  return new Map([...graph.params].map(([name, { shape }]: [string, { shape: Shape }]) => {
-    return [name, shape as readonly number[]];
-  }));
+  const { network, tensors, where } = folder;
+  const graph = networkGraph(network);
+  const { currentName } = network.architecture;
+  return { graph, weights: matchTensors(paramShapes(graph), tensors, where, currentName) };
 }
 
 /** Puts a folder's network on an engine. */
@@ -47,7 +43,7 @@ export async function openModel(
 }
 
 class SessionModel implements Model {
-  readonly config: UNetConfig;
+  readonly config: Readonly<Record<string, unknown>>;
   readonly hash: string;
   readonly source: string;
   readonly shape: readonly [number, number, number];
@@ -57,27 +53,29 @@ class SessionModel implements Model {
   readonly nullLabel?: number;
   readonly recommended?: Recommendation;
   readonly distilled?: Distilled;
+  readonly #classes: number | null;
 
   constructor(
     folder: WeightsFolder,
     readonly backend: string,
     readonly session: Session,
   ) {
-    const { config, card } = folder;
-    this.config = config;
+    const { network, card } = folder;
+    this.config = network.json();
     this.hash = folder.hash;
     this.source = folder.where;
-    this.shape = [config.in_channels, ...config.sample_size];
-    this.outChannels = config.out_channels;
+    this.shape = network.shape;
+    this.outChannels = network.outChannels;
     this.scheduler = folder.scheduler;
-    this.labels = classNames(card, config.num_class_embeds);
+    this.labels = classNames(card, network.classes);
+    this.#classes = network.classes;
     this.nullLabel = card.null_label;
     this.recommended = card.recommended;
     this.distilled = card.distilled;
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
-    checkFeeds(x, t, labels, { shape: this.shape, classes: this.config.num_class_embeds });
+    checkFeeds(x, t, labels, { shape: this.shape, classes: this.#classes });
     const n = t.length;
     const { out_sample } = await this.session.run({
       sample: { data: x, dims: [n, ...this.shape] },

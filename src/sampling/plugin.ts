@@ -3,8 +3,9 @@ import type { OptionSchema, Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
 import { checkOption } from "./options.ts";
 
-const functions = ["betas", "timesteps", "sampler"] as const;
-const keys = ["name", "api", "description", "options", ...functions];
+const functions = ["betas", "timesteps", "sampler", "evaluations"] as const;
+const keys = ["name", "api", "description", "options", "needs", ...functions];
+const needs = ["measurement", "vjp"];
 const optionTypes = ["number", "integer", "boolean", "string"];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -46,7 +47,12 @@ export function checkScheduler(module: unknown, where: string): Scheduler {
     // A misspelt `sampler` would otherwise be DDPM without a word.
     expect(keys.includes(key), `no keys but ${keys.join(", ")}`, key);
   }
-  const { options = {} } = scheduler;
+  const { options = {}, needs: needed = [] } = scheduler;
+  expect(
+    Array.isArray(needed) && needed.every((need) => needs.includes(need)),
+    `needs: a list of ${needs.join(", ")}`,
+    needed,
+  );
   expect(fieldsOf(options) !== undefined, "options: schemas by name", options);
   for (const [name, schema] of Object.entries(options as Fields)) {
     checkSchema(name, schema, where);

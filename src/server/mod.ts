@@ -7,7 +7,7 @@ export { type AppOptions, createApp, type DenoiseApp } from "./http/app.ts";
 export { type AccessOptions, signAddress } from "./http/access.ts";
 export { clientBehindProxy } from "./http/client.ts";
 export { defaultLimits, type Limits } from "./work/limits.ts";
-export type { Log, LogEntry } from "./http/log.ts";
+export type { Log, LogEntry } from "./log.ts";
 export type { ServedModel } from "./work/served_model.ts";
 export type { Network, Recommendation } from "../model/network.ts";
 export type {

@@ -2,16 +2,18 @@
 import { dirname } from "node:path";
 import { InputError } from "../../errors.ts";
 import { portable } from "../../onnx/mod.ts";
-import { readText } from "../../weights/files.ts";
+import { type Files, readText } from "../../weights/files.ts";
 import { readFolder } from "../../weights/read/folder.ts";
 import { locate } from "../../weights/find/locate.ts";
-import { networkOf, paramShapes } from "../../model/model.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { networkOf } from "../../model/model.ts";
 import { emitModel } from "../../model/onnx/export.ts";
 import {
   type Configs,
   folderFiles,
   folderOf,
   metadataOf,
+  networkFiles,
   singleNpz,
   singleSafetensors,
   type Weights,
@@ -58,7 +60,10 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
   const tensors = new Map(
     [...paramShapes(graph)].map(([name, shape]) => [name, { shape, data: matched.get(name)! }]),
   );
-  const weights: Weights = { configs: await readConfigs(files), tensors };
+  const weights: Weights = {
+    configs: await readConfigs(files, folder.network.architecture.folder),
+    tensors,
+  };
   const dtype = fp16 ? "F16" : "F32";
   switch (kind.toLowerCase()) {
     case "folder":
@@ -87,11 +92,11 @@ async function run(source: string, out: string, { fp16, force }: Flags, io: Io):
 }
 
 /** The folder's configs under today's names, from either layout. */
-async function readConfigs(files: Parameters<typeof readText>[0]): Promise<Configs> {
+async function readConfigs(files: Files, network: string): Promise<Configs> {
   const configs = new Map<string, string>();
   const places = {
     [folderFiles.index]: ["model_index.json"],
-    [folderFiles.unet]: ["unet/config.json", "config.json"],
+    [networkFiles(network).config]: [`${network}/config.json`, "config.json"],
     [folderFiles.scheduler]: ["scheduler/scheduler_config.json", "scheduler_config.json"],
   };
   for (const [name, paths] of Object.entries(places)) {

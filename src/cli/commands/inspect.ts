@@ -19,17 +19,16 @@ export function define(command: Command, io: () => Io): void {
 async function run(weights: string, { json }: { json: boolean }, io: Io): Promise<void> {
   const found = await readWeights(await locate(weights, downloadOptions(io)));
   const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
-  const text = () => "unet" in report ? describe(report) : describeOnnx(report);
+  const text = () => "config" in report ? describe(report) : describeOnnx(report);
   io.out(json ? JSON.stringify(report, null, 2) : text());
 }
 
 type Facts = readonly (readonly [name: string, value: string])[];
 
 function describe(report: WeightsReport): string {
-  const { unet } = report;
   const facts: Facts = [
     ...pictureFacts(report),
-    ["blocks", [...unet.down_block_types, unet.mid_block_type, ...unet.up_block_types].join(" ")],
+    ["blocks", report.layers.join(" ")],
     ["parameters", `${count(report.parameters)} in ${report.tensors} tensors`],
     ["an evaluation", `${count(report.multiply_adds)} multiply-adds a picture`],
     [

@@ -10,5 +10,5 @@ export function emitModel(
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
   const { graph, weights } = networkOf(folder);
-  return emit(graph, { lowering, weights, name: "unet", metadata });
+  return emit(graph, { lowering, weights, name: folder.network.architecture.folder, metadata });
 }

@@ -1,5 +1,6 @@
 /** diffusers' `UNet2DModel` config.json: every key read, or refused by name. */
 import { InputError } from "../../errors.ts";
+import { DIFFUSERS_VERSION } from "../architecture.ts";
 
 /** The keys of `UNet2DModel` that shape the network, under diffusers' names. */
 export interface UNetConfig {
@@ -140,6 +141,20 @@ export function parseUNetConfig(json: unknown, where = "unet/config.json"): UNet
   keys.refuseTheRest();
   checkTogether(config, where);
   return config;
+}
+
+/** config.json as diffusers' `UNet2DModel` writes it. */
+export function unetJson(config: UNetConfig): Record<string, unknown> {
+  const { sample_size: [height, width], mid_block_type, ...rest } = config;
+  return {
+    _class_name: "UNet2DModel",
+    _diffusers_version: DIFFUSERS_VERSION,
+    act_fn: "silu",
+    ...rest,
+    // Only the newest versions know the key, and they take what is left out.
+    ...(mid_block_type === "UNetMidBlock2D" ? {} : { mid_block_type }),
+    sample_size: height === width ? height : [height, width],
+  };
 }
 
 /** What no single key can tell. */

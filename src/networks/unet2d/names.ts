@@ -1,5 +1,4 @@
 /** Tensor names of older diffusers versions, brought to today's. */
-import { InputError } from "../../errors.ts";
 
 /** Applied in order, as diffusers' own conversion does. */
 const renames: readonly [RegExp, string][] = [
@@ -20,71 +19,4 @@ const repeated = /\.downsamplers\.\d+\.(op|Conv2d_0)\.(weight|bias)$/;
 export function currentName(name: string): string | undefined {
   if (repeated.test(name)) return undefined;
   return renames.reduce((n, [old, now]) => n.replace(old, now), name);
-}
-
-/** A tensor as it lies in a file. */
-export interface StoredTensor {
-  /** As the file says. */
-  readonly shape: readonly number[];
-  /** Row by row, as float32 whatever the file's type. */
-  readonly data: Float32Array;
-}
-
-/**
- * The network's parameters out of a file's tensors: renamed, [C, C, 1, 1] attention weights squeezed
- * to [C, C], every shape checked, none missing and none left over.
- */
-export function matchTensors(
-  expected: ReadonlyMap<string, readonly number[]>,
-  stored: ReadonlyMap<string, StoredTensor>,
-  where: string,
-): Map<string, Float32Array> {
-  const found = new Map<string, Float32Array>();
-  const foreign: string[] = [];
-  for (const [name, tensor] of stored) {
-    const current = currentName(name);
-    if (current === undefined) continue;
-    const shape = expected.get(current);
-    if (!shape) {
-      foreign.push(name);
-      continue;
-    }
-    if (found.has(current)) {
-      throw new InputError(`${where}: "${current}" is there twice, under an old and a new name`);
-    }
-    if (!fits(tensor.shape, shape)) {
-      throw new InputError(
-        `${where}: tensor "${name}" has shape [${tensor.shape}], the config asks for [${shape}]`,
-      );
-    }
-    found.set(current, tensor.data);
-  }
-  const missing = [...expected.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0) {
-    throw new InputError(
-      `${where}: ${missing.length} of ${expected.size} tensors that the config asks for are missing: ${
-        some(missing)
-      }`,
-    );
-  }
-  if (foreign.length > 0) {
-    throw new InputError(
-      `${where}: ${foreign.length} tensors are not in the network the config describes: ${
-        some(foreign)
-      }`,
-    );
-  }
-  return found;
-}
-
-function fits(stored: readonly number[], shape: readonly number[]): boolean {
-  const squeezed = stored.length === 4 && shape.length === 2 && stored[2] === 1 && stored[3] === 1
-    ? stored.slice(0, 2)
-    : stored;
-  return squeezed.length === shape.length && squeezed.every((d, i) => d === shape[i]);
-}
-
-function some(names: readonly string[]): string {
-  const shown = names.slice(0, 4).map((n) => `"${n}"`).join(", ");
-  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }

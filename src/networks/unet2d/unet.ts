@@ -9,6 +9,7 @@ import {
   silu,
   type Value,
 } from "../../graph/mod.ts";
+import type { NetworkInputs } from "../architecture.ts";
 import type { DownBlockType, UNetConfig, UpBlockType } from "./config.ts";
 import {
   type Context,
@@ -23,15 +24,6 @@ import {
 } from "./layers.ts";
 import { Scope } from "./scope.ts";
 
-export interface UNetInputs {
-  /** x_t, [N, in_channels, H, W]. */
-  readonly sample: Value;
-  /** t, [N] float32, possibly fractional. */
-  readonly timestep: Value;
-  /** [N] int32; needed exactly when the config has num_class_embeds. */
-  readonly classLabels?: Value;
-}
-
 /**
  * The network's output for x_t at t: [N, out_channels, H, W]. Parameters are made in the graph
  * under diffusers' names, in the order of first use.
@@ -40,7 +32,7 @@ export interface UNetInputs {
 export function buildUNet(
   graph: Graph,
   config: UNetConfig,
-  { sample, timestep, classLabels }: UNetInputs,
+  { sample, timestep, classLabels }: NetworkInputs,
   dropout: (x: Value) => Value = (x) => x,
 ): Value {
   const root = new Scope(graph);
@@ -133,16 +125,4 @@ function upBlock(
     (type === "AttnUpBlock2D" && context.config.upsample_type === "resnet");
   const sampler = s.in("upsamplers").in(0);
   return byResnet ? resnet(sampler, x, out, context, { resample: "up" }) : upsample(sampler, x);
-}
-
-/** A graph of the network alone: inputs sample, timestep (and class_labels), output out_sample. */
-export function unetGraph(graph: Graph, config: UNetConfig, batch: number | "N" = "N"): Graph {
-  const [height, width] = config.sample_size;
-  const sample = graph.input("sample", [batch, config.in_channels, height, width]);
-  const timestep = graph.input("timestep", [batch]);
-  const classLabels = config.num_class_embeds === null
-    ? undefined
-    : graph.input("class_labels", [batch], "int32");
-  graph.output("out_sample", buildUNet(graph, config, { sample, timestep, classLabels }));
-  return graph;
 }

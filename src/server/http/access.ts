@@ -1,5 +1,6 @@
 /** Who may ask: bearer keys, signed addresses, and the public within a rate limit. */
-import { invalid, Problem } from "./problem.ts";
+import { InputError } from "../../errors.ts";
+import { invalid, Problem } from "../problem.ts";
 
 /** Who needs a key or a signature. */
 export interface AccessOptions {
@@ -7,8 +8,13 @@ export interface AccessOptions {
   readonly keys?: readonly string[];
   /** The secret of signed addresses; see {@link signAddress}. */
   readonly signingKey?: string;
-  /** "public" (the default) within caps and the rate limit, or only to keys and signed addresses. */
+  /**
+   * "public" (the default) within caps and the rate limit, or only to keys and signed addresses; then
+   * `/v1/models` and `/openapi.json` need a key, too.
+   */
   readonly pictures?: "public" | "signed";
+  /** Who may read `/metrics`; default "key" where there are keys or pictures are signed, else "public". */
+  readonly metrics?: "public" | "key";
 }
 
 /** How a request got in: the public is limited in rate, the others are not. */
@@ -16,42 +22,60 @@ export type Standing = "public" | "trusted";
 
 const encoder = new TextEncoder();
 
-function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
 async function hmac(secret: string, text: string): Promise<string> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, [
     "sign",
   ]);
-  return base64url(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text))));
+  const digest = await crypto.subtle.sign("HMAC", key, encoder.encode(text));
+  return new Uint8Array(digest).toBase64({ alphabet: "base64url", omitPadding: true });
 }
 
 /** Compares without telling by its time how much was right: the digests differ anywhere or nowhere. */
 async function equal(a: string, b: string): Promise<boolean> {
-  const salt = base64url(crypto.getRandomValues(new Uint8Array(16)));
+  const salt = crypto.getRandomValues(new Uint8Array(16)).toBase64();
   return await hmac(salt, a) === await hmac(salt, b);
 }
 
-/** What a signature covers: from `v1/` on, so that it holds wherever the app is mounted. */
-function signedText(url: URL): string {
-  const query = new URLSearchParams(url.search);
+/** What a signature covers: the resource as the route reads it, and every parameter but itself. */
+function signedText(resource: string, parameters: URLSearchParams): string {
+  const query = new URLSearchParams(parameters);
   query.delete("sig");
   query.sort();
-  return `${url.pathname.slice(url.pathname.lastIndexOf("/v1/") + 1)}?${query}`;
+  return `${resource}?${query}`;
+}
+
+/** The name of a picture, or of what belongs to it, in a signature: one for every spelling. */
+export function pictureResource(name: string, kind: string): string {
+  return `v1/images/${encodeURIComponent(name.toWellFormed())}${kind}`;
 }
 
 /**
  * Signs an address of a picture or its events, so that it may be fetched without a key.
  * @param expires seconds since 1970
+ * @throws InputError for another address
  */
 export async function signAddress(address: URL, secret: string, expires: number): Promise<URL> {
+  const [, name, events = ""] = /\/v1\/images\/([^/]+?)(\/events)?$/.exec(address.pathname) ?? [];
+  if (name === undefined) {
+    throw new InputError(
+      `signAddress: expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, found ${address.href}`,
+    );
+  }
   const url = new URL(address);
   url.searchParams.set("expires", String(expires));
-  url.searchParams.set("sig", await hmac(secret, signedText(url)));
+  const resource = pictureResource(decoded(name), events);
+  url.searchParams.set("sig", await hmac(secret, signedText(resource, url.searchParams)));
   return url;
+}
+
+/** As the router decodes: what is not percent-encoded rightly stays as it is. */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 export class Access {
@@ -70,17 +94,19 @@ export class Access {
 
   /**
    * Who asks for a picture or its events.
+   * @param resource what the route read in the address, by {@link pictureResource}
    * @throws Problem 401 or 403 where it is not for the public
    */
-  async picture(request: Request): Promise<Standing> {
+  async picture(request: Request, resource: string): Promise<Standing> {
     const { signingKey, pictures = "public" } = this.options;
-    const url = new URL(request.url);
-    const sig = url.searchParams.get("sig");
+    const { searchParams } = new URL(request.url);
+    const sig = searchParams.get("sig");
     if (sig !== null) {
-      if (!signingKey || !await equal(sig, await hmac(signingKey, signedText(url)))) {
+      const right = signingKey && await hmac(signingKey, signedText(resource, searchParams));
+      if (!right || !await equal(sig, right)) {
         throw forbidden("sig", "the signature of this address", sig);
       }
-      const expires = url.searchParams.get("expires");
+      const expires = searchParams.get("expires");
       if (!(Number(expires) * 1000 > Date.now())) {
         throw forbidden("expires", "a time to come, in seconds since 1970", expires);
       }
@@ -89,6 +115,23 @@ export class Access {
     if (await this.#hasKey(request)) return "trusted";
     if (pictures === "public") return "public";
     throw unauthorized("expected a signed address, or a key (Authorization: Bearer …)");
+  }
+
+  /** @throws Problem 401 where what is served here is not told to everybody */
+  async description(request: Request): Promise<void> {
+    if (this.options.pictures === "signed") await this.#requireKey(request);
+  }
+
+  /** @throws Problem 401 where the operator's numbers are not for everybody */
+  async metrics(request: Request): Promise<void> {
+    const { keys, pictures, metrics } = this.options;
+    const guarded = keys?.length || pictures === "signed" ? "key" : "public";
+    if ((metrics ?? guarded) === "key") await this.#requireKey(request);
+  }
+
+  async #requireKey(request: Request): Promise<void> {
+    if (await this.#hasKey(request)) return;
+    throw unauthorized("expected a key (Authorization: Bearer …)");
   }
 
   async #hasKey(request: Request): Promise<boolean> {
@@ -101,7 +144,7 @@ export class Access {
 }
 
 function forbidden(field: string, expected: string, found: string | null): Problem {
-  const { message, errors } = invalid(field, expected, found?.slice(0, 100));
+  const { message, errors } = invalid(field, expected, found ?? undefined);
   return new Problem(403, "unauthorized", message, { errors });
 }
 

@@ -1,6 +1,6 @@
 /** Reads a JSON body from a stranger: its type, its size and its time are bounded. */
 import type { Limits } from "../work/limits.ts";
-import { Problem } from "./problem.ts";
+import { excerpt, Problem } from "../problem.ts";
 
 /** @throws Problem 415, 413, 408 or 400 */
 export async function readJson(
@@ -12,12 +12,13 @@ export async function readJson(
     throw new Problem(
       415,
       "media_type",
-      `content-type: expected application/json, found ${type ?? "none"}`,
+      `content-type: expected application/json, found ${excerpt(type ?? "none")}`,
     );
   }
   const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity") {
-    throw new Problem(415, "media_type", `content-encoding: expected none, found ${encoding}`);
+  if (encoding.trim().toLowerCase() !== "identity") {
+    const found = excerpt(encoding);
+    throw new Problem(415, "media_type", `content-encoding: expected none, found ${found}`);
   }
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes, `${declared} bytes`);
@@ -28,7 +29,7 @@ export async function readJson(
     throw new Problem(
       400,
       "malformed",
-      `body: expected JSON in UTF-8; ${(error as Error).message}`,
+      `body: expected JSON in UTF-8; ${excerpt((error as Error).message, 200)}`,
     );
   }
 }
@@ -74,5 +75,7 @@ async function readBytes(request: Request, maxBytes: number, timeoutMs: number) 
 }
 
 function tooLarge(maxBytes: number, found: string): Problem {
-  return new Problem(413, "too_large", `body: expected at most ${maxBytes} bytes, found ${found}`);
+  return new Problem(413, "too_large", `body: expected at most ${maxBytes} bytes, found ${found}`, {
+    headers: { connection: "close" },
+  });
 }

@@ -1,5 +1,7 @@
-/** Who is asking, for the rate limit. */
+/** A client's network address, which the rate limit counts by. */
 import type { Context } from "npm:hono@4.13.19";
+import { getRuntimeKey } from "npm:hono@4.13.19/adapter";
+import ipaddr from "npm:ipaddr.js@2.5.0";
 import { InputError } from "../../errors.ts";
 
 /**
@@ -8,16 +10,15 @@ import { InputError } from "../../errors.ts";
  * {@link clientBehindProxy}.
  */
 export function clientAddress(c: Context): string {
-  if ((globalThis.navigator as Navigator | undefined)?.userAgent === "Cloudflare-Workers") {
-    return network(c.req.header("cf-connecting-ip") ?? "unknown");
-  }
+  if (getRuntimeKey() === "workerd") return network(c.req.header("cf-connecting-ip"));
+  // As hono's conninfo for Deno reads it; that module asks for Deno itself when it is imported.
   const { remoteAddr } = (c.env ?? {}) as { remoteAddr?: { hostname?: string } };
-  return network(remoteAddr?.hostname ?? "unknown");
+  return network(remoteAddr?.hostname);
 }
 
 /**
  * The address that a proxy in front wrote into `header`: of a list its last entry, since those before
- * it came from the client, who may write what it likes.
+ * it came from the client, who may write what it likes. `Forwarded` (RFC 7239) is read by its rules.
  * @throws InputError for what is no header's name
  */
 export function clientBehindProxy(header: string): (request: Request) => string {
@@ -26,15 +27,21 @@ export function clientBehindProxy(header: string): (request: Request) => string 
       `proxy: expected a header's name like X-Forwarded-For, found ${JSON.stringify(header)}`,
     );
   }
+  const forwarded = header.toLowerCase() === "forwarded";
   return (request) => {
     const last = (request.headers.get(header) ?? "").split(",").at(-1)!.trim();
-    return network(last || "unknown");
+    return network(forwarded ? /(?:^|;)\s*for="?([^";\s]+)/i.exec(last)?.[1] : last);
   };
 }
 
-/** One subscriber has 2⁶⁴ IPv6 addresses: they count as one. */
-function network(address: string): string {
-  if (!address.includes(":")) return address;
-  const [head] = address.split("::");
-  return head.split(":").slice(0, 4).join(":") || address;
+/**
+ * Whom an address belongs to: without its port and in one spelling; of IPv6 the network, since one
+ * subscriber has 2⁶⁴ addresses. What is no address shares one bucket.
+ */
+function network(text = ""): string {
+  const host = /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^([^:]*):\d+$/, "$1");
+  if (!ipaddr.isValid(host)) return "unknown";
+  const address = ipaddr.process(host);
+  if (!(address instanceof ipaddr.IPv6)) return address.toString();
+  return address.parts.slice(0, 4).map((part) => part.toString(16)).join(":");
 }

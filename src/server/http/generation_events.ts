@@ -1,34 +1,31 @@
 /** A generation as server-sent events: previews and pictures of several images, as they come. */
-import { clientLeft, errorEvent, eventStream, type ServerEvent } from "./events.ts";
-import { describe, type Generation } from "./generation.ts";
 import { base64, encodePreview } from "../work/picture.ts";
+import type { Step } from "../work/picture_service.ts";
 import type { Recipe } from "../work/recipe.ts";
+import { errorEvent, type ServerEvent } from "./events.ts";
+import { describeImage, type Generation } from "./read_generation.ts";
 import type { Services } from "./services.ts";
-import type { Charge, Step } from "../work/picture_service.ts";
 
-/** @throws Problem 429 or 503 before the first event where there is no room for all images */
-export async function streamed(
+/** Previews and pictures of every run, then "[DONE]"; or an error. */
+export async function* generationEvents(
   services: Services,
   generation: Generation,
-  charge: Charge,
+  runs: readonly AsyncGenerator<Step, Uint8Array>[],
   requestId?: string,
-): Promise<Response> {
-  const { orders, partialImages } = generation;
-  const controller = new AbortController();
-  const runs = await services.studio.steps(orders, controller, charge);
-  const events = merge(runs.map((run, index) => tell(generation, run, index, partialImages)));
-  return eventStream(
-    ending(services, events, controller, requestId),
-    () => clientLeft(services, controller),
-  );
+): AsyncGenerator<ServerEvent, void> {
+  try {
+    yield* merge(runs.map((run, index) => imageEvents(generation, run, index)));
+    yield { event: "done", data: "[DONE]" };
+  } catch (error) {
+    yield errorEvent(services, error, requestId);
+  }
 }
 
 /** One image's events: previews spread evenly over its steps, then the picture. */
-async function* tell(
-  { orders, model, size }: Generation,
+async function* imageEvents(
+  { orders, model, size, partialImages }: Generation,
   run: AsyncGenerator<Step, Uint8Array>,
   index: number,
-  partialImages: number,
 ): AsyncGenerator<ServerEvent, void> {
   const { recipe } = orders[index];
   const common = {
@@ -44,7 +41,7 @@ async function* tell(
     const next = await run.next();
     if (next.done) {
       const type = "image_generation.completed";
-      const image = { b64_json: base64(next.value), ...describe(recipe, model) };
+      const image = { b64_json: base64(next.value), ...describeImage(recipe, model) };
       yield { event: type, data: { type, ...image, ...common, usage: usage(recipe) } };
       return;
     }
@@ -60,22 +57,6 @@ async function* tell(
 /** OpenAI's clients expect token counts; there are no tokens here. */
 function usage({ steps }: Recipe): Record<string, unknown> {
   return { input_tokens: 0, output_tokens: 0, total_tokens: 0, steps };
-}
-
-async function* ending(
-  services: Services,
-  events: AsyncGenerator<ServerEvent, void>,
-  controller: AbortController,
-  requestId?: string,
-): AsyncGenerator<ServerEvent, void> {
-  try {
-    yield* events;
-    yield { event: "done", data: "[DONE]" };
-  } catch (error) {
-    yield errorEvent(services, error, requestId);
-  } finally {
-    controller.abort(new DOMException("the stream ended", "AbortError"));
-  }
 }
 
 /** The events of several images as they come. */

@@ -1,20 +1,60 @@
 /** POST /v1/images/generations: OpenAI's shape, with the seed, sampler and class beside it. */
-import type { Context, Hono } from "npm:hono@4.13.19";
+import type { Context } from "npm:hono@4.13.19";
+import { z } from "npm:zod@4.6.7";
+import { base64 } from "../work/picture.ts";
+import type { Charge } from "../work/picture_service.ts";
+import { addressOf, type Recipe } from "../work/recipe.ts";
 import { signAddress, type Standing } from "./access.ts";
 import { readJson } from "./body.ts";
-import { describe, type Generation, readGeneration } from "./generation.ts";
-import { streamed } from "./generation_events.ts";
-import { base64 } from "../work/picture.ts";
-import { addressOf, type Recipe } from "../work/recipe.ts";
-import { chargeTo, type Services, whileConnected } from "./services.ts";
-import type { Charge } from "../work/picture_service.ts";
+import { generationEvents } from "./generation_events.ts";
+import { describeImage, type Generation, readGeneration } from "./read_generation.ts";
+import { jsonSchema, type Route } from "./route.ts";
+import { chargeTo, type Services, streamTo, whileConnected } from "./services.ts";
 import { validate } from "./validate.ts";
 
 /** Seconds for which the address in an answer with `response_format: "url"` is signed. */
 const URL_LIFETIME = 3600;
 
-export function generationRoutes(app: Hono, services: Services): void {
-  app.post("/v1/images/generations", (c) => generate(services, c));
+const images = z.object({
+  created: z.int(),
+  size: z.string(),
+  output_format: z.string(),
+  data: z.array(z.looseObject({
+    b64_json: z.string().optional(),
+    url: z.string().optional(),
+    revised_prompt: z.string(),
+    seed: z.int(),
+  })),
+});
+
+export function generationRoute(services: Services): Route {
+  const { keys, pictures } = services.access.options;
+  return {
+    method: "post",
+    path: "/v1/images/generations",
+    handle: (c) => generate(services, c),
+    operation: {
+      operationId: "createImage",
+      summary: "OpenAI's image generation",
+      security: [...(keys?.length || pictures === "signed" ? [] : [{}]), { bearer: [] }],
+      requestBody: {
+        required: true,
+        content: {
+          "application/json": { schema: jsonSchema(services.schemas.described.generation) },
+        },
+      },
+      responses: {
+        "200": {
+          description: "pictures, or with stream their events",
+          content: {
+            "application/json": { schema: jsonSchema(images) },
+            "text/event-stream": { schema: { type: "string" } },
+          },
+        },
+      },
+      problems: [401, 404, 408, 413, 415, 422, 429, 500, 503],
+    },
+  };
 }
 
 async function generate(services: Services, c: Context): Promise<Response> {
@@ -22,23 +62,33 @@ async function generate(services: Services, c: Context): Promise<Response> {
   const body = await readJson(c.req.raw, services.limits);
   const fields = validate(services.schemas.generation, body);
   const generation = await readGeneration(services, fields);
+  if (fields.stream) {
+    return streamTo(services, c, standing, (controller, charge) => {
+      const runs = services.pictures.steps(generation.orders, controller, charge);
+      return generationEvents(services, generation, runs, c.get("requestId"));
+    });
+  }
   const charge = chargeTo(services, c, standing);
-  if (fields.stream) return await streamed(services, generation, charge, c.get("requestId"));
   const data = generation.format === "url"
     ? await addresses(services, generation, c, standing)
     : await whileConnected(c.req.raw, (signal) => pictures(services, generation, charge, signal));
   const created = Math.floor(Date.now() / 1000);
-  return c.json({ created, size: generation.size, output_format: "png", data });
+  return c.json({ created, size: generation.size, output_format: "png", data }, 200, {
+    "cache-control": "no-store",
+  });
 }
 
 async function pictures(
-  { studio }: Services,
+  services: Services,
   { orders, model }: Generation,
   charge: Charge,
   signal: AbortSignal,
 ): Promise<Record<string, unknown>[]> {
-  const pngs = await Promise.all(await studio.pictures(orders, signal, charge));
-  return pngs.map((png, i) => ({ b64_json: base64(png), ...describe(orders[i].recipe, model) }));
+  const pngs = await Promise.all(services.pictures.pictures(orders, signal, charge));
+  return pngs.map((png, i) => ({
+    b64_json: base64(png),
+    ...describeImage(orders[i].recipe, model),
+  }));
 }
 
 /** An address is the picture: it is made when it is fetched, and the same every time. */
@@ -59,6 +109,6 @@ async function addresses(
   };
   return await Promise.all(orders.map(async ({ recipe }) => ({
     url: (await address(recipe)).href,
-    ...describe(recipe, model),
+    ...describeImage(recipe, model),
   })));
 }

@@ -1,54 +1,99 @@
 /** Images by address: the picture of a seed, and its making as events. */
-import type { Context, Hono } from "npm:hono@4.13.19";
-import { z } from "npm:zod@4.6.7";
-import { clientLeft, errorEvent, eventStream, type ServerEvent } from "./events.ts";
+import type { Context } from "npm:hono@4.13.19";
+import type { Order } from "../work/cost.ts";
 import { base64, encodePreview } from "../work/picture.ts";
-import {
-  addressOf,
-  etagMatches,
-  etagOf,
-  findWeights,
-  type Recipe,
-  resolve,
-} from "../work/recipe.ts";
-import { queryOf, recipeRequest } from "./schema.ts";
+import type { Step } from "../work/picture_service.ts";
+import { addressOf, etagMatches, findWeights, type Recipe, resolve } from "../work/recipe.ts";
 import { seedOf } from "../work/seed.ts";
-import { chargeTo, checkCaps, type Services, whileConnected } from "./services.ts";
-import type { Order, Step } from "../work/picture_service.ts";
+import { labelText } from "../work/served_model.ts";
+import { pictureResource } from "./access.ts";
+import { errorEvent, type ServerEvent } from "./events.ts";
+import { recipeRequest } from "./recipe_request.ts";
+import { answer, queryParameters, type Route } from "./route.ts";
+import { eventFields, queryOf } from "./schema.ts";
+import { chargeTo, checkCaps, type Services, streamTo, whileConnected } from "./services.ts";
 import { validate } from "./validate.ts";
 
-/** Fields of the event stream's address beside those of a picture's. */
-export const eventFields: z.ZodObject = z.object({
-  preview: z.enum(["x_0", "both", "none"]).optional().describe(
-    "pictures in each event: the estimate of x_0 (default), x_t beside it, or none",
-  ),
-});
+const seedParameter = {
+  name: "seed",
+  in: "path",
+  required: true,
+  description: '0 to 4294967295, or a name without "/", which is hashed to a seed',
+  schema: { type: "string", minLength: 1 },
+};
 
-export function imageRoutes(app: Hono, services: Services): void {
-  app.get("/v1/images/:file{.+\\.png}", (c) => picture(services, c));
-  app.get("/v1/images/:seed/events", (c) => events(services, c));
+export function imageRoutes(services: Services): Route[] {
+  const parameters = [seedParameter, ...queryParameters(services.schemas.described.picture)];
+  const open = services.signPictures ? [] : [{}];
+  const security = [...open, { bearer: [] }, { signature: [] }];
+  return [{
+    method: "get",
+    path: "/v1/images/:file{[^/]+\\.png}",
+    handle: (c) => picture(services, c),
+    operation: {
+      path: "/v1/images/{seed}.png",
+      operationId: "getPicture",
+      summary: "A seed's picture",
+      head: { operationId: "headPicture", summary: "Its headers, without computing it" },
+      parameters,
+      security,
+      responses: {
+        "200": {
+          description: "the picture; immutable where the address names the weights' hash",
+          headers: { etag: { schema: { type: "string" } } },
+          content: { "image/png": { schema: { type: "string", format: "binary" } } },
+        },
+        "304": { description: "the picture that If-None-Match names; nothing was computed" },
+      },
+      problems: [401, 403, 404, 422, 429, 500, 503],
+    },
+  }, {
+    method: "get",
+    path: "/v1/images/:seed{[^/]+}/events",
+    handle: (c) => events(services, c),
+    operation: {
+      path: "/v1/images/{seed}/events",
+      operationId: "getPictureEvents",
+      summary: "A seed's reverse process: events queued, step …, then done or error",
+      parameters: [...parameters, ...queryParameters(eventFields)],
+      security,
+      responses: {
+        "200": answer("server-sent events", "text/event-stream", { type: "string" }),
+        "204": { description: "an EventSource that connected again after the last event" },
+      },
+      problems: [401, 403, 404, 422, 429, 500, 503],
+    },
+  }];
 }
 
 /** What an address asks for. */
-async function readAddress(services: Services, name: string, query: Record<string, unknown>) {
-  const { schemas, limits, catalog } = services;
+async function readAddress(
+  services: Services,
+  name: string,
+  query: Record<string, unknown>,
+): Promise<{ order: Order; pinned: boolean }> {
+  const { schemas, limits, catalog, orders } = services;
+  const seed = seedOf(name, limits.maxNameLength);
   const fields = validate(schemas.picture, query);
-  const request = recipeRequest(fields, schemas.optionNames);
-  const recipe = resolve(catalog, request, seedOf(name, limits.maxNameLength));
-  await checkCaps(services, recipe, 1, "scale");
-  return { recipe, pinned: findWeights(catalog, request.weights).pinned };
+  const request = recipeRequest(services, fields, "address");
+  const order = await orders.of(resolve(catalog, request, seed));
+  checkCaps(services, order, 1, "scale");
+  return { order, pinned: findWeights(catalog, request.weights).pinned };
 }
 
 async function picture(services: Services, c: Context): Promise<Response> {
   const request = c.req.raw;
-  const standing = await services.access.picture(request);
-  const name = c.req.param("file")!.slice(0, -".png".length);
-  const { recipe, pinned } = await readAddress(services, name, queryOf(new URL(request.url)));
-  const etag = etagOf(recipe);
+  const file = c.req.param("file")!;
+  const standing = await services.access.picture(request, pictureResource(file, ""));
+  const name = file.slice(0, -".png".length);
+  const { order, pinned } = await readAddress(services, name, queryOf(new URL(request.url)));
+  const { recipe, etag } = order;
   const shared = services.signPictures ? "private" : "public";
+  // What a plug-in's name stands for may change with the next start.
+  const forever = pinned && recipe.plugin === undefined;
   const headers = {
     etag,
-    "cache-control": pinned ? `${shared}, max-age=31536000, immutable` : `${shared}, no-cache`,
+    "cache-control": forever ? `${shared}, max-age=31536000, immutable` : `${shared}, no-cache`,
     "content-location": relativeTo(services, recipe),
   };
   if (etagMatches(request.headers.get("if-none-match"), etag)) {
@@ -58,8 +103,7 @@ async function picture(services: Services, c: Context): Promise<Response> {
   const described = { ...headers, "content-type": "image/png" };
   if (request.method === "HEAD") return new Response(null, { headers: described });
   const png = await whileConnected(request, async (signal) => {
-    const charge = chargeTo(services, c, standing);
-    const [made] = await services.studio.pictures([{ recipe, etag }], signal, charge);
+    const [made] = services.pictures.pictures([order], signal, chargeTo(services, c, standing));
     return await made;
   });
   return new Response(png, { headers: { ...described, "content-length": String(png.length) } });
@@ -71,42 +115,39 @@ function relativeTo({ engines }: Services, recipe: Recipe): string {
 }
 
 async function events(services: Services, c: Context): Promise<Response> {
-  const standing = await services.access.picture(c.req.raw);
+  const name = c.req.param("seed")!;
+  const standing = await services.access.picture(c.req.raw, pictureResource(name, "/events"));
   // An EventSource connects again after the last event; 204 tells it that there is no more.
   if (c.req.header("last-event-id") === "done") return new Response(null, { status: 204 });
   const { preview, ...query } = queryOf(new URL(c.req.url));
   const fields = validate(eventFields, { preview });
-  const { recipe } = await readAddress(services, c.req.param("seed")!, query);
-  const order = { recipe, etag: etagOf(recipe) };
+  const { order } = await readAddress(services, name, query);
   if (c.req.method === "HEAD") {
     return new Response(null, { headers: { "content-type": "text/event-stream" } });
   }
-  const controller = new AbortController();
-  const charge = chargeTo(services, c, standing);
-  const [steps] = await services.studio.steps([order], controller, charge);
   const show = (fields.preview ?? "x_0") as Preview;
-  return eventStream(
-    narrate(services, order, steps, show, c.get("requestId")),
-    () => clientLeft(services, controller),
-  );
+  return streamTo(services, c, standing, (controller, charge) => {
+    const [steps] = services.pictures.steps([order], controller, charge);
+    return stepEvents(services, order, steps, show, c.get("requestId"));
+  });
 }
 
 type Preview = "x_0" | "both" | "none";
 
-async function* narrate(
+async function* stepEvents(
   services: Services,
-  { recipe, etag }: Order,
+  order: Order,
   steps: AsyncGenerator<Step, Uint8Array>,
   preview: Preview,
   requestId?: string,
 ): AsyncGenerator<ServerEvent, void> {
   try {
-    const { cost, waiting, running } = services.studio.admission;
+    const { cost, waiting, running } = services.pictures.admission;
     yield { event: "queued", data: { evaluations_pending: cost, waiting, running } };
     for (;;) {
       const next = await steps.next();
       if (next.done) {
-        yield { event: "done", id: "done", data: doneData(services, recipe, etag, next.value) };
+        yield { event: "done", id: "done", data: doneData(services, order, next.value) };
         return;
       }
       const { step, steps: total, t, x, x_0, shape } = next.value;
@@ -124,18 +165,16 @@ async function* narrate(
     }
   } catch (error) {
     yield errorEvent(services, error, requestId);
-  } finally {
-    await steps.return(new Uint8Array());
   }
 }
 
-function doneData(services: Services, recipe: Recipe, etag: string, png: Uint8Array) {
+function doneData(services: Services, { recipe, etag }: Order, png: Uint8Array) {
   const { model } = services.engines.get(recipe.weights)!;
   return {
     seed: recipe.seed,
     scheduler: recipe.scheduler,
     steps: recipe.steps,
-    ...(recipe.label === undefined ? {} : { label: model.labels![recipe.label] }),
+    ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
     guidance: recipe.guidance,
     etag,
     address: addressOf(recipe, model),

@@ -1,90 +1,97 @@
-/** What operators and orchestrators ask: alive, ready, metrics, models; and warm-up and drain. */
-import type { Hono } from "npm:hono@4.13.19";
-import { Problem } from "./problem.ts";
+/** What operators and orchestrators ask: alive, ready, metrics; and warm-up and drain. */
+import { Problem } from "../problem.ts";
+import { answer, type Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
-export function operationRoutes(app: Hono, services: Services): {
+/** The process's own part beside its routes. */
+export interface Operation {
   warmUp(): Promise<void>;
   drain(graceMs: number): Promise<boolean>;
-} {
-  const { engines, metrics, studio, log } = services;
+}
+
+const NO_STORE = { "cache-control": "no-store" };
+
+export function operationRoutes(services: Services): { routes: Route[]; operation: Operation } {
+  const { engines, metrics, pictures, log, access } = services;
   let draining = false;
 
   const warmUp = async () => {
     await Promise.all([...engines.values()].map((engine) => engine.warmUp()));
   };
 
-  app.get("/livez", (c) => c.text("ok"));
-  app.get("/readyz", async (c) => {
-    // Nobody has to call warmUp: at the edge the first probe does it.
-    const warm = warmUp().catch((error) => {
-      log({ level: "error", message: "warm-up failed", error: String(error) });
-    });
-    await Promise.race([warm, new Promise((resolve) => setTimeout(resolve, 100))]);
-    const weights = Object.fromEntries(
-      [...engines].map(([name, engine]) => [name, engine.ready ? "ready" : "not ready"]),
-    );
-    const ready = !draining && Object.values(weights).every((state) => state === "ready");
-    const status = draining ? "draining" : ready ? "ready" : "starting";
-    return c.json({ status, weights }, ready ? 200 : 503, { "cache-control": "no-store" });
-  });
-  app.get("/metrics", (c) => {
-    c.header("content-type", "text/plain; version=0.0.4; charset=utf-8");
-    return c.body(metrics.text());
-  });
-  app.get("/v1/models", (c) => c.json({ object: "list", data: models(services) }));
+  const routes: Route[] = [{
+    method: "get",
+    path: "/livez",
+    handle: (c) => c.text("ok", 200, NO_STORE),
+    operation: {
+      operationId: "live",
+      summary: "The process answers",
+      responses: { "200": answer("it does", "text/plain", { type: "string" }) },
+    },
+  }, {
+    method: "get",
+    path: "/readyz",
+    async handle(c) {
+      // Nobody has to call warmUp: at the edge the first probe does it.
+      const warm = warmUp().catch((error) => {
+        log({ level: "error", message: "warm-up failed", error: String(error) });
+      });
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const soon = new Promise<void>((resolve) => timer = setTimeout(resolve, 100));
+      await Promise.race([warm, soon]);
+      clearTimeout(timer);
+      const weights = Object.fromEntries(
+        [...engines].map(([name, engine]) => [name, engine.ready ? "ready" : "not ready"]),
+      );
+      const ready = !draining && Object.values(weights).every((state) => state === "ready");
+      const status = draining ? "draining" : ready ? "ready" : "starting";
+      return c.json({ status, weights }, ready ? 200 : 503, NO_STORE);
+    },
+    operation: {
+      operationId: "ready",
+      summary: "Every network is warm",
+      responses: {
+        "200": answer("they are", "application/json", { type: "object" }),
+        "503": answer("not now", "application/json", { type: "object" }),
+      },
+    },
+  }, {
+    method: "get",
+    path: "/metrics",
+    async handle(c) {
+      await access.metrics(c.req.raw);
+      const type = "text/plain; version=0.0.4; charset=utf-8";
+      return c.body(metrics.text(), 200, { ...NO_STORE, "content-type": type });
+    },
+    operation: {
+      operationId: "metrics",
+      summary: "Prometheus' text format",
+      security: [{}, { bearer: [] }],
+      responses: { "200": answer("the samples", "text/plain", { type: "string" }) },
+      problems: [401],
+    },
+  }];
 
   return {
-    warmUp,
-    async drain(graceMs) {
-      draining = true;
-      studio.admission.close();
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const grace = new Promise<false>((resolve) => {
-        timer = setTimeout(() => resolve(false), graceMs);
-      });
-      const finished = await Promise.race([studio.admission.idle().then(() => true), grace]);
-      clearTimeout(timer);
-      studio.abort(
-        new Problem(503, "draining", "this server is shutting down; ask again", { retryAfter: 5 }),
-      );
-      return finished;
+    routes,
+    operation: {
+      warmUp,
+      async drain(graceMs) {
+        draining = true;
+        pictures.admission.close();
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        const grace = new Promise<false>((resolve) => {
+          timer = setTimeout(() => resolve(false), graceMs);
+        });
+        const finished = await Promise.race([pictures.admission.idle().then(() => true), grace]);
+        clearTimeout(timer);
+        pictures.abort(
+          new Problem(503, "draining", "this server is shutting down; ask again", {
+            retryAfter: 5,
+          }),
+        );
+        return finished;
+      },
     },
   };
-}
-
-/** OpenAI's list of models; `denoise` in each says what the page and clients can ask of it. */
-function models({ engines, catalog, limits }: Services) {
-  const schedulers = Object.fromEntries(
-    Object.values(catalog.schedulers).map(({ name, description, options }) => [
-      name,
-      { description, options: options ?? {} },
-    ]),
-  );
-  return [...engines].map(([name, { model }]) => ({
-    id: name,
-    object: "model",
-    created: 0,
-    owned_by: "denoise",
-    denoise: {
-      weights: `${name}@${model.hash.slice(0, 16)}`,
-      backend: model.backend,
-      shape: model.shape,
-      labels: model.labels ?? [],
-      guidance: model.nullLabel !== undefined,
-      recommended: {
-        scheduler: model.recommended?.scheduler ?? "ddim",
-        steps: model.recommended?.steps ?? 50,
-        guidance: model.recommended?.guidance ?? 1,
-      },
-      schedule: {
-        beta_schedule: model.scheduler.beta_schedule,
-        beta_start: model.scheduler.beta_start,
-        beta_end: model.scheduler.beta_end,
-        num_train_timesteps: model.scheduler.num_train_timesteps,
-      },
-      max_steps: Math.min(limits.maxSteps, limits.maxCost, model.scheduler.num_train_timesteps),
-      schedulers,
-    },
-  }));
 }

@@ -1,5 +1,5 @@
 /** A token bucket a client, counted in network evaluations: what costs nothing is not limited. */
-import { Problem } from "./problem.ts";
+import { Problem } from "../problem.ts";
 
 const MAX_CLIENTS = 10_000;
 

@@ -1,39 +1,56 @@
 /** What a request may say: validation and /openapi.json both come from these schemas. */
 import { z } from "npm:zod@4.6.7";
-import { type OptionSchema, SCHEDULE_NAMES, type SchedulerOptions } from "../../diffusion/mod.ts";
+import { type OptionSchema, SCHEDULE_NAMES, type Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
-import type { Catalog, RecipeRequest } from "../work/recipe.ts";
-import { labelNames } from "../work/served_model.ts";
+import { listed } from "../problem.ts";
+import type { Catalog } from "../work/recipe.ts";
 import { MAX_SEED } from "../work/seed.ts";
+import { labelNames } from "../work/served_model.ts";
 
 type Shape = Record<string, z.ZodType>;
 
-/** Text from an address becomes the number or boolean that it spells, then meets the schema. */
-function fromText<S extends z.ZodType>(schema: S): z.ZodType {
-  return z.preprocess((text) => {
-    if (typeof text !== "string") return text;
-    if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text)) return Number(text);
-    return text === "true" ? true : text === "false" ? false : text;
-  }, schema);
+/** Text becomes the number that it spells, then meets the schema. */
+function numberFromText(schema: z.ZodType): z.ZodType {
+  const spelt = (text: unknown) => typeof text === "string" && NUMBER.test(text);
+  return z.preprocess((text) => spelt(text) ? Number(text) : text, schema);
+}
+
+const NUMBER = /^-?\d+(?:\.\d+)?(?:e[+-]?\d{1,5})?$/i;
+
+function booleanFromText(schema: z.ZodType): z.ZodType {
+  return z.preprocess((text) => text === "true" ? true : text === "false" ? false : text, schema);
 }
 
 /** A plug-in's option in zod's words. */
 function optionType({ type, description, minimum, maximum, enum: values }: OptionSchema) {
   if (values) return z.literal([...values]).describe(description);
   if (type === "boolean") return z.boolean().describe(description);
-  if (type === "string") return z.string().max(100).describe(description);
+  if (type === "string") return z.string().max(1000).describe(description);
   let number = type === "integer" ? z.int() : z.number();
   if (minimum !== undefined) number = number.min(minimum);
   if (maximum !== undefined) number = number.max(maximum);
   return number.describe(description);
 }
 
-/** Every plug-in option by name; one name with two meanings takes either, `resolve` knows which. */
-function optionFields(catalog: Catalog, reserved: Shape): Record<string, z.ZodType> {
+/** The same, of an option that is written in an address: its type says how its text is read. */
+function optionFromText(option: OptionSchema): z.ZodType {
+  const schema = optionType(option);
+  if (option.type === "string") return schema;
+  return option.type === "boolean" ? booleanFromText(schema) : numberFromText(schema);
+}
+
+function optionsSchema({ options = {} }: Scheduler, type: (option: OptionSchema) => z.ZodType) {
+  return z.object(Object.fromEntries(
+    Object.entries(options).map(([name, option]) => [name, type(option).nullish()]),
+  ));
+}
+
+/** Every plug-in option by name; one name may mean something else to another scheduler. */
+function optionFields(catalog: Catalog, reserved: Shape): Shape {
   const types = new Map<string, Map<string, z.ZodType>>();
   for (const { name: scheduler, options = {} } of Object.values(catalog.schedulers)) {
     for (const [name, option] of Object.entries(options)) {
-      if (name in reserved) {
+      if (Object.hasOwn(reserved, name)) {
         throw new InputError(
           `scheduler "${scheduler}": its option "${name}" has the name of a request parameter`,
         );
@@ -50,6 +67,7 @@ function optionFields(catalog: Catalog, reserved: Shape): Record<string, z.ZodTy
 
 function choiceFields({ models, schedulers, limits }: Catalog): Shape {
   const labels = [...new Set([...models.values()].flatMap(labelNames))];
+  const longest = Math.max(100, ...labels.map((label) => label.length));
   return {
     scheduler: z.enum(Object.keys(schedulers)).describe("the sampler; default: the weights' own"),
     schedule: z.enum(SCHEDULE_NAMES).describe(
@@ -57,8 +75,8 @@ function choiceFields({ models, schedulers, limits }: Catalog): Shape {
     ),
     steps: z.int().min(1).max(limits.maxSteps).describe("denoising steps"),
     guidance: z.number().min(0).max(20).describe("classifier-free guidance; 1 is none"),
-    label: z.string().min(1).max(100).describe(
-      labels.length ? `a class: ${labels.slice(0, 20).join(", ")}` : "a class, by name or index",
+    label: z.string().min(1).max(longest).describe(
+      labels.length ? `a class: ${listed(labels)}` : "a class, by name or index",
     ),
   };
 }
@@ -67,27 +85,9 @@ const weights = z.string().min(1).max(200).describe(
   "loaded weights by name, or name@hash to pin them; default: the first",
 );
 
-/** The schemas for one catalog. */
-export interface Schemas {
-  readonly picture: z.ZodObject;
-  readonly generation: z.ZodObject;
-  /** Names of plug-in options among the fields. */
-  readonly optionNames: ReadonlySet<string>;
-}
-
-export function createSchemas(catalog: Catalog): Schemas {
-  const choices = choiceFields(catalog);
-  const { limits } = catalog;
-  const addressed: Shape = {
-    weights,
-    ...choices,
-    scale: z.int().min(1).max(64).describe("enlarges every pixel to scale × scale"),
-  };
-  const signed: Shape = {
-    expires: z.int().describe("signed address: seconds since 1970 until which it is good"),
-    sig: z.string().max(100).describe("signed address: HMAC-SHA256 of path and query"),
-  };
-  const body: Shape = {
+/** The fields of a generation's body beside the prompt; the last ones are there for OpenAI's clients. */
+function bodyFields({ limits }: Catalog, choices: Shape): Shape {
+  return {
     model: weights,
     weights: weights.describe("the same as model, by the name it has in addresses; goes before it"),
     ...choices,
@@ -100,84 +100,96 @@ export function createSchemas(catalog: Catalog): Schemas {
     stream: z.boolean().describe("answers with server-sent events"),
     partial_images: z.int().min(0).max(3).describe("previews in a stream, for each image"),
     output_format: z.literal("png"),
+    output_compression: z.int().min(0).max(100).describe("has no effect on PNG"),
     quality: z.enum(["auto", "standard", "hd", "low", "medium", "high"]).describe("has no effect"),
+    style: z.enum(["vivid", "natural"]).describe("has no effect"),
     background: z.enum(["auto", "opaque"]),
     moderation: z.enum(["auto", "low"]).describe("has no effect"),
     user: z.string().max(200).describe("has no effect"),
   };
-  const options = optionFields(catalog, { ...addressed, ...signed, ...body, prompt: weights });
+}
+
+/** The schemas for one catalog. Options are validated by {@link Schemas.options}, once their scheduler is known. */
+export interface Schemas {
+  readonly picture: z.ZodObject;
+  readonly generation: z.ZodObject;
+  /** The same with every option's type, for descriptions. */
+  readonly described: { readonly picture: z.ZodObject; readonly generation: z.ZodObject };
+  /** Names of plug-in options among the fields. */
+  readonly optionNames: ReadonlySet<string>;
+  /** A scheduler's options as an address writes them, or as JSON does. */
+  options(scheduler: string, source: "address" | "json"): z.ZodObject;
+}
+
+export function createSchemas(catalog: Catalog): Schemas {
+  const choices = choiceFields(catalog);
+  const addressed: Shape = {
+    weights,
+    ...choices,
+    scale: z.int().min(1).max(64).describe("enlarges every pixel to scale × scale"),
+  };
+  const signed: Shape = {
+    expires: z.int().describe("signed address: seconds since 1970 until which it is good"),
+    sig: z.string().max(100).describe("signed address: HMAC-SHA256 of path and query"),
+  };
+  const body = bodyFields(catalog, choices);
+  const prompt = z.string().min(1).max(catalog.limits.maxNameLength).describe(
+    "a class's name selects it; any other text is hashed to the seed",
+  );
+  const reserved = { ...addressed, ...signed, ...body, ...eventFields.shape, prompt };
+  const options = optionFields(catalog, reserved);
+  const unread = Object.fromEntries(Object.keys(options).map((name) => [name, z.unknown()]));
+  const picture = (options: Shape) =>
+    z.strictObject({
+      ...each({ ...addressed, ...options, ...signed }, (schema, name) =>
+        (NUMERIC.has(name) ? numberFromText(schema) : schema).optional()),
+    });
+  // Clients write null for what they leave out.
+  const generation = (options: Shape) =>
+    z.strictObject({ prompt, ...each({ ...body, ...options }, (schema) => schema.nullish()) });
+  const byScheduler = {
+    address: each(catalog.schedulers, (scheduler) => optionsSchema(scheduler, optionFromText)),
+    json: each(catalog.schedulers, (scheduler) => optionsSchema(scheduler, optionType)),
+  };
   return {
-    picture: z.strictObject(
-      optional({ ...addressed, ...options, ...signed }, fromText, ["weights", "label", "sig"]),
-    ),
-    generation: z.strictObject({
-      prompt: z.string().min(1).max(limits.maxNameLength).describe(
-        "a class's name selects it; any other text is hashed to the seed",
-      ),
-      ...nullish({ ...body, ...options }),
-    }),
+    picture: picture(unread),
+    generation: generation(unread),
+    described: { picture: picture(options), generation: generation(options) },
     optionNames: new Set(Object.keys(options)),
+    options: (scheduler, source) => byScheduler[source][scheduler],
   };
 }
 
-function optional(
-  shape: Shape,
-  read: (schema: z.ZodType) => z.ZodType,
-  textual: readonly string[],
-): Shape {
+/** Fields of an address that are numbers. */
+const NUMERIC = new Set(["steps", "guidance", "scale", "expires"]);
+
+/** Fields of the event stream's address beside those of a picture's. */
+export const eventFields = z.object({
+  preview: z.enum(["x_0", "both", "none"]).optional().describe(
+    "pictures in each event: the estimate of x_0 (default), x_t beside it, or none",
+  ),
+});
+
+/** An object with other values; a schema's description stays in sight. */
+function each<From, To>(
+  shape: Readonly<Record<string, From>>,
+  change: (value: From, name: string) => To,
+): Record<string, To> {
   return Object.fromEntries(
-    Object.entries(shape).map(([name, schema]) => {
-      const readable = textual.includes(name) ? schema : read(schema);
-      return [name, described(readable.optional(), schema)];
+    Object.entries(shape).map(([name, value]) => {
+      const changed = change(value, name);
+      const described = value instanceof z.ZodType && value.description !== undefined &&
+        changed instanceof z.ZodType;
+      return [name, described ? changed.describe(value.description!) as To : changed];
     }),
-  );
-}
-
-/** Keeps a description in sight through wrappers. */
-function described(wrapped: z.ZodType, { description }: z.ZodType): z.ZodType {
-  return description === undefined ? wrapped : wrapped.describe(description);
-}
-
-/** Clients write null for what they leave out. */
-function nullish(shape: Shape): Shape {
-  return Object.fromEntries(
-    Object.entries(shape).map(([name, schema]) =>
-      [name, described(schema.nullish(), schema)] as const
-    ),
   );
 }
 
 /** The parameters of an address; a name that is repeated is a list, which no schema takes. */
 export function queryOf(url: URL): Record<string, unknown> {
-  const query: Record<string, unknown> = {};
-  for (const name of new Set(url.searchParams.keys())) {
-    const values = url.searchParams.getAll(name);
-    Object.defineProperty(query, name, {
-      value: values.length === 1 ? values[0] : values,
-      enumerable: true,
-      configurable: true,
-    });
+  const query = new Map<string, unknown>();
+  for (const [name, value] of url.searchParams) {
+    query.set(name, query.has(name) ? [] : value);
   }
-  return query;
-}
-
-/** The fields that make a recipe, out of validated ones. */
-export function recipeRequest(
-  fields: Record<string, unknown>,
-  optionNames: ReadonlySet<string>,
-): RecipeRequest {
-  const { weights, model, scheduler, schedule, steps, label, guidance, scale } = fields;
-  const options = Object.fromEntries(
-    Object.entries(fields).filter(([name]) => optionNames.has(name)),
-  ) as SchedulerOptions;
-  return {
-    weights: weights ?? model,
-    scheduler,
-    schedule,
-    steps,
-    label,
-    guidance,
-    scale,
-    options,
-  } as RecipeRequest;
+  return Object.fromEntries(query);
 }

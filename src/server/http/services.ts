@@ -1,25 +1,29 @@
 /** What every route shares. */
 import type { Context } from "npm:hono@4.13.19";
-import type { Access, Standing } from "./access.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import { invalid, Problem } from "../problem.ts";
+import type { Order, Orders } from "../work/cost.ts";
 import type { Engine } from "../work/engine.ts";
 import type { Limits } from "../work/limits.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
-import { invalid, Problem } from "./problem.ts";
+import type { Charge, PictureService } from "../work/picture_service.ts";
+import type { Catalog } from "../work/recipe.ts";
+import type { Access, Standing } from "./access.ts";
+import { eventStream, type OpenStreams, type ServerEvent } from "./events.ts";
 import type { RateLimit } from "./rate_limit.ts";
-import type { Catalog, Recipe } from "../work/recipe.ts";
 import type { Schemas } from "./schema.ts";
-import type { Charge, Studio } from "../work/picture_service.ts";
 
 export interface Services {
   readonly catalog: Catalog;
   readonly limits: Limits;
   readonly schemas: Schemas;
   readonly engines: ReadonlyMap<string, Engine>;
-  readonly studio: Studio;
+  readonly orders: Orders;
+  readonly pictures: PictureService;
   readonly metrics: Metrics;
   readonly access: Access;
   readonly rateLimit: RateLimit;
+  readonly streams: OpenStreams;
   readonly log: Log;
   readonly client: (context: Context) => string;
   readonly signingKey?: string;
@@ -40,14 +44,14 @@ export function chargeTo(
 
 /**
  * @param enlarging the field that says how large the pictures are to be
- * @throws Problem 422 where n images by this recipe are more than one request may ask for
+ * @throws Problem 422 where n images like this are more than one request may ask for
  */
-export async function checkCaps(
-  { limits, studio, engines }: Services,
-  recipe: Recipe,
+export function checkCaps(
+  { limits, engines }: Services,
+  { recipe, cost }: Order,
   n: number,
   enlarging: "scale" | "size",
-): Promise<void> {
+): void {
   const [, height, width] = engines.get(recipe.weights)!.model.shape;
   const pixels = n * height * width * recipe.scale ** 2;
   if (pixels > limits.maxPixels) {
@@ -57,9 +61,8 @@ export async function checkCaps(
       pixels,
     );
   }
-  const cost = n * await studio.costs.of(recipe);
-  if (cost > limits.maxCost) {
-    throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, cost);
+  if (n * cost > limits.maxCost) {
+    throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, n * cost);
   }
 }
 
@@ -79,5 +82,27 @@ export async function whileConnected<T>(
     return await work(controller.signal);
   } finally {
     request.signal.removeEventListener("abort", gone);
+  }
+}
+
+/**
+ * An event stream for a request, which has one of the places there are for such.
+ * @param start begins the work, which ends when the controller aborts
+ */
+export function streamTo(
+  services: Services,
+  context: Context,
+  standing: Standing,
+  start: (controller: AbortController, charge: Charge) => AsyncGenerator<ServerEvent, void>,
+): Response {
+  const { streams, client, metrics } = services;
+  const onEnd = streams.enter(standing === "trusted" ? undefined : client(context));
+  const controller = new AbortController();
+  try {
+    const events = start(controller, chargeTo(services, context, standing));
+    return eventStream(events, { controller, onEnd, metrics });
+  } catch (error) {
+    onEnd();
+    throw error;
   }
 }

@@ -1,6 +1,9 @@
 /** From what a schema says of an input to a problem that a client can act on. */
 import type { z } from "npm:zod@4.6.7";
-import { type FieldError, invalid, Problem } from "./problem.ts";
+import { excerpt, type FieldError, found, listed, Problem, sentence } from "../problem.ts";
+
+/** Fields that one answer speaks of; a question may have thousands that are wrong. */
+const MAX_ERRORS = 16;
 
 /** @throws Problem 422 naming every field that does not fit, what was expected and what was found */
 export function validate(schema: z.ZodObject, input: unknown): Record<string, unknown> {
@@ -10,9 +13,9 @@ export function validate(schema: z.ZodObject, input: unknown): Record<string, un
     return Object.fromEntries(fields.filter(([, v]) => v !== undefined && v !== null));
   }
   const known = Object.keys(schema.shape);
-  const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, input, known));
-  const [{ field, expected, found }] = errors;
-  throw new Problem(422, "invalid", invalid(field, expected, found).message, { errors });
+  const errors = result.error.issues.slice(0, MAX_ERRORS)
+    .flatMap((issue) => fieldErrors(issue, input, known)).slice(0, MAX_ERRORS);
+  throw new Problem(422, "invalid", sentence(errors[0]), { errors });
 }
 
 function fieldErrors(
@@ -21,20 +24,20 @@ function fieldErrors(
   known: readonly string[],
 ): FieldError[] {
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({
-      field: key,
-      expected: `no such parameter, but ${known.join(", ")}`,
-      found: shortened((input as Record<string, unknown>)[key]),
+    return issue.keys.slice(0, MAX_ERRORS).map((key, i) => ({
+      field: excerpt(key),
+      expected: i === 0 ? `no such parameter, but ${listed(known)}` : "no such parameter",
+      found: found((input as Record<string, unknown>)[key]),
     }));
   }
-  const found = issue.path.reduce<unknown>(
+  const value = issue.path.reduce<unknown>(
     (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
     input,
   );
   return [{
-    field: issue.path.map(String).join(".") || "body",
+    field: issue.path.map((key) => excerpt(String(key))).join(".") || "body",
     expected: expectation(issue),
-    found: shortened(found),
+    found: found(value),
   }];
 }
 
@@ -52,7 +55,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case "invalid_type":
       return typeNames[issue.expected] ?? issue.expected;
     case "invalid_value":
-      return `one of ${issue.values.map((v) => JSON.stringify(v)).join(", ")}`;
+      return `one of ${listed(issue.values.map((v) => JSON.stringify(v)))}`;
     case "too_small":
       return `at least ${amount(issue.minimum, issue.origin)}`;
     case "too_big":
@@ -67,13 +70,4 @@ function expectation(issue: z.core.$ZodIssue): string {
 function amount(limit: number | bigint, origin: string): string {
   if (origin !== "string") return String(limit);
   return `${limit} ${Number(limit) === 1 ? "character" : "characters"}`;
-}
-
-/** Bounds what an answer repeats of a request. */
-function shortened(value: unknown): unknown {
-  if (value === undefined) return null;
-  if (typeof value === "object" && value !== null) {
-    return Array.isArray(value) ? "a list" : "an object";
-  }
-  return typeof value === "string" && value.length > 80 ? `${value.slice(0, 80)}…` : value;
 }

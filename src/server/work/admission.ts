@@ -1,5 +1,5 @@
-/** Who may start, and when: a queue bounded by cost, and a line for the places in it. */
-import { Problem } from "../http/problem.ts";
+/** Admission control: total admitted cost ≤ maxQueue, running images ≤ maxRunning, first in first out. */
+import { Problem } from "../problem.ts";
 
 export interface AdmissionLimits {
   /** Cost admitted and unfinished; one evaluation of one image costs 1. */
@@ -8,11 +8,11 @@ export interface AdmissionLimits {
   readonly maxRunning: number;
 }
 
-/** A place in the queue. `leave` gives it back and may be called more than once. */
+/** A place in the queue. `release` gives it back and may be called more than once. */
 export interface Place {
   /** Waits for a running slot, first come first served. Rejects with the signal's reason. */
-  turn(signal: AbortSignal): Promise<void>;
-  leave(): void;
+  acquire(signal: AbortSignal): Promise<void>;
+  release(): void;
 }
 
 interface Waiter {
@@ -25,7 +25,7 @@ export class Admission {
   #running = 0;
   #closed = false;
   #idle: (() => void)[] = [];
-  readonly #line = new Set<Waiter>();
+  readonly #queue = new Set<Waiter>();
 
   /** @param costPerSecond how fast work is being done, for Retry-After */
   constructor(readonly limits: AdmissionLimits, readonly costPerSecond: () => number) {}
@@ -40,7 +40,7 @@ export class Admission {
   }
   /** Images admitted that have not started. */
   get waiting(): number {
-    return this.#line.size;
+    return this.#queue.size;
   }
 
   /** @throws Problem 503 with Retry-After where the queue has no room for `cost` more */
@@ -68,16 +68,15 @@ export class Admission {
     this.#cost += cost;
     this.#places++;
     let running = false;
-    let left = false;
+    let released = false;
     return {
-      turn: async (signal) => {
-        await this.#turn(signal);
+      acquire: async (signal) => {
+        await this.#acquire(signal);
         running = true;
-        if (left) this.#free();
       },
-      leave: () => {
-        if (left) return;
-        left = true;
+      release: () => {
+        if (released) return;
+        released = true;
         this.#cost -= cost;
         this.#places--;
         if (running) this.#free();
@@ -86,33 +85,33 @@ export class Admission {
     };
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #acquire(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#running < this.limits.maxRunning && this.#line.size === 0) {
+    if (this.#running < this.limits.maxRunning) {
       this.#running++;
       return Promise.resolve();
     }
     return new Promise((resolve, reject) => {
       const gone = () => {
-        this.#line.delete(waiter);
+        this.#queue.delete(waiter);
         reject(signal.reason);
       };
       const waiter: Waiter = {
         start: () => {
-          this.#line.delete(waiter);
+          this.#queue.delete(waiter);
           signal.removeEventListener("abort", gone);
           this.#running++;
           resolve();
         },
       };
-      this.#line.add(waiter);
+      this.#queue.add(waiter);
       signal.addEventListener("abort", gone, { once: true });
     });
   }
 
   #free(): void {
     this.#running--;
-    const [next] = this.#line;
+    const [next] = this.#queue;
     next?.start();
   }
 
@@ -121,7 +120,7 @@ export class Admission {
     this.#closed = true;
   }
 
-  /** Resolves when every place has been left. */
+  /** Resolves when every place has been released. */
   idle(): Promise<void> {
     if (this.#places === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));

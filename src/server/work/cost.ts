@@ -1,49 +1,97 @@
-/** What a recipe costs, before it is made: how often one image of it asks the network. */
+/** What a picture costs, before it is made. */
+import { InputError } from "../../errors.ts";
 import { Batcher } from "../../sampling/batcher.ts";
 import { sampleImage } from "../../sampling/image.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
-import type { Catalog, Recipe } from "./recipe.ts";
+import { Problem } from "../problem.ts";
+import { type Catalog, etagOf, type Recipe } from "./recipe.ts";
 
-/** The run that a recipe stands for. */
-export function planOf({ models, schedulers }: Catalog, recipe: Recipe): Plan {
-  const { weights, scheduler, schedule, steps, options } = recipe;
-  const config = models.get(weights)!.scheduler;
-  return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
+/** A picture that can be made: its recipe, the ETag that names it, the run that makes it, its cost. */
+export interface Order {
+  readonly recipe: Recipe;
+  readonly etag: string;
+  readonly plan: Plan;
+  /** Network evaluations of the image; its enlarged pixels count as such, too. */
+  readonly cost: number;
 }
 
-/** Counts the calls of each scheduler once. */
-export class Costs {
-  readonly #calls = new Map<string, Promise<readonly [number, number]>>();
+/** Enlarged pixels whose encoding takes a machine as long as an evaluation. */
+export const PIXELS_PER_EVALUATION = 65_536;
+
+/** Runs that are remembered. */
+const MAX_KNOWN = 1000;
+
+interface Run {
+  readonly plan: Plan;
+  readonly calls: number;
+}
+
+/** Plans runs and counts their calls, each once. */
+export class Orders {
+  readonly #runs = new Map<string, Run>();
 
   constructor(readonly catalog: Catalog) {}
 
-  /** How often one image of this recipe asks the network. */
-  async of(recipe: Recipe): Promise<number> {
-    const { scheduler, steps, guidance } = recipe;
-    const counts = this.#calls.get(scheduler) ?? this.#count(recipe);
-    this.#calls.set(scheduler, counts);
-    const [perStep, constant] = await counts;
-    return Math.max(1, perStep * steps + constant) * (guidance === 1 ? 1 : 2);
+  /**
+   * @param previews pictures of its size that are shown before the image is done
+   * @throws Problem 422 where the sampler cannot run so
+   */
+  async of(recipe: Recipe, previews = 0): Promise<Order> {
+    const { plan, calls } = await this.#run(recipe);
+    const [, height, width] = this.catalog.models.get(recipe.weights)!.shape;
+    const pixels = (1 + previews) * height * width * recipe.scale ** 2;
+    const cost = Math.max(1, calls) + Math.floor(pixels / PIXELS_PER_EVALUATION);
+    return { recipe, etag: etagOf(recipe), plan, cost };
   }
 
-  /** Calls are linear in the steps: a plug-in is run for 3 and for 4 steps on a single pixel. */
-  async #count(recipe: Recipe): Promise<readonly [number, number]> {
-    const { scheduler: config } = this.catalog.models.get(recipe.weights)!;
-    const count = async (steps: number) => {
-      let calls = 0;
-      const network = {
-        shape: [1, 1, 1] as const,
-        outChannels: 1,
-        scheduler: config,
-        predict: (x: Float32Array) => (calls++, Promise.resolve(x)),
-      };
-      const plan = planOf(this.catalog, { ...recipe, steps });
-      const frames = sampleImage(new Batcher(network), { seed: 0, plan, guidance: 1 });
-      while (!(await frames.next()).done);
-      return calls;
+  /** The same run for another seed. */
+  again(order: Order, recipe: Recipe): Order {
+    return { ...order, recipe, etag: etagOf(recipe) };
+  }
+
+  /** Runs are the same whatever the seed, the class, the strength of guidance and the size. */
+  async #run(recipe: Recipe): Promise<Run> {
+    const { weights, scheduler, schedule, steps, options } = recipe;
+    const guided = recipe.guidance !== 1;
+    const key = JSON.stringify([weights, scheduler, schedule, steps, options, guided]);
+    const known = this.#runs.get(key);
+    if (known) return known;
+    try {
+      const plan = this.#plan(recipe);
+      const run = { plan, calls: await this.#count(plan, guided) };
+      this.#runs.set(key, run);
+      const [oldest] = this.#runs.keys();
+      if (this.#runs.size > MAX_KNOWN) this.#runs.delete(oldest);
+      return run;
+    } catch (error) {
+      // Here the sampler has seen nothing but what the client chose.
+      if (error instanceof InputError) throw new Problem(422, "invalid", error.message);
+      throw error;
+    }
+  }
+
+  #plan({ weights, scheduler, schedule, steps, options }: Recipe): Plan {
+    const { models, schedulers } = this.catalog;
+    const config = models.get(weights)!.scheduler;
+    return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
+  }
+
+  /** Runs the sampler on a single pixel; what costs more than a request may is not counted further. */
+  async #count(plan: Plan, guided: boolean): Promise<number> {
+    const { maxCost } = this.catalog.limits;
+    let calls = 0;
+    const network = {
+      shape: [1, 1, 1] as const,
+      outChannels: 1,
+      scheduler: plan.config,
+      labels: ["any"],
+      nullLabel: 1,
+      predict: (x: Float32Array) => (calls += x.length, Promise.resolve(x)),
     };
-    const three = await count(3);
-    const perStep = await count(4) - three;
-    return [perStep, three - 3 * perStep];
+    const job = { seed: 0, plan, label: 0, guidance: guided ? 2 : 1 };
+    const frames = sampleImage(new Batcher(network), job);
+    while (calls <= maxCost && !(await frames.next()).done);
+    await frames.return(new Float32Array());
+    return calls;
   }
 }

@@ -1,10 +1,9 @@
 /** One set of weights at work: its network, watched and replaced when it breaks, and its batcher. */
-import { InputError } from "../../errors.ts";
 import { Batcher } from "../../sampling/batcher.ts";
 import type { Network } from "../../model/network.ts";
-import type { Log } from "../http/log.ts";
-import type { Metrics } from "../http/metrics.ts";
-import { Problem } from "../http/problem.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import { Problem } from "../problem.ts";
 import type { ServedModel } from "./served_model.ts";
 
 export interface EngineOptions {
@@ -82,7 +81,8 @@ export class Engine {
   /**
    * An evaluation that fails is asked once more, since an engine in a worker starts a new one by
    * itself; then once more on weights opened again, as is one that hangs. Only if that fails do its
-   * images fail.
+   * images fail. Whatever is thrown here is the server's failure, for its log alone: the message of
+   * weights that cannot be opened names where they lie.
    */
   async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
     const { log, metrics, reopen } = this.options;
@@ -90,15 +90,14 @@ export class Engine {
     try {
       if (this.#broken) await this.#reopen();
       return await ask().catch((error) => {
-        if (error instanceof InputError || error instanceof Hung) throw error;
+        if (error instanceof HungEngine) throw error;
         const { name: weights } = this;
         log({ level: "error", message: "an evaluation failed", weights, error: String(error) });
         metrics.retried.inc({ weights });
         return ask();
       });
     } catch (error) {
-      if (error instanceof InputError) throw error;
-      if (error instanceof Hung) this.ready = false;
+      if (error instanceof HungEngine) this.ready = false;
       if (!reopen || this.#broken) throw this.#failure(error);
       try {
         await this.#reopen();
@@ -134,14 +133,14 @@ export class Engine {
 }
 
 /** An engine that does not answer is not asked again. */
-class Hung extends Error {}
+class HungEngine extends Error {}
 
-/** @throws Hung where nothing came of `work` in time */
+/** @throws HungEngine where nothing came of `work` in time */
 async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new Hung(`no answer from the engine within ${milliseconds / 1000} s`)),
+      () => reject(new HungEngine(`no answer from the engine within ${milliseconds / 1000} s`)),
       milliseconds,
     );
   });

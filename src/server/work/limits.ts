@@ -4,18 +4,20 @@ export interface Limits {
   readonly maxImages: number;
   /** Steps of one image. */
   readonly maxSteps: number;
-  /** Images × network evaluations of one request; at most `maxQueue`. */
+  /** Images × network evaluations of one request, 65,536 enlarged pixels counted as one; at most `maxQueue`. */
   readonly maxCost: number;
   /** Images × pixels of the finished, enlarged pictures of one request. */
   readonly maxPixels: number;
   /** Images × network evaluations admitted and not yet done, over all requests. */
   readonly maxQueue: number;
-  /** Images between their first and their last step at one time; the rest wait in line. */
+  /** Images between their first and their last step at one time; the rest are queued. */
   readonly maxRunning: number;
+  /** Event streams that are open at one time; one client may have an eighth of them. */
+  readonly maxStreams: number;
   /** Images in one network evaluation. */
   readonly maxBatch: number;
   /**
-   * Milliseconds from admission after which an image is given up. An evaluation that takes longer is
+   * Milliseconds from its request after which an image is given up, read or not. An evaluation that takes longer is
    * taken for an engine that hangs.
    */
   readonly deadlineMs: number;
@@ -39,6 +41,7 @@ export const defaultLimits: Limits = {
   maxPixels: 4 * 1024 * 1024,
   maxQueue: 20_000,
   maxRunning: 64,
+  maxStreams: 256,
   maxBatch: 16,
   deadlineMs: 60_000,
   bodyTimeoutMs: 5_000,

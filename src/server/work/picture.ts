@@ -50,9 +50,5 @@ export function enlarge(picture: Pixels, scale: number): Pixels {
 }
 
 export function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 0x8000) {
-    text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-  }
-  return btoa(text);
+  return bytes.toBase64();
 }

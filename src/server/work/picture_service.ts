@@ -1,23 +1,18 @@
-/** Makes pictures: the queue, one run for requests of the same picture, and what is remembered. */
+/** Makes pictures: admission, one run for all requests of a picture, a cache of finished ones. */
 import { sampleImage } from "../../sampling/image.ts";
+import type { Metrics } from "../metrics.ts";
+import { Problem } from "../problem.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
-import { Costs, planOf } from "./cost.ts";
+import type { Order } from "./cost.ts";
 import type { Engine } from "./engine.ts";
-import { type Job, waitFor } from "./job.ts";
-import type { Metrics } from "../http/metrics.ts";
+import type { Limits } from "./limits.ts";
 import { encodePicture } from "./picture.ts";
-import { Problem } from "../http/problem.ts";
-import type { Catalog, Recipe } from "./recipe.ts";
+import { type SharedRun, waitFor } from "./shared_run.ts";
+import { StepBuffer } from "./step_buffer.ts";
 
 /** Told what work will cost before it starts; refuses by throwing. */
 export type Charge = (cost: number) => void;
-
-/** A recipe and the ETag that names its picture. */
-export interface Order {
-  readonly recipe: Recipe;
-  readonly etag: string;
-}
 
 /** A reverse step as the event streams tell it. */
 export interface Step {
@@ -31,21 +26,22 @@ export interface Step {
 
 type Png = Uint8Array<ArrayBuffer>;
 
-export class Studio {
+/** Bytes of steps kept for a reader that is slower than its run. */
+const MAX_BUFFERED_BYTES = 2 ** 20;
+
+export class PictureService {
   readonly admission: Admission;
   readonly cache: PictureCache;
-  readonly costs: Costs;
-  readonly #jobs = new Map<string, Job<Png>>();
-  readonly #controllers = new Set<AbortController>();
+  readonly #runs = new Map<string, SharedRun<Png>>();
+  /** An entry for each image that is being made; those of one request share a controller. */
+  readonly #active = new Set<{ readonly controller: AbortController }>();
 
   constructor(
-    readonly catalog: Catalog,
+    readonly limits: Limits,
     readonly engines: ReadonlyMap<string, Engine>,
     readonly metrics: Metrics,
   ) {
-    const { limits } = catalog;
     this.cache = new PictureCache(limits.cacheBytes);
-    this.costs = new Costs(catalog);
     this.admission = new Admission(
       limits,
       () => Math.max(...[...engines.values()].map((engine) => engine.perSecond)),
@@ -53,98 +49,104 @@ export class Studio {
   }
 
   /**
-   * Starts every order or none. Pictures remembered or in the making cost nothing.
+   * Starts every order or none. Pictures in the cache or in the making cost nothing.
    * @param charge told what the rest will cost
    * @throws Problem 503 where the queue has no room for all
    */
-  async pictures(
-    orders: readonly Order[],
-    signal: AbortSignal,
-    charge: Charge,
-  ): Promise<Promise<Png>[]> {
-    const costs = new Map<string, number>();
-    for (const { etag, recipe } of orders) costs.set(etag, await this.costs.of(recipe));
-    const known = ({ etag }: Order) => this.cache.get(etag) || this.#jobs.has(etag);
-    const fresh = new Set(orders.filter((order) => !known(order)).map(({ etag }) => etag));
-    const cost = [...fresh].reduce((sum, etag) => sum + costs.get(etag)!, 0);
+  pictures(orders: readonly Order[], signal: AbortSignal, charge: Charge): Promise<Png>[] {
+    const known = ({ etag }: Order) => this.cache.get(etag) || this.#runs.has(etag);
+    const fresh = new Map(
+      orders.filter((order) => !known(order)).map(({ etag, cost }) => [etag, cost]),
+    );
+    this.#admit([...fresh.values()], charge);
+    return orders.map((order) => this.#picture(order, signal));
+  }
+
+  #admit(costs: readonly number[], charge: Charge): void {
+    const cost = costs.reduce((a, b) => a + b, 0);
     this.admission.check(cost);
     charge(cost);
-    return orders.map((order) => this.#picture(order, costs.get(order.etag)!, signal));
   }
 
-  #picture(order: Order, cost: number, signal: AbortSignal): Promise<Png> {
-    const remembered = this.cache.get(order.etag);
-    if (remembered) {
+  #picture(order: Order, signal: AbortSignal): Promise<Png> {
+    const cached = this.cache.get(order.etag);
+    if (cached) {
       this.metrics.hits.inc({ by: "cache" });
-      return Promise.resolve(remembered);
+      return Promise.resolve(cached);
     }
-    let job = this.#jobs.get(order.etag);
-    if (job) this.metrics.hits.inc({ by: "joined" });
-    else job = this.#start(order, cost);
-    return waitFor(job, signal);
+    let run = this.#runs.get(order.etag);
+    if (run) this.metrics.hits.inc({ by: "joined" });
+    else run = this.#start(order);
+    // Everybody who waits has a deadline of his own, whenever the run began.
+    const deadline = new AbortController();
+    const timer = this.#deadline(deadline);
+    return waitFor(run, AbortSignal.any([signal, deadline.signal]))
+      .finally(() => clearTimeout(timer));
   }
 
-  #start(order: Order, cost: number): Job<Png> {
+  #deadline(controller: AbortController): ReturnType<typeof setTimeout> {
+    const { deadlineMs } = this.limits;
+    return setTimeout(() => {
+      const detail = `not finished within ${deadlineMs / 1000} s; ask again`;
+      controller.abort(new Problem(503, "deadline", detail, { retryAfter: 5 }));
+    }, deadlineMs);
+  }
+
+  #start(order: Order): SharedRun<Png> {
     const controller = new AbortController();
-    const job: Job<Png> = {
-      picture: finish(this.#run(order, cost, controller)),
+    const run: SharedRun<Png> = {
+      picture: finish(this.#run(order, controller)),
       controller,
       waiters: 0,
     };
     // Every waiter may have left: a failure that nobody hears is not an unhandled one.
-    job.picture.catch(() => {}).finally(() => this.#forget(order.etag, job));
-    controller.signal.addEventListener("abort", () => this.#forget(order.etag, job));
-    this.#jobs.set(order.etag, job);
-    return job;
+    run.picture.catch(() => {}).finally(() => this.#forget(order.etag, run));
+    // Who asks again while the aborted run ends its step must not join it.
+    controller.signal.addEventListener("abort", () => this.#forget(order.etag, run));
+    this.#runs.set(order.etag, run);
+    return run;
   }
 
-  #forget(etag: string, job: Job<Png>): void {
-    if (this.#jobs.get(etag) === job) this.#jobs.delete(etag);
+  #forget(etag: string, run: SharedRun<Png>): void {
+    if (this.#runs.get(etag) === run) this.#runs.delete(etag);
   }
 
   /**
-   * The reverse process of every order or of none, step by step; each returns its PNG. They take their
-   * places in the queue at once, and give them back when they are done or the controller aborts.
+   * The reverse process of every order or of none, step by step; each returns its PNG. A run goes on
+   * whether its steps are read or not, and holds its place no longer than a picture's does.
+   * @param controller ends the work; aborted at the deadline
    * @param charge told what they will cost
    * @throws Problem 503 where the queue has no room for all
    */
-  async steps(
+  steps(
     orders: readonly Order[],
     controller: AbortController,
     charge: Charge,
-  ): Promise<AsyncGenerator<Step, Png>[]> {
-    const costs = await Promise.all(orders.map(({ recipe }) => this.costs.of(recipe)));
-    const cost = costs.reduce((a, b) => a + b);
-    this.admission.check(cost);
-    charge(cost);
-    return orders.map((order, i) => this.#follow(order, costs[i], controller));
+  ): AsyncGenerator<Step, Png>[] {
+    this.#admit(orders.map(({ cost }) => cost), charge);
+    const timer = this.#deadline(controller);
+    controller.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    return orders.map((order) => this.#follow(order, controller));
   }
 
-  #follow(order: Order, cost: number, controller: AbortController): AsyncGenerator<Step, Png> {
-    const run = this.#run(order, cost, controller);
-    const first = run.next();
-    first.catch(() => {});
-    controller.signal.addEventListener("abort", () => {
-      run.return(undefined as never).catch(() => {});
-    }, { once: true });
-    return resume(first, run, controller.signal);
+  #follow(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
+    const { signal } = controller;
+    const buffer = new StepBuffer<Step, Png>(MAX_BUFFERED_BYTES);
+    signal.addEventListener("abort", () => buffer.fail(signal.reason), { once: true });
+    fill(buffer, this.#run(order, controller));
+    return buffer.read();
   }
 
-  async *#run(
-    { recipe, etag }: Order,
-    cost: number,
-    controller: AbortController,
-  ): AsyncGenerator<Step, Png> {
-    const place = this.admission.enter(cost);
-    this.#controllers.add(controller);
-    const { limits } = this.catalog;
-    const deadline = setTimeout(() => controller.abort(deadlinePassed(limits)), limits.deadlineMs);
+  async *#run(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
+    const { recipe, etag, plan } = order;
+    const place = this.admission.enter(order.cost);
+    const active = { controller };
+    this.#active.add(active);
     const { signal } = controller;
     try {
-      await place.turn(signal);
+      await place.acquire(signal);
       const engine = this.engines.get(recipe.weights)!;
       const { seed, label, guidance } = recipe;
-      const plan = planOf(this.catalog, recipe);
       const { shape } = engine.model;
       const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
       for (let step = 1;; step++) {
@@ -160,22 +162,15 @@ export class Studio {
         return png;
       }
     } finally {
-      clearTimeout(deadline);
-      this.#controllers.delete(controller);
-      place.leave();
+      this.#active.delete(active);
+      place.release();
     }
   }
 
   /** Ends all work in progress. */
   abort(reason: unknown): void {
-    for (const controller of [...this.#controllers]) controller.abort(reason);
+    for (const { controller } of [...this.#active]) controller.abort(reason);
   }
-}
-
-function deadlinePassed({ deadlineMs }: Catalog["limits"]): Problem {
-  return new Problem(503, "deadline", `not finished within ${deadlineMs / 1000} s; ask again`, {
-    retryAfter: 5,
-  });
 }
 
 async function finish(run: AsyncGenerator<Step, Png>): Promise<Png> {
@@ -185,15 +180,17 @@ async function finish(run: AsyncGenerator<Step, Png>): Promise<Png> {
   }
 }
 
-/** Goes on with a generator whose first `next` has been called. */
-async function* resume(
-  first: Promise<IteratorResult<Step, Png>>,
+async function fill(
+  buffer: StepBuffer<Step, Png>,
   run: AsyncGenerator<Step, Png>,
-  signal: AbortSignal,
-): AsyncGenerator<Step, Png> {
-  for (let next = await first;; next = await run.next()) {
-    signal.throwIfAborted();
-    if (next.done) return next.value;
-    yield next.value;
+): Promise<void> {
+  try {
+    for (;;) {
+      const { done, value } = await run.next();
+      if (done) return buffer.end(value);
+      buffer.push(value, value.x.byteLength + value.x_0.byteLength);
+    }
+  } catch (error) {
+    buffer.fail(error);
   }
 }

@@ -1,8 +1,8 @@
 /** Everything that decides a picture, with every default filled in. */
 import type { Scheduler, SchedulerOptions } from "../../diffusion/mod.ts";
+import { invalid, listed, Problem } from "../problem.ts";
 import type { Limits } from "./limits.ts";
-import { invalid, Problem } from "../http/problem.ts";
-import { labelIndex, labelNames, type ServedModel } from "./served_model.ts";
+import { labelIndex, labelNames, labelText, type ServedModel } from "./served_model.ts";
 
 /** Goes up when the same recipe begins to give other bytes. */
 export const PICTURE_VERSION = 1;
@@ -12,6 +12,8 @@ export interface Recipe {
   readonly hash: string;
   readonly backend: string;
   readonly scheduler: string;
+  /** Which code of that name, where it is not built in. */
+  readonly plugin?: string;
   readonly schedule?: string;
   readonly steps: number;
   readonly options: SchedulerOptions;
@@ -37,6 +39,8 @@ export interface RecipeRequest {
 export interface Catalog {
   readonly models: ReadonlyMap<string, ServedModel>;
   readonly schedulers: Readonly<Record<string, Scheduler>>;
+  /** What tells the code of a plug-in from what had its name before; nothing for the built-in ones. */
+  readonly plugins: Readonly<Record<string, string>>;
   readonly limits: Limits;
 }
 
@@ -52,8 +56,10 @@ export function findWeights(
   const at = address?.lastIndexOf("@") ?? -1;
   const name = at < 0 ? address ?? first : address!.slice(0, at);
   const model = catalog.models.get(name);
-  const loaded = [...catalog.models.keys()].map((known) => `"${known}"`).join(", ");
-  if (!model) throw notLoaded(`one of the loaded weights (${loaded})`, address);
+  if (!model) {
+    const loaded = [...catalog.models.keys()].map((known) => `"${known}"`);
+    throw notLoaded(`one of the loaded weights (${listed(loaded)})`, address);
+  }
   if (at < 0) return { name, model, pinned: false };
   const hash = address!.slice(at + 1);
   if (hash.length < MIN_HASH || !model.hash.startsWith(hash)) {
@@ -67,27 +73,38 @@ function notLoaded(expected: string, found: unknown): Problem {
   return new Problem(404, "not_found", message, { errors });
 }
 
+/** The sampler of requests that name none: what the weights recommend, else DDIM, else the first. */
+export function defaultScheduler(
+  { recommended }: ServedModel,
+  schedulers: Catalog["schedulers"],
+): string {
+  return recommended?.scheduler ??
+    (Object.hasOwn(schedulers, "ddim") ? "ddim" : Object.keys(schedulers)[0]);
+}
+
 /**
- * Fills in the defaults: the weights' recommendation, else DDIM in 50 steps. The seed also picks the
- * class where none is named, as an image of the training data has one.
+ * Fills in the defaults. The seed also picks the class where none is named, as an image of the
+ * training data has one.
  *
  * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them
  */
 export function resolve(catalog: Catalog, request: RecipeRequest, seed: number): Recipe {
   const { name, model } = findWeights(catalog, request.weights);
-  const scheduler = request.scheduler ?? model.recommended?.scheduler ?? "ddim";
+  const scheduler = request.scheduler ?? defaultScheduler(model, catalog.schedulers);
   const steps = request.steps ?? model.recommended?.steps ?? 50;
   const T = model.scheduler.num_train_timesteps;
   if (steps > T) throw invalid("steps", `at most ${T}, the steps "${name}" learned`, steps);
   const label = chooseLabel(model, name, request.label, seed);
+  const plugin = catalog.plugins[scheduler];
   return {
     weights: name,
     hash: model.hash,
     backend: model.backend,
     scheduler,
+    ...(plugin === undefined ? {} : { plugin }),
     ...(request.schedule === undefined ? {} : { schedule: request.schedule }),
     steps,
-    options: chooseOptions(catalog.schedulers[scheduler], request.options ?? {}),
+    options: completeOptions(catalog.schedulers[scheduler], request.options ?? {}),
     seed,
     ...(label === undefined ? {} : { label }),
     guidance: chooseGuidance(model, name, request.guidance),
@@ -105,7 +122,7 @@ function chooseLabel(
   if (label === undefined) return model.labels ? seed % labels.length : undefined;
   if (!model.labels) throw invalid("label", `nothing: "${name}" knows no classes`, label);
   const index = labelIndex(model, label);
-  if (index === undefined) throw invalid("label", `one of ${labels.join(", ")}`, label);
+  if (index === undefined) throw invalid("label", `one of ${listed(labels)}`, label);
   return index;
 }
 
@@ -117,16 +134,9 @@ function chooseGuidance(model: ServedModel, name: string, guidance?: number): nu
   return guidance;
 }
 
-function chooseOptions(scheduler: Scheduler, asked: SchedulerOptions): SchedulerOptions {
-  const known = scheduler.options ?? {};
-  for (const [name, value] of Object.entries(asked)) {
-    if (!Object.hasOwn(known, name)) {
-      const names = Object.keys(known).join(", ") || "none";
-      throw invalid(name, `an option of the scheduler "${scheduler.name}" (${names})`, value);
-    }
-  }
+function completeOptions({ options = {} }: Scheduler, asked: SchedulerOptions): SchedulerOptions {
   return Object.fromEntries(
-    Object.entries(known).map(([name, option]) => [name, asked[name] ?? option.default]),
+    Object.entries(options).map(([name, option]) => [name, asked[name] ?? option.default]),
   );
 }
 
@@ -157,7 +167,7 @@ export function addressOf(recipe: Recipe, model: ServedModel, kind = ".png"): st
     scheduler: recipe.scheduler,
     ...(recipe.schedule === undefined ? {} : { schedule: recipe.schedule }),
     steps: String(recipe.steps),
-    ...(recipe.label === undefined ? {} : { label: model.labels![recipe.label] }),
+    ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
     ...(model.labels ? { guidance: String(recipe.guidance) } : {}),
     ...Object.fromEntries(Object.entries(recipe.options).map(([k, v]) => [k, String(v)])),
     ...(recipe.scale === 1 ? {} : { scale: String(recipe.scale) }),

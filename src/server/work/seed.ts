@@ -1,6 +1,6 @@
 /** From a name to a seed. */
 import { seedFromName } from "../../diffusion/mod.ts";
-import { invalid } from "../http/problem.ts";
+import { invalid } from "../problem.ts";
 
 /** torch's generators read the low 32 bits of a seed; larger ones would repeat pictures. */
 export const MAX_SEED = 2 ** 32 - 1;
@@ -9,19 +9,23 @@ export const MAX_SEED = 2 ** 32 - 1;
  * The seed that a path segment or a prompt stands for: a number is itself; any other name is hashed
  * in its trimmed, lower-case NFC form, so that `alice@example.com` has one picture for ever.
  *
- * @throws Problem 422 for an empty or overlong name, or a number that is no seed
+ * @throws Problem 422 for an empty or overlong name, one with a "/", or a number that is no seed
  */
 export function seedOf(name: string, maxLength: number, field = "seed"): number {
+  if (name.length > maxLength) {
+    throw invalid(field, `a number or a name of 1 to ${maxLength} characters`, name);
+  }
   const trimmed = name.trim();
-  if (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(trimmed)) {
+  if (/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(trimmed)) {
     const seed = Number(trimmed);
     if (/^\d+$/.test(trimmed) && seed <= MAX_SEED) return seed;
-    throw invalid(field, `an integer from 0 to ${MAX_SEED}, or a name`, name.slice(0, 40));
+    throw invalid(field, `an integer from 0 to ${MAX_SEED}, or a name`, name);
   }
-  if (trimmed === "" || name.length > maxLength) {
-    const found = trimmed === "" ? name.slice(0, 40) : `${name.length} characters`;
-    throw invalid(field, `a number or a name of 1 to ${maxLength} characters`, found);
+  if (trimmed === "") {
+    throw invalid(field, `a number or a name of 1 to ${maxLength} characters`, name);
   }
+  // A name is one segment of an address: what stands relative to it would lead elsewhere.
+  if (trimmed.includes("/")) throw invalid(field, 'a name without "/"', name);
   return hashToSeed(trimmed);
 }
 

@@ -16,11 +16,18 @@ export function labelNames(model: Network): readonly string[] {
   return model.labels ?? [];
 }
 
-/** The class that a label's name or index stands for; undefined where there is none. */
+/** The class that a label's name, in whatever Unicode form, or index stands for; undefined where there is none. */
 export function labelIndex(model: Network, label: string | number): number | undefined {
   const labels = labelNames(model);
-  const byName = labels.indexOf(String(label));
+  const name = String(label).normalize("NFC");
+  const byName = labels.findIndex((known) => known.normalize("NFC") === name);
   if (byName >= 0) return byName;
-  const index = /^\d+$/.test(String(label)) ? Number(label) : NaN;
+  const index = /^\d{1,9}$/.test(name) ? Number(name) : NaN;
   return index < labels.length ? index : undefined;
+}
+
+/** What {@link labelIndex} reads as this class: its name, or its index where that name is another's. */
+export function labelText(model: Network, index: number): string {
+  const name = labelNames(model)[index];
+  return name !== "" && labelIndex(model, name) === index ? name : String(index);
 }

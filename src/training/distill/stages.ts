@@ -68,16 +68,16 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
   return { guidance, stages: [...first, ...halvings] };
 }
 
-function checkGuidance(guidance: number, { card, config, where }: WeightsFolder): void {
+function checkGuidance(guidance: number, { card, network, where }: WeightsFolder): void {
   if (card.distilled) {
     throw new InputError(
       `${where}: guidance ${guidance}: these weights have guidance ${card.distilled.guidance} folded in already; leave it out`,
     );
   }
-  if (config.num_class_embeds === null || card.null_label === undefined) {
+  if (network.classes === null || card.null_label === undefined) {
     throw new InputError(
       `${where}: guidance ${guidance}: these weights ${
-        config.num_class_embeds === null ? "know no classes" : 'do not say which class means "none"'
+        network.classes === null ? "know no classes" : 'do not say which class means "none"'
       }; --guidance 1 learns them as they are`,
     );
   }

@@ -1,5 +1,7 @@
 /** What a student is before its first lesson: the teacher's network, asked for v. */
 import { InputError } from "../../errors.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { startFrom } from "../run/fine_tune.ts";
@@ -15,16 +17,17 @@ import type { Stage } from "./stages.ts";
  * them.
  */
 export function studentNetwork(teacher: WeightsFolder): WeightsFolder {
-  const { config, scheduler, tensors, where } = teacher;
-  const { in_channels, out_channels } = config;
-  if (out_channels !== in_channels && out_channels !== 2 * in_channels) {
+  const { network, scheduler, where } = teacher;
+  const { shape: [channels], outChannels } = network;
+  if (outChannels !== channels && outChannels !== 2 * channels) {
     throw new InputError(
-      `${where}: expected as many output as input channels, or twice as many, found ${out_channels} and ${in_channels}`,
+      `${where}: expected as many output as input channels, or twice as many, found ${outChannels} and ${channels}`,
     );
   }
+  const student = network.architecture.parse({ ...network.json(), out_channels: channels }, where);
   return {
     ...teacher,
-    config: { ...config, out_channels: in_channels },
+    network: student,
     scheduler: {
       ...scheduler,
       prediction_type: "v_prediction",
@@ -33,20 +36,22 @@ export function studentNetwork(teacher: WeightsFolder): WeightsFolder {
       steps_offset: 0,
       set_alpha_to_one: true,
     },
-    tensors: out_channels === in_channels ? tensors : withoutVariance(tensors, in_channels),
+    tensors: withoutVariance(teacher, student),
   };
 }
 
-/** The first `channels` rows of the last convolution. */
+/** The teacher's tensors, of those with twice the student's rows (its last layer) the first half. */
 function withoutVariance(
-  tensors: WeightsFolder["tensors"],
-  channels: number,
+  { network, tensors }: WeightsFolder,
+  student: NetworkDefinition,
 ): WeightsFolder["tensors"] {
+  const wanted = paramShapes(networkGraph(student));
+  const { currentName = (name) => name } = network.architecture;
   return new Map([...tensors].map(([name, tensor]) => {
-    if (!/(^|\.)conv_out\.(weight|bias)$/.test(name)) return [name, tensor];
-    const [rows, ...rest] = tensor.shape;
-    const data = tensor.data.subarray(0, tensor.data.length / rows * channels);
-    return [name, { ...tensor, shape: [channels, ...rest], data }];
+    const rows = wanted.get(currentName(name) ?? "")?.[0];
+    if (rows === undefined || tensor.shape[0] !== 2 * rows) return [name, tensor];
+    const data = tensor.data.subarray(0, tensor.data.length / 2);
+    return [name, { ...tensor, shape: [rows, ...tensor.shape.slice(1)], data }];
   }));
 }
 
@@ -54,7 +59,7 @@ function withoutVariance(
 export function stageRecipe(
   recipe: DistillRecipe,
   stage: Stage,
-  { config, scheduler }: WeightsFolder,
+  { network, scheduler }: WeightsFolder,
 ): Recipe {
   const { data, data_license, flip, holdout, batch, accumulate, warmup, max_grad_norm } = recipe;
   const { ema_half_life, fp16, checkpoint_every, keep_checkpoints, sample_every } = recipe;
@@ -64,8 +69,8 @@ export function stageRecipe(
   return {
     // No label is left out: what is learned is guided, and nothing is left to be guided by.
     ...parseRecipe(own, kept, { steps, lr, seed, horizon: steps, label_dropout: 0 }),
-    ...recipeOf(config, scheduler),
-    channels: channelsOf(config.in_channels),
+    ...recipeOf(network, scheduler),
+    channels: channelsOf(network.shape[0]),
     dropout: 0,
     sample_steps: stage.evaluations,
   };

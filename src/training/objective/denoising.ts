@@ -1,12 +1,12 @@
-/** The training objective of a diffusion U-Net as a graph. */
+/** The training objective of a diffusion model as a graph. */
 import type { PredictionType } from "../../diffusion/types.ts";
 import { dropout, type Graph, mul, reduceMean, type Value } from "../../graph/mod.ts";
-import { buildUNet, type UNetConfig } from "../../networks/unet2d/mod.ts";
+import { type NetworkDefinition, networkInputs } from "../../networks/architecture.ts";
 import { errorPerPicture, noised, type Noising, target } from "./loss.ts";
 import type { Objective } from "../optimiser/trainer.ts";
 
 export interface DenoisingOptions {
-  readonly config: UNetConfig;
+  readonly network: NetworkDefinition;
   readonly prediction: PredictionType;
   readonly batch: number;
   readonly dropout: number;
@@ -19,30 +19,25 @@ export interface DenoisingOptions {
  */
 export function denoisingObjective(
   graph: Graph,
-  { config, prediction, batch, dropout: rate }: DenoisingOptions,
+  { network, prediction, batch, dropout: rate }: DenoisingOptions,
 ): Objective {
-  if (config.out_channels !== config.in_channels) {
+  if (network.outChannels !== network.shape[0]) {
     throw new Error(
-      `expected as many output as input channels, found ${config.out_channels} and ${config.in_channels}`,
+      `expected as many output as input channels, found ${network.outChannels} and ${
+        network.shape[0]
+      }`,
     );
   }
-  const shape = [batch, config.in_channels, ...config.sample_size];
+  const shape = [batch, ...network.shape];
   const noising: Noising = {
     x_0: graph.input("x_0", shape),
     eps: graph.input("eps", shape),
     sqrtAlphaBar: graph.input("sqrt_alpha_bar", [batch]),
     sqrtOneMinusAlphaBar: graph.input("sqrt_one_minus_alpha_bar", [batch]),
   };
-  const output = buildUNet(
+  const output = network.build(
     graph,
-    config,
-    {
-      sample: noised(noising),
-      timestep: graph.input("timestep", [batch]),
-      classLabels: config.num_class_embeds === null
-        ? undefined
-        : graph.input("class_labels", [batch], "int32"),
-    },
+    networkInputs(graph, network, batch, noised(noising)),
     rate > 0 ? dropoutBy(graph.input("dropout_keys", [batch], "int32"), rate) : undefined,
   );
   const losses = errorPerPicture(output, target(prediction, noising));

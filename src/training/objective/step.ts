@@ -1,9 +1,8 @@
 /** One step of diffusion training on an engine: pictures and noise in, better parameters out. */
 import type { Backend, SessionOptions, Tensors } from "../../backends/backend.ts";
 import type { PredictionType, Schedule } from "../../diffusion/types.ts";
-import { Graph } from "../../graph/mod.ts";
-import { paramShapes } from "../../model/model.ts";
-import { type UNetConfig, unetGraph } from "../../networks/unet2d/mod.ts";
+import { type Graph, paramShapes } from "../../graph/mod.ts";
+import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import type { AdamOptions } from "../optimiser/adam.ts";
 import { denoisingObjective } from "./denoising.ts";
 import { dropoutKeys } from "./keys.ts";
@@ -13,7 +12,7 @@ import type { TrainState } from "../optimiser/state.ts";
 import { Trainer } from "../optimiser/trainer.ts";
 
 export interface TrainStepOptions {
-  readonly config: UNetConfig;
+  readonly network: NetworkDefinition;
   readonly schedule: Pick<Schedule, "alpha_bar">;
   readonly prediction: PredictionType;
   /** Images in one evaluation of the network. */
@@ -25,7 +24,7 @@ export interface TrainStepOptions {
   readonly adam?: AdamOptions;
   /** The largest global gradient norm; left out, gradients are not clipped. */
   readonly maxGradNorm?: number;
-  /** The dropout probability; the default is the config's own. */
+  /** The dropout probability; the default is the network's own. */
   readonly dropout?: number;
   readonly session?: SessionOptions;
 }
@@ -38,7 +37,7 @@ export interface TrainBatch {
   readonly eps: Float32Array;
   /** Timesteps, [images]. */
   readonly t: Float32Array;
-  /** Classes, [images]; given exactly when the network has num_class_embeds. */
+  /** Classes, [images]; given exactly when the network has classes. */
   readonly labels?: Int32Array;
 }
 
@@ -61,7 +60,7 @@ export interface StepResult {
   readonly gradNorm: number;
 }
 
-/** Holds a U-Net's training state and carries out updates on an engine. */
+/** Holds a network's training state and carries out updates on an engine. */
 export class TrainStep implements AsyncDisposable {
   private constructor(readonly options: TrainStepOptions, readonly trainer: Trainer) {}
 
@@ -109,8 +108,8 @@ export class TrainStep implements AsyncDisposable {
 
   /** The batch cut into `accumulate` parts, which are views of it. */
   #feeds({ x_0, eps, t, labels }: TrainBatch, { seed, step }: StepSettings): Tensors[] {
-    const { config, schedule, prediction, minSnrGamma, batch, accumulate = 1 } = this.options;
-    const picture = [config.in_channels, ...config.sample_size];
+    const { network, schedule, prediction, minSnrGamma, batch, accumulate = 1 } = this.options;
+    const picture = network.shape;
     const size = picture.reduce((n, d) => n * d);
     const images = batch * accumulate;
     const expectLength = (name: string, found: number | undefined, expected: number) => {
@@ -120,7 +119,7 @@ export class TrainStep implements AsyncDisposable {
     expectLength("x_0", x_0.length, images * size);
     expectLength("eps", eps.length, images * size);
     expectLength("t", t.length, images);
-    if (config.num_class_embeds !== null) expectLength("labels", labels?.length, images);
+    if (network.classes !== null) expectLength("labels", labels?.length, images);
 
     const alpha_bar = Array.from(t, (t) => schedule.alpha_bar(t));
     const perImage: Record<string, Float32Array | Int32Array> = {
@@ -129,7 +128,7 @@ export class TrainStep implements AsyncDisposable {
       sqrt_one_minus_alpha_bar: Float32Array.from(alpha_bar, (a) => Math.sqrt(1 - a)),
       weight: Float32Array.from(alpha_bar, (a) => lossWeight(prediction, a, minSnrGamma)),
     };
-    if (config.num_class_embeds !== null) perImage.class_labels = labels!;
+    if (network.classes !== null) perImage.class_labels = labels!;
     if (denoisingOptions(this.options).dropout > 0) {
       perImage.dropout_keys = dropoutKeys(seed, step, images);
     }
@@ -156,11 +155,11 @@ export class TrainStep implements AsyncDisposable {
 }
 
 function denoisingOptions(options: TrainStepOptions) {
-  const { config, prediction, batch, dropout = config.dropout } = options;
-  return { config, prediction, batch, dropout };
+  const { network, prediction, batch, dropout = network.dropout } = options;
+  return { network, prediction, batch, dropout };
 }
 
-/** The layout of a U-Net's parameters, to make a first state with. */
-export function unetLayout(config: UNetConfig): ParamLayout {
-  return layoutOf(paramShapes(unetGraph(new Graph(), config)));
+/** The layout of a network's parameters, to make a first state with. */
+export function networkLayout(network: NetworkDefinition): ParamLayout {
+  return layoutOf(paramShapes(networkGraph(network)));
 }

@@ -1,8 +1,7 @@
 /** Minimises any loss that is written as a graph, with the whole update inside the graph. */
 import type { Backend, Session, SessionOptions, Tensor, Tensors } from "../../backends/backend.ts";
 import { InputError } from "../../errors.ts";
-import { Graph, type Value } from "../../graph/mod.ts";
-import { paramShapes } from "../../model/model.ts";
+import { Graph, paramShapes, type Value } from "../../graph/mod.ts";
 import type { AdamOptions } from "./adam.ts";
 import { adamScalars } from "./adam.ts";
 import { layoutOf, type ParamLayout } from "./layout.ts";

@@ -1,6 +1,14 @@
 /** Loss, gradients, clipping, Adam and running mean as one graph. */
-import { add, concat, gradients, Graph, reshape, scale, type Value } from "../../graph/mod.ts";
-import { paramShapes } from "../../model/model.ts";
+import {
+  add,
+  concat,
+  gradients,
+  Graph,
+  paramShapes,
+  reshape,
+  scale,
+  type Value,
+} from "../../graph/mod.ts";
 import { type AdamScalars, adamUpdate } from "./adam.ts";
 import { clipByNorm, globalNorm } from "./clip.ts";
 import { emaUpdate } from "./ema.ts";

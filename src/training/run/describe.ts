@@ -44,12 +44,12 @@ function timesEach(times: number): string {
   return `each picture about ${times < 10 ? times.toPrecision(2) : group(Math.round(times))} times`;
 }
 
-function describeClasses({ labels }: Recipe, data: PictureSource, { config }: Start): string {
+function describeClasses({ labels }: Recipe, data: PictureSource, { network }: Start): string {
   const names = data.labelNames;
   if (!names) return "no classes (subfolders are, where every picture lies in one)";
   const list = `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? " …" : ""}`;
   if (!labels) return `classes not learned, as the recipe says: ${list}`;
-  if (config.num_class_embeds !== null) return `${names.length} classes: ${list}`;
+  if (network.classes !== null) return `${names.length} classes: ${list}`;
   return names.length === 1
     ? `one class, ${list}: nothing to tell apart, trained without`
     : `classes not learned, the network knows none: ${list}`;

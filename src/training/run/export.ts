@@ -2,14 +2,15 @@
 import { CARD_KEY, type WeightsCard } from "../../weights/read/card.ts";
 import { writeSafetensors } from "../../files/safetensors.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
-import type { UNetConfig } from "../../networks/unet2d/mod.ts";
+import { DIFFUSERS_VERSION, type NetworkDefinition } from "../../networks/architecture.ts";
+import { networkFiles } from "../../weights/read/single_file.ts";
 import { writeDurably } from "../../files/durable_write.ts";
 import { type ParamLayout, unpackParams } from "../optimiser/layout.ts";
-import { DIFFUSERS_VERSION, type SchedulerClass, schedulerJson, unetJson } from "../network.ts";
+import { type SchedulerClass, schedulerJson } from "../network.ts";
 
 /** A network with its values: all that sampling needs. */
 export interface Trained {
-  readonly config: UNetConfig;
+  readonly network: NetworkDefinition;
   readonly scheduler: SchedulerConfig;
   readonly layout: ParamLayout;
   readonly card: WeightsCard;
@@ -26,15 +27,17 @@ export interface ExportOptions extends Trained {
 
 /** The files of a diffusers folder by path. fp16 halves the size and costs some 3 digits. */
 export function weightsFiles(
-  { config, scheduler, layout, card, theta }: Trained,
+  { network, scheduler, layout, card, theta }: Trained,
   { fp16 = false }: { fp16?: boolean } = {},
 ): Map<string, Uint8Array> {
+  const { className, folder } = network.architecture;
+  const files = networkFiles(folder);
   const index = {
     _class_name: card.distilled ? "DDIMPipeline" : "DDPMPipeline",
     _diffusers_version: DIFFUSERS_VERSION,
     [CARD_KEY]: card,
     scheduler: ["diffusers", schedulerClass(card)],
-    unet: ["diffusers", "UNet2DModel"],
+    [folder]: ["diffusers", className],
   };
   const weights = writeSafetensors(unpackParams(layout, theta), {
     dtype: fp16 ? "F16" : "F32",
@@ -42,8 +45,8 @@ export function weightsFiles(
     metadata: { format: "pt" },
   });
   return new Map([
-    ["unet/config.json", json(unetJson(config))],
-    ["unet/diffusion_pytorch_model.safetensors", weights],
+    [files.config, json(network.json())],
+    [files.weights, weights],
     ["scheduler/scheduler_config.json", json(schedulerJson(scheduler, schedulerClass(card)))],
     ["model_index.json", json(index)],
   ]);
@@ -67,7 +70,7 @@ export async function exportFolder(
   for (const [name, text] of Object.entries(beside)) {
     files.set(name, new TextEncoder().encode(text));
   }
-  for (const part of ["unet", "scheduler"]) {
+  for (const part of [trained.network.architecture.folder, "scheduler"]) {
     await Deno.mkdir(`${root}/${part}`, { recursive: true });
   }
   for (const [path, bytes] of files) await writeDurably(`${root}/${path}`, bytes);

@@ -1,14 +1,14 @@
 /** Going on from trained weights, one's own or anyone's. */
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
-import { matchTensors } from "../../networks/unet2d/mod.ts";
+import { matchTensors } from "../../networks/match_tensors.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { packParams } from "../optimiser/layout.ts";
 import { recipeOf } from "../network.ts";
 import { type Recipe, recipeFields, sizeOf } from "../recipe.ts";
 import { recommendedFor, type Start, withoutLabels } from "./start.ts";
 import { initialState } from "../optimiser/state.ts";
-import { unetLayout } from "../objective/step.ts";
+import { networkLayout } from "../objective/step.ts";
 
 /**
  * The recipe with the network's own architecture and schedule, which fine-tuning keeps. A key at its
@@ -16,19 +16,19 @@ import { unetLayout } from "../objective/step.ts";
  * @throws InputError where the recipe asks for another network, or this one cannot be trained
  */
 export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
-  const { config, scheduler, where } = weights;
-  const channels = config.in_channels;
+  const { network, scheduler, where } = weights;
+  const [channels] = network.shape;
   if (channels !== 1 && channels !== 3) {
     throw new InputError(
       `${where}: the network takes pictures of ${channels} channels; 1 (grey) and 3 (RGB) can be trained`,
     );
   }
-  if (config.out_channels !== channels) {
+  if (network.outChannels !== channels) {
     throw new InputError(
-      `${where}: the network also predicts variances (out_channels ${config.out_channels}), which are not trained here; expected out_channels ${channels}`,
+      `${where}: the network also predicts variances (out_channels ${network.outChannels}), which are not trained here; expected out_channels ${channels}`,
     );
   }
-  const own = { ...recipeOf(config, scheduler), channels } as const;
+  const own = { ...recipeOf(network, scheduler), channels } as const;
   const text = (key: string, value: unknown) =>
     JSON.stringify(key === "size" ? sizeOf({ size: value as Recipe["size"] }) : value);
   for (const key of Object.keys(own) as (keyof typeof own)[]) {
@@ -47,19 +47,27 @@ export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
  * @throws InputError where the data's classes are not the network's
  */
 export function startFrom(weights: WeightsFolder, recipe: Recipe, data: PictureSource): Start {
-  const { config, scheduler, where } = weights;
-  const layout = unetLayout(config);
+  const { network, scheduler, where } = weights;
+  const layout = networkLayout(network);
   const shapes = new Map(layout.params.map(({ name, shape }) => [name, shape]));
-  const theta = packParams(layout, matchTensors(shapes, weights.tensors, where));
+  const theta = packParams(
+    layout,
+    matchTensors(
+      shapes,
+      weights.tensors,
+      where,
+      network.architecture.currentName,
+    ),
+  );
   return {
-    config,
+    network,
     scheduler,
     layout,
     state: initialState(theta),
     card: { recommended: recommendedFor(recipe), ...weights.card },
-    data: config.num_class_embeds === null
+    data: network.classes === null
       ? withoutLabels(data)
-      : labelsFor(weights, config.num_class_embeds, recipe, data),
+      : labelsFor(weights, network.classes, recipe, data),
   };
 }
 

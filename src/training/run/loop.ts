@@ -53,12 +53,13 @@ const WINDOW = 50;
 
 /** Trains until the recipe's last update, or until the signal. Ends with a checkpoint either way. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
-  const { recipe, start: { config, scheduler, data }, backend, checkpoints, log, signal } = options;
+  const { recipe, start: { network, scheduler, data }, backend, checkpoints, log, signal } =
+    options;
   const { lesson = (batch: TrainBatch) => Promise.resolve(batch) } = options;
   const images = recipe.batch * recipe.accumulate;
   const batchOptions = batchOptionsOf(recipe, options.start);
   await using trainer = await TrainStep.create(backend, {
-    config,
+    network,
     schedule: scheduleFor(scheduler),
     prediction: scheduler.prediction_type,
     batch: recipe.batch,

@@ -1,4 +1,5 @@
 /** README.md of trained weights: what they are, what they come from, how to use them. */
+import type { Architecture } from "../../networks/architecture.ts";
 import type { WeightsCard } from "../../weights/read/card.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { countOf, group } from "./describe.ts";
@@ -8,6 +9,7 @@ import type { Recipe } from "../recipe.ts";
 /** What a run knows about itself when it ends. */
 export interface TrainingFacts {
   readonly recipe: Recipe;
+  readonly architecture: Pick<Architecture, "className" | "folder">;
   readonly card: WeightsCard;
   readonly data: Pick<PictureSource, "length" | "shape" | "skipped" | "license">;
   readonly parameters: number;
@@ -66,7 +68,7 @@ export function modelCard(facts: TrainingFacts): string {
     `denoise sample --weights FOLDER${classes ? ` --label ${quote(classes[0])}` : ""}${guidance}`,
     "```",
     "",
-    ...(classes ? conditionalUse(card) : unconditionalUse(card)),
+    ...(classes ? conditionalUse(facts) : unconditionalUse(card)),
     "",
   ].join("\n");
 }
@@ -88,32 +90,36 @@ function unconditionalUse({ distilled, recommended }: WeightsCard): string[] {
 }
 
 /** What someone who knows only the pipeline has to be told. */
-function conditionalUse(card: WeightsCard): string[] {
-  if (card.distilled) return distilledUse(card);
+function conditionalUse({ card, architecture }: TrainingFacts): string[] {
+  if (card.distilled) return distilledUse(card, architecture);
+  const { className, folder } = architecture;
   const { null_label } = card;
   const none = null_label === undefined ? "" : `, and ${null_label} for “no class”`;
   return [
-    `In diffusers the network is \`UNet2DModel.from_pretrained(FOLDER, subfolder="unet")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
+    `In diffusers the network is \`${className}.from_pretrained(FOLDER, subfolder="${folder}")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
     "",
     "```python",
     "for t in scheduler.timesteps:",
-    "    eps = unet(x, t, class_labels=labels).sample",
+    `    eps = ${folder}(x, t, class_labels=labels).sample`,
     "    x = scheduler.step(eps, t, x).prev_sample",
     "```",
   ];
 }
 
 /** Few-step weights in diffusers: its DDIM places the timesteps as they were taught. */
-function distilledUse({ recommended }: WeightsCard): string[] {
+function distilledUse(
+  { recommended }: WeightsCard,
+  { className, folder }: TrainingFacts["architecture"],
+): string[] {
   return [
     "In diffusers the labels, the classes' indices, go to the network in a loop of one's own:",
     "",
     "```python",
-    'unet = UNet2DModel.from_pretrained(FOLDER, subfolder="unet")',
+    `${folder} = ${className}.from_pretrained(FOLDER, subfolder="${folder}")`,
     'scheduler = DDIMScheduler.from_pretrained(FOLDER, subfolder="scheduler")',
     `scheduler.set_timesteps(${recommended?.steps})`,
     "for t in scheduler.timesteps:",
-    "    v = unet(x, t, class_labels=labels).sample",
+    `    v = ${folder}(x, t, class_labels=labels).sample`,
     "    x = scheduler.step(v, t, x).prev_sample",
     "```",
   ];

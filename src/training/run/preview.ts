@@ -9,11 +9,11 @@ import { mostSteps, type Start } from "./start.ts";
 
 /** A network in training as if it had been read from a folder. */
 export function folderOf(
-  { config, scheduler, card, layout }: Omit<Start, "state" | "data">,
+  { network, scheduler, card, layout }: Omit<Start, "state" | "data">,
   theta: Float32Array,
   where: string,
 ): WeightsFolder {
-  return { where, config, scheduler, card, tensors: unpackParams(layout, theta), hash: where };
+  return { where, network, scheduler, card, tensors: unpackParams(layout, theta), hash: where };
 }
 
 const GRID = 16;

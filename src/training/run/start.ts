@@ -1,17 +1,17 @@
 /** What a run begins with: the network, its schedule, its first state, and what labels mean. */
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import type { WeightsCard } from "../../weights/read/card.ts";
-import type { UNetConfig } from "../../networks/unet2d/mod.ts";
+import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { initialTheta } from "../optimiser/init.ts";
 import type { ParamLayout } from "../optimiser/layout.ts";
-import { schedulerOf, unetOf } from "../network.ts";
+import { networkFor, schedulerOf } from "../network.ts";
 import type { Recipe } from "../recipe.ts";
 import { initialState, type TrainState } from "../optimiser/state.ts";
-import { unetLayout } from "../objective/step.ts";
+import { networkLayout } from "../objective/step.ts";
 
 export interface Start {
-  readonly config: UNetConfig;
+  readonly network: NetworkDefinition;
   readonly scheduler: SchedulerConfig;
   readonly layout: ParamLayout;
   readonly state: TrainState;
@@ -40,13 +40,13 @@ export function mostSteps(steps: number, T: number): number {
 export function startFresh(recipe: Recipe, data: PictureSource): Start {
   const labelled = recipe.labels && data.labels !== undefined && data.labelNames!.length > 1;
   const classes = labelled ? data.labelNames!.length : undefined;
-  const config = unetOf(recipe, classes);
-  const layout = unetLayout(config);
+  const network = networkFor(recipe, classes);
+  const layout = networkLayout(network);
   return {
-    config,
+    network,
     scheduler: schedulerOf(recipe),
     layout,
-    state: initialState(initialTheta(layout, recipe.seed)),
+    state: initialState(initialTheta(layout, recipe.seed, network.architecture.initialiser)),
     card: labelled
       ? labelledCard(recipe, data.labelNames!)
       : { recommended: recommendedFor(recipe) },

@@ -18,7 +18,7 @@ import { adoptNetwork, startFrom } from "./fine_tune.ts";
 import { Log, thinLog } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
-import { unetOf } from "../network.ts";
+import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseRecipe, type Recipe, sizeOf } from "../recipe.ts";
@@ -76,7 +76,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
     horizon: horizon ?? steps,
   };
   // Reading the pictures may take minutes: what the recipe alone can tell comes before.
-  if (!init) unetOf(recipe, undefined);
+  if (!init) networkFor(recipe, undefined);
 
   const data = await readPictures(recipe, options);
   for (const notice of describeSkipped(data)) onNotice(notice);
@@ -218,8 +218,8 @@ async function exportRun(
   folder: string,
   { recipe, recipeText, init, start, theta, step, log: { lines } }: ExportOptions,
 ): Promise<void> {
-  const { layout, card, data } = start;
-  const facts = { recipe, card, data, parameters: layout.size, step, lines, init };
+  const { layout, card, data, network: { architecture } } = start;
+  const facts = { recipe, architecture, card, data, parameters: layout.size, step, lines, init };
   await exportFolder(folder, {
     ...start,
     theta,

@@ -1,5 +1,6 @@
 /** What a name, a path or an address of weights stands for. */
 import { InputError } from "../../errors.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { cacheFolder, DownloadCache, environment } from "./cache.ts";
 import { download, type DownloadOptions } from "./download.ts";
 import { type FetchFile, type Files, filesAt, filesOf } from "../files.ts";
@@ -158,7 +159,7 @@ function archiveFiles(entries: ReadonlyMap<string, Uint8Array>, where: string): 
   const names = [...entries.keys()];
   const top = names[0]?.split("/")[0];
   const prefix = names.every((name) => name.startsWith(`${top}/`)) &&
-      !["unet", "scheduler"].includes(top)
+      ![...networkFolders, "scheduler"].includes(top)
     ? `${top}/`
     : "";
   return filesOf(

@@ -2,7 +2,9 @@
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
-import { parseUNetConfig, type StoredTensor, type UNetConfig } from "../../networks/unet2d/mod.ts";
+import type { NetworkDefinition } from "../../networks/architecture.ts";
+import type { StoredTensor } from "../../networks/match_tensors.ts";
+import { networkFolders, parseNetwork } from "../../networks/registry.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
 import { type Files, readJson, readText } from "../files.ts";
 import { sha256Hex } from "../../files/hash.ts";
@@ -12,8 +14,8 @@ import { parseSafetensors } from "../../files/safetensors.ts";
 export interface WeightsFolder {
   /** The folder, as messages name it. */
   readonly where: string;
-  /** unet/config.json. */
-  readonly config: UNetConfig;
+  /** The network that its config.json describes. */
+  readonly network: NetworkDefinition;
   /** scheduler/scheduler_config.json. */
   readonly scheduler: SchedulerConfig;
   /** What denoise adds to model_index.json. */
@@ -38,21 +40,21 @@ const pickles = ["diffusion_pytorch_model.bin", "diffusion_model.pt", "pytorch_m
 export async function readFolder(files: Files): Promise<WeightsFolder> {
   if (files.onnx !== undefined) {
     throw new InputError(
-      `${files.where}${files.onnx}: expected a U-Net's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
+      `${files.where}${files.onnx}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
     );
   }
   const layouts = [
-    { unet: "unet/", scheduler: "scheduler/" },
-    { unet: "", scheduler: "" },
+    ...networkFolders.map((folder) => ({ network: `${folder}/`, scheduler: "scheduler/" })),
+    { network: "", scheduler: "" },
   ];
   for (const layout of layouts) {
-    const unetPath = `${layout.unet}config.json`;
-    const [unetJson, weights] = await Promise.all([
-      readJson(files, unetPath),
-      readWeights(files, layout.unet),
+    const configPath = `${layout.network}config.json`;
+    const [configJson, weights] = await Promise.all([
+      readJson(files, configPath),
+      readWeights(files, layout.network),
     ]);
-    if (unetJson === undefined) continue;
-    if (!weights) await refuseMissingWeights(files, layout.unet);
+    if (configJson === undefined) continue;
+    if (!weights) await refuseMissingWeights(files, layout.network);
 
     const schedulerPath = `${layout.scheduler}scheduler_config.json`;
     // As text: diffusers writes -Infinity there, which is no JSON.
@@ -63,25 +65,27 @@ export async function readFolder(files: Files): Promise<WeightsFolder> {
     if (schedulerText === undefined) {
       throw new InputError(`${files.where}: expected ${schedulerPath}, found none`);
     }
-    const config = parseUNetConfig(unetJson, files.where + unetPath);
-    const where = files.where + layout.unet + weights!.name;
+    const network = parseNetwork(configJson, files.where + configPath);
+    const where = files.where + layout.network + weights!.name;
     const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify([
-      unetJson,
+      configJson,
       schedulerText,
       (modelIndex as Record<string, unknown>)?._denoise ?? null,
       await sha256Hex(weights!.bytes),
     ])));
     return {
       where: files.where,
-      config,
+      network,
       scheduler: parseSchedulerConfig(schedulerText, files.where + schedulerPath),
-      card: parseCard(modelIndex, config.num_class_embeds, `${files.where}model_index.json`),
+      card: parseCard(modelIndex, network.classes, `${files.where}model_index.json`),
       tensors: parseSafetensors(weights!.bytes, where).tensors,
       hash,
     };
   }
   throw new InputError(
-    `${files.where}: expected a diffusers folder (unet/config.json or config.json), found neither`,
+    `${files.where}: expected a diffusers folder (${
+      layouts.map(({ network }) => `${network}config.json`).join(" or ")
+    }), found ${layouts.length === 2 ? "neither" : "none"}`,
   );
 }
 

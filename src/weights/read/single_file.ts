@@ -2,16 +2,27 @@
 import { InputError } from "../../errors.ts";
 import { parseNpy, writeNpy } from "../../files/npy.ts";
 import { writeZip } from "../../files/zip.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { type Files, filesOf } from "../files.ts";
 import { parseSafetensors, type SafeTensor, writeSafetensors } from "../../files/safetensors.ts";
 
-/** A diffusers folder's file names. */
+/** The files of a diffusers folder that are the same for every network. */
 export const folderFiles = {
   index: "model_index.json",
-  unet: "unet/config.json",
   scheduler: "scheduler/scheduler_config.json",
-  weights: "unet/diffusion_pytorch_model.safetensors",
 } as const;
+
+/** A network's own files, by the folder that its architecture has in a pipeline. */
+export const networkFiles = (folder: string) => ({
+  config: `${folder}/config.json`,
+  weights: `${folder}/diffusion_pytorch_model.safetensors`,
+});
+
+/** The network's files in a folder that has these; undefined where none is a network's config. */
+export function networkFilesAmong(names: Iterable<string>) {
+  const known = new Set(names);
+  return networkFolders.map(networkFiles).find(({ config }) => known.has(config));
+}
 
 /** The configs of a folder as text, by their names in it. */
 export type Configs = ReadonlyMap<string, string>;
@@ -46,7 +57,7 @@ export function folderOf(
   const encoder = new TextEncoder();
   const texts = [...configs].map(([name, text]) => [name, encoder.encode(text)] as const);
   const weights = writeSafetensors(tensors, { dtype, metadata: { format: "pt" } });
-  return new Map([...texts, [folderFiles.weights, weights]]);
+  return new Map([...texts, [weightsPath(configs.keys()), weights]]);
 }
 
 /** One safetensors file that `load` takes as it is. */
@@ -80,7 +91,15 @@ export function filesOfSafetensors(bytes: Uint8Array, where: string): Files {
   }
   const encoder = new TextEncoder();
   const texts = [...configs].map(([name, text]) => [name, encoder.encode(text)]);
-  return filesOf({ ...Object.fromEntries(texts), [folderFiles.weights]: bytes }, `${where}/`);
+  return filesOf(
+    { ...Object.fromEntries(texts), [weightsPath(configs.keys())]: bytes },
+    `${where}/`,
+  );
+}
+
+/** Where the tensors go beside these configs; those that lack the network's are refused when read. */
+function weightsPath(names: Iterable<string>): string {
+  return (networkFilesAmong(names) ?? networkFiles(networkFolders[0])).weights;
 }
 
 /** The folder that the entries of an npz stand for; float64 is rounded to float32. */
@@ -98,5 +117,8 @@ export function filesOfNpz(entries: ReadonlyMap<string, Uint8Array>, where: stri
     }
     tensors.set(name.slice(0, -4), { shape, data: Float32Array.from(data) });
   }
-  return filesOf({ ...files, [folderFiles.weights]: writeSafetensors(tensors) }, `${where}/`);
+  return filesOf(
+    { ...files, [weightsPath(Object.keys(files))]: writeSafetensors(tensors) },
+    `${where}/`,
+  );
 }

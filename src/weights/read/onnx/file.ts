@@ -3,11 +3,12 @@ import type * as pb from "npm:onnx-buf@1.20.0-1";
 import { parseSchedulerConfig } from "../../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../../diffusion/types.ts";
 import { InputError } from "../../../errors.ts";
-import { parseUNetConfig, type UNetConfig } from "../../../networks/unet2d/mod.ts";
+import type { NetworkDefinition } from "../../../networks/architecture.ts";
+import { parseNetwork } from "../../../networks/registry.ts";
 import { parseCard, type WeightsCard } from "../card.ts";
 import { type Files, filesOf, readJson, readText } from "../../files.ts";
 import { sha256Hex } from "../../../files/hash.ts";
-import { configsIn, folderFiles } from "../single_file.ts";
+import { configsIn, folderFiles, networkFilesAmong } from "../single_file.ts";
 import { checkGraph } from "../../../onnx/check.ts";
 import { classCount } from "./classes.ts";
 import { parseOnnx } from "../../../onnx/parse.ts";
@@ -63,12 +64,12 @@ export async function readOnnx(files: Files): Promise<OnnxFile> {
   checkGraph(model, graph, where);
   const ports = findPorts(graph, where);
 
-  const { config, modelIndex, schedulerText } = await readMetadata(model, where);
+  const { network, modelIndex, schedulerText } = await readMetadata(model, where);
   const beside = schedulerText === undefined ? await readText(files, BESIDE, true) : undefined;
   const schedulerWhere = beside === undefined ? where : files.where + BESIDE;
   const text = schedulerText ?? beside;
   const classes = ports.classLabels
-    ? classCount(graph, ports.classLabels.name) ?? config?.num_class_embeds ?? undefined
+    ? classCount(graph, ports.classLabels.name) ?? network?.classes ?? undefined
     : null;
   if (classes === undefined) {
     throw new InputError(
@@ -81,7 +82,7 @@ export async function readOnnx(files: Files): Promise<OnnxFile> {
     where,
     onnx,
     ports,
-    shape: pictureShape(ports.sample, config, where),
+    shape: pictureShape(ports.sample, network, where),
     classes,
     scheduler: text === undefined ? undefined : parseSchedulerConfig(text, schedulerWhere),
     card: parseCard(modelIndex, classes, where),
@@ -101,16 +102,18 @@ async function readMetadata(model: pb.ModelProto, where: string) {
     Object.fromEntries([...configs].map(([name, text]) => [name, encoder.encode(text)])),
     `${where}: metadata `,
   );
-  const unet = await readJson(files, folderFiles.unet);
-  const config = unet === undefined
-    ? undefined
-    : parseUNetConfig(unet, files.where + folderFiles.unet);
+  const path = networkFilesAmong(configs.keys())?.config;
+  const network = path && parseNetwork(await readJson(files, path), files.where + path);
   const modelIndex = await readJson(files, folderFiles.index);
-  return { config, modelIndex, schedulerText: configs.get(folderFiles.scheduler) };
+  return {
+    network: network || undefined,
+    modelIndex,
+    schedulerText: configs.get(folderFiles.scheduler),
+  };
 }
 
-function pictureShape(sample: Port, config: UNetConfig | undefined, where: string) {
-  const known = config && [config.in_channels, ...config.sample_size];
+function pictureShape(sample: Port, network: NetworkDefinition | undefined, where: string) {
+  const known = network?.shape;
   const [batch, ...dims] = sample.dims!;
   const [channels, height, width] = dims.map((dim, i) =>
     typeof dim === "number" ? dim : known?.[i]

@@ -1,11 +1,11 @@
 /** What a generation request asks for, and how an answer says what was made. */
-import { invalid } from "./problem.ts";
-import { etagOf, findWeights, type Recipe, resolve } from "../work/recipe.ts";
-import { recipeRequest } from "./schema.ts";
+import { invalid } from "../problem.ts";
+import type { Order } from "../work/cost.ts";
+import { findWeights, type Recipe, resolve } from "../work/recipe.ts";
 import { hashToSeed, MAX_SEED, nextSeed, seedOf } from "../work/seed.ts";
-import { labelIndex, labelNames, type ServedModel } from "../work/served_model.ts";
+import { labelNames, labelText, type ServedModel } from "../work/served_model.ts";
+import { recipeRequest } from "./recipe_request.ts";
 import { checkCaps, type Services } from "./services.ts";
-import type { Order } from "../work/picture_service.ts";
 
 export interface Generation {
   /** A recipe for each image. */
@@ -27,27 +27,31 @@ export async function readGeneration(
   services: Services,
   fields: Record<string, unknown>,
 ): Promise<Generation> {
-  const { catalog, limits, schemas } = services;
-  const request = recipeRequest(fields, schemas.optionNames);
+  const { catalog, limits, orders: planned } = services;
+  const request = recipeRequest(services, fields, "json");
   const { model } = findWeights(catalog, request.weights);
   const prompt = (fields.prompt as string).trim();
   if (prompt === "") throw invalid("prompt", "some text", fields.prompt);
-  const named = labelNames(model).includes(prompt) ? labelIndex(model, prompt) : undefined;
-  const label = request.label ?? (named === undefined ? undefined : prompt);
+  const form = prompt.normalize("NFC");
+  const named = labelNames(model).find((name) => name.normalize("NFC") === form);
+  const label = request.label ?? named;
   const first = firstSeed(fields.seed, named === undefined ? prompt : undefined, limits);
   const { scale, size } = readSize(fields.size as string | undefined, model);
   const n = (fields.n as number | undefined) ?? 1;
-  const orders = Array.from({ length: n }, (_, i) => {
-    const recipe = resolve(catalog, { ...request, label, scale }, nextSeed(first, i));
-    return { recipe, etag: etagOf(recipe) };
-  });
-  await checkCaps(services, orders[0].recipe, n, "size");
+  const partialImages = fields.stream ? (fields.partial_images as number | undefined) ?? 0 : 0;
+  const recipes = Array.from(
+    { length: n },
+    (_, i) => resolve(catalog, { ...request, label, scale }, nextSeed(first, i)),
+  );
+  const order = await planned.of(recipes[0], partialImages);
+  checkCaps(services, order, n, "size");
+  const orders = recipes.map((recipe) => planned.again(order, recipe));
   return {
     orders,
     model,
     size,
     format: (fields.response_format ?? "b64_json") as Generation["format"],
-    partialImages: (fields.partial_images as number | undefined) ?? 0,
+    partialImages,
   };
 }
 
@@ -76,9 +80,9 @@ function readSize(size: string | undefined, model: ServedModel): { scale: number
 }
 
 /** A recipe in an answer's words. */
-export function describe(recipe: Recipe, model: ServedModel): Record<string, unknown> {
+export function describeImage(recipe: Recipe, model: ServedModel): Record<string, unknown> {
   const { seed, scheduler, schedule, steps, guidance, options, weights } = recipe;
-  const label = recipe.label === undefined ? undefined : model.labels![recipe.label];
+  const label = recipe.label === undefined ? undefined : labelText(model, recipe.label);
   const chosen = label === undefined ? "" : `label ${label}, `;
   return {
     revised_prompt: `${chosen}seed ${seed}`,

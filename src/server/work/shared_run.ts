@@ -1,6 +1,6 @@
 /** One picture in the making, and everybody who waits for it. */
 
-export interface Job<T> {
+export interface SharedRun<T> {
   readonly picture: Promise<T>;
   /** Ends the work. */
   readonly controller: AbortController;
@@ -8,20 +8,20 @@ export interface Job<T> {
 }
 
 /** Waits with others for one picture; the last to leave ends the work. */
-export function waitFor<T>(job: Job<T>, signal: AbortSignal): Promise<T> {
-  job.waiters++;
+export function waitFor<T>(run: SharedRun<T>, signal: AbortSignal): Promise<T> {
+  run.waiters++;
   return new Promise((resolve, reject) => {
     const leave = () => {
       signal.removeEventListener("abort", gone);
-      job.waiters--;
+      run.waiters--;
     };
     const gone = () => {
       leave();
-      if (job.waiters === 0) job.controller.abort(signal.reason);
+      if (run.waiters === 0) run.controller.abort(signal.reason);
       reject(signal.reason);
     };
     if (signal.aborted) return gone();
     signal.addEventListener("abort", gone, { once: true });
-    job.picture.then((png) => (leave(), resolve(png)), (error) => (leave(), reject(error)));
+    run.picture.then((png) => (leave(), resolve(png)), (error) => (leave(), reject(error)));
   });
 }

@@ -1,4 +1,5 @@
 /** Failures with an HTTP answer, written as problem+json (RFC 9457). */
+import { HTTPException } from "npm:hono@4.13.19/http-exception";
 
 /** Why a request failed; the label of `denoise_failures_total` and the end of the problem's type. */
 export type Reason =
@@ -27,7 +28,7 @@ export interface FieldError {
 
 const titles: Record<Reason, string> = {
   invalid: "A parameter does not fit",
-  malformed: "The body is not JSON",
+  malformed: "The request cannot be read",
   too_large: "The body is too large",
   media_type: "The body's media type is not supported",
   slow_body: "The body took too long to arrive",
@@ -103,10 +104,49 @@ export class Problem extends Error {
   }
 }
 
+/** Characters of a request that an answer repeats at most. */
+const MAX_EXCERPT = 80;
+/** Names that an answer lists at most. */
+const MAX_LISTED = 32;
+
+/** The beginning of a stranger's text: an answer must not be larger than its question. */
+export function excerpt(text: string, most = MAX_EXCERPT): string {
+  return text.length > most ? `${text.slice(0, most).toWellFormed()}…` : text.toWellFormed();
+}
+
+/** Names for an answer, the first of them where there are many. */
+export function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_LISTED).map((name) => excerpt(name)).join(", ");
+  return names.length > MAX_LISTED ? `${shown} … (${names.length} in all)` : shown;
+}
+
+/** What was found, short enough to be repeated. */
+export function found(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (typeof value === "string") return excerpt(value);
+  if (typeof value !== "object" || value === null) return value;
+  return Array.isArray(value) ? "a list" : "an object";
+}
+
 /** A 422 that names one field, what was expected of it and what was found. */
-export function invalid(field: string, expected: string, found: unknown): Problem {
-  const shown = found === undefined ? "nothing" : JSON.stringify(found);
-  return new Problem(422, "invalid", `${field}: expected ${expected}, found ${shown}`, {
-    errors: [{ field, expected, found: found ?? null }],
+export function invalid(field: string, expected: string, value: unknown): Problem {
+  const errors = [{ field: excerpt(field), expected, found: found(value) }];
+  return new Problem(422, "invalid", sentence(errors[0], value === undefined), { errors });
+}
+
+/** A field's error in a sentence. */
+export function sentence({ field, expected, found }: FieldError, absent = false): string {
+  return `${field}: expected ${expected}, found ${absent ? "nothing" : JSON.stringify(found)}`;
+}
+
+/** What was thrown, as a problem. Of an unforeseen error strangers learn nothing; the log has its cause. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof HTTPException) return new Problem(error.status, "invalid", error.message);
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return new Problem(499, "disconnected", "the client left");
+  }
+  return new Problem(500, "internal", "an error that was not foreseen; the log has it", {
+    cause: error,
   });
 }

@@ -1,0 +1,73 @@
+/** A network's parameters out of the tensors of a file. */
+import { InputError } from "../errors.ts";
+import type { Architecture } from "./architecture.ts";
+
+/** A tensor as it lies in a file. */
+export interface StoredTensor {
+  /** As the file says. */
+  readonly shape: readonly number[];
+  /** Row by row, as float32 whatever the file's type. */
+  readonly data: Float32Array;
+}
+
+/**
+ * The network's parameters out of a file's tensors: renamed, [C, C, 1, 1] attention weights squeezed
+ * to [C, C], every shape checked, none missing and none left over.
+ * @param currentName today's name of a tensor in the file
+ * @throws InputError naming what is missing, left over or of another shape
+ */
+export function matchTensors(
+  expected: ReadonlyMap<string, readonly number[]>,
+  stored: ReadonlyMap<string, StoredTensor>,
+  where: string,
+  currentName: Architecture["currentName"] = (name) => name,
+): Map<string, Float32Array> {
+  const found = new Map<string, Float32Array>();
+  const foreign: string[] = [];
+  for (const [name, tensor] of stored) {
+    const current = currentName(name);
+    if (current === undefined) continue;
+    const shape = expected.get(current);
+    if (!shape) {
+      foreign.push(name);
+      continue;
+    }
+    if (found.has(current)) {
+      throw new InputError(`${where}: "${current}" is there twice, under an old and a new name`);
+    }
+    if (!fits(tensor.shape, shape)) {
+      throw new InputError(
+        `${where}: tensor "${name}" has shape [${tensor.shape}], the config asks for [${shape}]`,
+      );
+    }
+    found.set(current, tensor.data);
+  }
+  const missing = [...expected.keys()].filter((name) => !found.has(name));
+  if (missing.length > 0) {
+    throw new InputError(
+      `${where}: ${missing.length} of ${expected.size} tensors that the config asks for are missing: ${
+        some(missing)
+      }`,
+    );
+  }
+  if (foreign.length > 0) {
+    throw new InputError(
+      `${where}: ${foreign.length} tensors are not in the network the config describes: ${
+        some(foreign)
+      }`,
+    );
+  }
+  return found;
+}
+
+function fits(stored: readonly number[], shape: readonly number[]): boolean {
+  const squeezed = stored.length === 4 && shape.length === 2 && stored[2] === 1 && stored[3] === 1
+    ? stored.slice(0, 2)
+    : stored;
+  return squeezed.length === shape.length && squeezed.every((d, i) => d === shape[i]);
+}
+
+function some(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((n) => `"${n}"`).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
+}

@@ -1,0 +1,29 @@
+/** Every architecture there is. A new one is a folder here and a line in this list. */
+import { InputError } from "../errors.ts";
+import type { Architecture, NetworkDefinition } from "./architecture.ts";
+import { unet2d } from "./unet2d/mod.ts";
+
+/** The first is what a config without a class name, or a training run that names none, means. */
+export const architectures: readonly [Architecture, ...Architecture[]] = [unet2d];
+
+/**
+ * Reads a config.json of any architecture.
+ * @throws InputError for a class that is none of them, or naming the key that does not fit
+ */
+export function parseNetwork(json: unknown, where = "config.json"): NetworkDefinition {
+  const name = (json as Record<string, unknown> | null)?._class_name;
+  const found = name === undefined ? architectures[0] : architectures.find(
+    ({ className, oldClassNames = [] }) => [className, ...oldClassNames].includes(name as string),
+  );
+  if (found) return found.parse(json, where);
+  throw new InputError(
+    `${where}: _class_name is ${JSON.stringify(name)}; expected one of ${
+      architectures.map(({ className }) => className).join(", ")
+    }`,
+  );
+}
+
+/** The folders of a diffusers pipeline that a network may lie in. */
+export const networkFolders: readonly string[] = [
+  ...new Set(architectures.map(({ folder }) => folder)),
+];

@@ -1,0 +1,194 @@
+/** What a picture costs, and who pays. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
+import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import { createApp, type Scheduler } from "../src/server/mod.ts";
+import { RateLimit } from "../src/server/http/rate_limit.ts";
+import { fakeModel } from "./server_fake.ts";
+import { generations, post } from "./server_http.ts";
+
+const options = (minimum: number, maximum: number) => ({
+  type: "integer" as const,
+  description: "",
+  default: 1,
+  minimum,
+  maximum,
+});
+
+/** Asks `repeats` times at each step, as RePaint does. */
+const repeat: Scheduler = {
+  name: "repeat",
+  api: 1,
+  options: { repeats: options(1, 100) },
+  async *sampler(run) {
+    let { x } = run;
+    for (const t of run.timesteps) {
+      let x_0 = x;
+      for (let k = 0; k < Number(run.options.repeats); k++) ({ x_0 } = await run.denoise(x, t));
+      x = x_0;
+      yield { t, x, x_0 };
+    }
+    return x;
+  },
+};
+
+Deno.test("the cost of a picture is its own: options that ask more cost more", async () => {
+  const model = fakeModel();
+  const app = createApp({
+    models: { fake: model },
+    schedulers: { ...builtIn, repeat },
+    limits: { maxCost: 50, publicCostPerMinute: 60 },
+  });
+  const status = async (seed: number, query: string) => {
+    const response = await app.request(`/v1/images/${seed}.png?scheduler=repeat&${query}`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await status(1, "steps=5"), 200);
+  assertEquals(await status(2, "steps=50&repeats=100"), 422, "more than one request may cost");
+  assertEquals(model.evaluations, 5);
+  assertEquals(await status(3, "steps=5&repeats=10"), 200);
+  assertEquals(model.evaluations, 55);
+  assertEquals(await status(4, "steps=6"), 429, "60 a minute");
+});
+
+Deno.test("a request that fails leaves no cost behind for others", async () => {
+  const mine = { ...builtIn.ipndm, name: "mine", options: { order: options(1, 9) } };
+  let broken = true;
+  const fragile: Scheduler = {
+    name: "fragile",
+    api: 1,
+    timesteps: (n) => {
+      if (broken) throw new Error("not now");
+      return Array.from({ length: n }, (_, i) => n - 1 - i);
+    },
+  };
+  const models = { fake: fakeModel() };
+  const app = createApp({ models, schedulers: { ...builtIn, mine, fragile } });
+  const status = async (query: string) => {
+    const response = await app.request(`/v1/images/7.png?${query}`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await status("scheduler=ipndm&order=7"), 422);
+  assertEquals(await status("scheduler=mine&order=7"), 200);
+  assertEquals(await status("scheduler=ipndm&order=2"), 200);
+  assertEquals(await status("scheduler=ipndm"), 200);
+  assertEquals(await status("scheduler=fragile"), 500);
+  broken = false;
+  assertEquals(await status("scheduler=fragile"), 200);
+});
+
+Deno.test("weights that learned few timesteps are served by every scheduler", async () => {
+  const scheduler = parseSchedulerConfig({ num_train_timesteps: 4 }, "fake");
+  const app = createApp({ models: { fake: { ...fakeModel(), scheduler } } });
+  for (const name of Object.keys(builtIn)) {
+    const response = await app.request(`/v1/images/7.png?scheduler=${name}&steps=2`);
+    assertEquals(response.status, 200, `${name}: ${await response.text()}`);
+  }
+});
+
+Deno.test("what is counted is what is asked, for every scheduler", async () => {
+  for (const name of Object.keys(builtIn)) {
+    for (const steps of [1, 7, 20]) {
+      const model = fakeModel({ labels: ["a"], nullLabel: 1 });
+      const make = (limit: number) =>
+        createApp({ models: { fake: model }, limits: { publicCostPerMinute: limit } });
+      const path = `/v1/images/7.png?scheduler=${name}&steps=${steps}&guidance=2`;
+      const response = await make(1e6).request(path);
+      assertEquals(response.status, 200, `${name} ${steps}`);
+      await response.body?.cancel();
+      const calls = model.batches.reduce((a, b) => a + b);
+      const app = make(calls);
+      assertEquals((await app.request(path)).status, 200);
+      assertEquals((await app.request("/v1/images/8.png?steps=1")).status, 429, `${name} ${steps}`);
+    }
+  }
+});
+
+Deno.test("a sampler that asks more when it is guided costs more then", async () => {
+  const wary: Scheduler = {
+    name: "wary",
+    api: 1,
+    async *sampler(run) {
+      const [t] = run.timesteps;
+      const { x_0 } = await run.denoise(run.x, t);
+      if (run.guided) await run.denoise(run.x, t);
+      yield { t, x: x_0, x_0 };
+      return x_0;
+    },
+  };
+  const model = fakeModel({ labels: ["a"], nullLabel: 1 });
+  const limits = { publicCostPerMinute: 5 };
+  const app = createApp({ models: { fake: model }, schedulers: { ...builtIn, wary }, limits });
+  const status = async (query: string) => {
+    const response = await app.request(`/v1/images/7.png?scheduler=wary&${query}`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals([await status("steps=1"), await status("steps=1&guidance=3")], [200, 200]);
+  assertEquals(await status("steps=2"), 429, "1 + 4 were taken");
+});
+
+Deno.test("enlarged pixels cost, too: of one step they are most of the work", async () => {
+  const model = fakeModel({ shape: [1, 32, 32] });
+  const ask = async (limit: number, body: unknown) => {
+    const app = createApp({ models: { fake: model }, limits: { publicCostPerMinute: limit } });
+    const first = await app.request(generations, post(body));
+    await first.body?.cancel();
+    const second = await app.request("/v1/images/1.png?steps=1");
+    await second.body?.cancel();
+    return [first.status, second.status];
+  };
+  // 1 evaluation and 2048² / 65,536 = 64 more.
+  const large = { prompt: "x", steps: 1, size: "2048x2048" };
+  assertEquals(await ask(65, large), [200, 429]);
+  assertEquals(await ask(66, large), [200, 200]);
+  // Four previews' worth of 512²: (1 + 3) × 4.
+  const stream = { prompt: "x", steps: 4, size: "512x512", stream: true, partial_images: 3 };
+  assertEquals(await ask(20, stream), [200, 429]);
+  assertEquals(await ask(21, stream), [200, 200]);
+  // Small pictures cost their evaluations.
+  assertEquals(await ask(2, { prompt: "x", steps: 1, size: "224x224" }), [200, 200]);
+});
+
+Deno.test("a request larger than the rate is possible once the whole of it is saved, and then refills", () => {
+  let now = 0;
+  const limit = new RateLimit(60, () => now);
+  limit.take("a", 100);
+  assertThrows(() => limit.take("a", 1), Error, "60 evaluations a minute");
+  now += 1000;
+  // 100 were taken of 60: the debt of 40 is paid first.
+  assertThrows(() => limit.take("a", 1));
+  now += 40_000;
+  limit.take("a", 1);
+  limit.take("b", 60);
+});
+
+Deno.test("the rate limit remembers 10,000 clients, and forgets who was not seen longest", () => {
+  const limit = new RateLimit(1, () => 0);
+  for (let i = 0; i < 10_000; i++) limit.take(`client ${i}`, 1);
+  assertThrows(() => limit.take("client 0", 1));
+  limit.take("another", 1);
+  assertThrows(() => limit.take("client 0", 1), Error, "1 evaluations");
+  limit.take("client 1", 1);
+});
+
+Deno.test("a run is planned once for all the images of a request, and for the next one", async () => {
+  let planned = 0;
+  const counted: Scheduler = {
+    ...builtIn.dpmpp,
+    name: "counted",
+    timesteps: (...all) => (planned++, builtIn.dpmpp.timesteps!(...all)),
+  };
+  const models = { fake: fakeModel() };
+  const app = createApp({ models, schedulers: { ...builtIn, counted } });
+  const body = { prompt: "x", scheduler: "counted", n: 3, steps: 4 };
+  const response = await app.request(generations, post(body));
+  assertEquals([response.status, planned], [200, 1]);
+  await response.body?.cancel();
+  await (await app.request("/v1/images/9.png?scheduler=counted&steps=4&clip=true")).text();
+  assertEquals(planned, 1);
+  await (await app.request("/v1/images/9.png?scheduler=counted&steps=4&clip=false")).text();
+  assertEquals(planned, 2);
+});
