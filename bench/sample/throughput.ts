@@ -8,12 +8,21 @@ import { feedsFor, type MeasuredNetwork } from "./networks.ts";
 /** Steps that an image is counted with: the digits' recommendation. */
 const STEPS = 50;
 
+/** A lowering below this share of the time of a backend's own is faster by more than chance. */
+const FASTER = 0.97;
+
+/** A table, and a sentence for each row in which a backend's own lowering was not the fastest. */
+export interface Throughput {
+  readonly rows: readonly Record<string, string | number>[];
+  readonly notes: readonly string[];
+}
+
 export async function measureThroughput(
   backend: OrtBackend,
   network: MeasuredNetwork,
   batches: number[],
   repeats: number,
-) {
+): Promise<Throughput> {
   const lowerings = loweringsFor(backend);
   const sessions: Record<string, Session> = {};
   for (const [name, lowering] of Object.entries(lowerings)) {
@@ -22,6 +31,7 @@ export async function measureThroughput(
     );
   }
   const rows = [];
+  const notes = [];
   for (const batch of batches) {
     const feeds = feedsFor(network, batch);
     const runs = Object.entries(sessions).map(([name, session]) => {
@@ -29,6 +39,14 @@ export async function measureThroughput(
     });
     const ms = await inTurns(Object.fromEntries(runs), repeats);
     const own = ms[backend.lowering.name];
+    const fastest = Object.keys(ms).reduce((a, b) => ms[a] <= ms[b] ? a : b);
+    if (ms[fastest] / own < FASTER) {
+      notes.push(
+        `batch ${batch}: ${fastest} takes ${
+          (ms[fastest] / own).toFixed(2)
+        } of the time of ${backend.name}'s own lowering, ${backend.lowering.name}`,
+      );
+    }
     for (const name of Object.keys(sessions)) {
       rows.push({
         network: network.name,
@@ -42,7 +60,7 @@ export async function measureThroughput(
     }
   }
   for (const session of Object.values(sessions)) await session.close();
-  return rows;
+  return { rows, notes };
 }
 
 /** The backend's own lowering, in bold in the table, and the others it could run. */

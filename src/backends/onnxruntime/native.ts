@@ -5,7 +5,7 @@
  * A run holds the calling thread until it is done: onnxruntime-node computes synchronously.
  */
 import * as ort from "npm:onnxruntime-node@1.30.0";
-import { fused } from "../../onnx/mod.ts";
+import { portable } from "../../onnx/mod.ts";
 import type { SessionOptions } from "../backend.ts";
 import { blockedLowering } from "./native_blocks.ts";
 import { type OrtBackend, ortBackend } from "./onnx.ts";
@@ -17,7 +17,7 @@ const trainingLowering = await blockedLowering(ort);
 export function native(): OrtBackend {
   return ortBackend({
     name: "native",
-    lowering: fused,
+    lowering: portable,
     trainingLowering,
     async createOnnxSession(model: Uint8Array, options: SessionOptions = {}) {
       const session = await createOrtSession(ort, "native", model, {

@@ -6,13 +6,6 @@ import { portable } from "./portable.ts";
 const MICROSOFT = "com.microsoft";
 
 const ops: Record<string, LowerOp> = {
-  groupNorm: (e, value, [x, weight, bias]) => {
-    const { groups, eps } = attributesOf<{ groups: number; eps: number }>(value.node);
-    return e.op("GroupNormalization", [x, weight, bias], {
-      num_groups: groups,
-      epsilon: { float: eps },
-    });
-  },
   // x·σ(αx) with α = 1
   silu: (e, _, [x]) => e.op("QuickGelu", [x], { alpha: { float: 1 } }, MICROSOFT),
   matmul: (e, value, inputs) => {

@@ -2,9 +2,10 @@
 import { attributesOf } from "../../graph/value.ts";
 import { type Emitter, type Lowering, type LowerOp } from "../lowering.ts";
 import type { ConvGeometry } from "../../graph/ops/linear.ts";
-import { known, type Shape, type Value } from "../../graph/value.ts";
+import type { Shape, Value } from "../../graph/value.ts";
 import { conv2dInputGrad, conv2dWeightGrad } from "./conv_grad.ts";
 import { dropoutMask } from "./dropout.ts";
+import { groupNorm } from "./group_norm.ts";
 import { groupNormInputGrad, groupNormWeightGrad } from "./norm_grad.ts";
 
 /** ONNX' numbers for element types. */
@@ -33,12 +34,6 @@ export function resize(e: Emitter, x: string, factor: number): string {
     nearest_mode: "floor",
     coordinate_transformation_mode: "asymmetric",
   });
-}
-
-/** A [C] vector as [C, 1, …] so that it broadcasts over x [N, C, …]. */
-export function perChannel(e: Emitter, x: Value, vector: string): string {
-  const spatial = x.shape.length - 2;
-  return e.op("Reshape", [vector, e.int64([-1, ...Array(spatial).fill(1)])]);
 }
 
 const ops: Record<string, LowerOp> = {
@@ -119,22 +114,7 @@ const ops: Record<string, LowerOp> = {
   conv2dInputGrad,
   conv2dWeightGrad,
 
-  groupNorm: (e, value, [x, weight, bias]) => {
-    const { groups, eps } = attributesOf<{ groups: number; eps: number }>(value.node);
-    const grouped = e.op("Reshape", [x, e.int64([0, groups, -1])]);
-    const ones = e.constant(new Float32Array(groups).fill(1));
-    const zeros = e.constant(new Float32Array(groups));
-    const normalised = e.op("InstanceNormalization", [grouped, ones, zeros], {
-      epsilon: { float: eps },
-    });
-    const [c, ...rest] = value.shape.slice(1);
-    const back = e.op("Reshape", [
-      normalised,
-      e.int64([-1, known(c, value.shape), ...rest as number[]]),
-    ]);
-    const scaled = e.op("Mul", [back, perChannel(e, value, weight)]);
-    return e.op("Add", [scaled, perChannel(e, value, bias)]);
-  },
+  groupNorm,
   groupNormInputGrad,
   groupNormWeightGrad,
   softmax: (e, _, [x]) => e.op("Softmax", [x], { axis: -1 }),
