@@ -1,4 +1,5 @@
 /** The options of every command that samples, and what they ask for. */
+import { backendNames } from "../backends/names.ts";
 import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
@@ -14,9 +15,9 @@ import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
-import { weightsOption } from "./weights.ts";
+import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
-export interface ModelFlags {
+export interface ModelFlags extends LoadFlags {
   weights: string;
   backend: string;
   threads?: string;
@@ -38,12 +39,9 @@ export interface SamplingFlags extends ModelFlags {
   scale?: string;
 }
 
-const backends = ["auto", "wasm", "webgpu", "native"];
-
 export function defineModelOptions(command: Command): Command {
-  return command
-    .addOption(weightsOption())
-    .option("--backend <name>", backends.join(", "), "auto")
+  return loadFlags(command.addOption(weightsOption()))
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
@@ -86,9 +84,9 @@ function collect(value: string, before: string[] = []): string[] {
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
-  if (!backends.includes(flags.backend)) {
+  if (!(backendNames as readonly string[]).includes(flags.backend)) {
     throw new InputError(
-      `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
+      `--backend: expected one of ${backendNames.join(", ")}, found "${flags.backend}"`,
     );
   }
   const model = load(flags.weights, {
@@ -97,6 +95,9 @@ export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
     onNotice: (notice) => io.err(notice),
+    variant: flags.variant,
+    configs: flags.configs,
+    refresh: flags.refresh,
     ...downloadOptions(io),
   });
   return untilStopped(model, io.signal);
