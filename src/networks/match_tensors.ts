@@ -47,7 +47,7 @@ export function matchTensors(
     throw new InputError(
       `${where}: ${missing.length} of ${expected.size} tensors that the config asks for are missing: ${
         some(missing)
-      }`,
+      }${foreign.length > 0 ? `; the file has others: ${some(foreign)}` : ""}`,
     );
   }
   if (foreign.length > 0) {

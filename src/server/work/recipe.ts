@@ -72,6 +72,10 @@ export function resolve(catalog: Catalog, request: RecipeRequest, seed: number):
   if (steps !== undefined && steps > T) {
     throw invalid("steps", `at most ${T}, the steps "${name}" learned`, steps);
   }
+  if (guidance !== undefined && guidance !== 1 && model.distilled) {
+    const { guidance: folded } = model.distilled;
+    throw invalid("guidance", `1: "${name}" has guidance ${folded} folded in`, guidance);
+  }
   if (guidance !== undefined && guidance !== 1 && model.nullLabel === undefined) {
     throw invalid("guidance", `1: "${name}" has no label that means "no class"`, guidance);
   }
