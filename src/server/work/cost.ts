@@ -1,9 +1,10 @@
 /** What a picture costs, before it is made. */
+import { InputError } from "../../errors.ts";
 import { etag } from "../../recipe/etag.ts";
-import { Batcher } from "../../sampling/batcher.ts";
-import { sampleImage } from "../../sampling/image.ts";
+import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
+import { countEvaluations } from "../../sampling/evaluations.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
-import { refusal } from "../problem.ts";
+import { invalid, refusal } from "../problem.ts";
 import type { Catalog, ServedRecipe } from "./recipe.ts";
 
 /** A picture that can be made: its recipe, the ETag that names it, the run that makes it, its cost. */
@@ -58,7 +59,8 @@ export class Orders {
     if (known) return known;
     try {
       const plan = this.#plan(recipe);
-      const run = { plan, calls: await this.#count(plan, guided) };
+      const { maxCost } = this.catalog.limits;
+      const run = { plan, calls: await countEvaluations(plan, guided, maxCost) };
       this.#runs.set(key, run);
       const [oldest] = this.#runs.keys();
       if (this.#runs.size > MAX_KNOWN) this.#runs.delete(oldest);
@@ -71,26 +73,17 @@ export class Orders {
 
   #plan({ source, scheduler, schedule, steps, options }: ServedRecipe): Plan {
     const { models, schedulers } = this.catalog;
-    const config = models.get(source)!.scheduler;
-    return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
-  }
-
-  /** Runs the sampler on a single pixel; what costs more than a request may is not counted further. */
-  async #count(plan: Plan, guided: boolean): Promise<number> {
-    const { maxCost } = this.catalog.limits;
-    let calls = 0;
-    const network = {
-      shape: [1, 1, 1] as const,
-      outChannels: 1,
-      scheduler: plan.config,
-      labels: ["any"],
-      nullLabel: 1,
-      predict: (x: Float32Array) => (calls += x.length, Promise.resolve(x)),
-    };
-    const job = { seed: 0, plan, label: 0, guidance: guided ? 2 : 1 };
-    const frames = sampleImage(new Batcher(network), job);
-    while (calls <= maxCost && !(await frames.next()).done);
-    await frames.return(new Float32Array());
-    return calls;
+    const model = models.get(source)!;
+    const request = { scheduler: schedulers[scheduler], schedule, steps, options };
+    const plan = planRun(model.scheduler, request);
+    try {
+      checkTaughtTimesteps(model, plan);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      // Few-step weights answer at their own timesteps alone.
+      const own = model.distilled?.steps;
+      throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+    }
+    return plan;
   }
 }
