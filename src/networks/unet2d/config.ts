@@ -246,8 +246,9 @@ class KeyReader {
     this.#fail(key, `a whole number from 1 to ${MAX_CHANNELS}`, value);
   }
 
+  /** null is false where it is there, as in Python. */
   flag(key: string, missing: boolean): boolean {
-    const value = this.#take(key) ?? missing;
+    const value = this.#keys.has(key) ? this.#take(key) ?? false : missing;
     if (typeof value === "boolean") return value;
     this.#fail(key, "true or false", value);
   }

@@ -65,6 +65,7 @@ export async function readFolder(files: Files): Promise<WeightsFolder> {
     if (schedulerText === undefined) {
       throw new InputError(`${files.where}: expected ${schedulerPath}, found none`);
     }
+    refuseLatents(modelIndex, `${files.where}model_index.json`);
     const network = parseNetwork(configJson, files.where + configPath);
     const where = files.where + layout.network + weights!.name;
     const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify([
@@ -87,6 +88,23 @@ export async function readFolder(files: Files): Promise<WeightsFolder> {
       layouts.map(({ network }) => `${network}config.json`).join(" or ")
     }), found ${layouts.length === 2 ? "neither" : "none"}`,
   );
+}
+
+/** Names of pipeline parts, and of their classes, that turn latents into pictures. */
+const decoderParts = ["vae", "vqvae", "movq"];
+const decoderClasses = /^(VQModel|Autoencoder|AsymmetricAutoencoder|ConsistencyDecoder)/;
+
+/** A latent network's output would be drawn as if it were pixels. */
+function refuseLatents(modelIndex: unknown, where: string): void {
+  for (const [part, value] of Object.entries(modelIndex ?? {})) {
+    const className = Array.isArray(value) ? value[1] : undefined;
+    if (typeof className !== "string") continue;
+    if (decoderParts.includes(part) || decoderClasses.test(className)) {
+      throw new InputError(
+        `${where}: ${part} is ${className}: the network makes latents, which that would turn into pictures, and which is not read; networks of pixels are`,
+      );
+    }
+  }
 }
 
 async function readWeights(files: Files, prefix: string) {
