@@ -1,7 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import type { OnnxBackend } from "../src/backends/backend.ts";
-import { withFallback } from "../src/backends/select.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
 import { emit, portable, wasm as wasmLowering } from "../src/onnx/mod.ts";
@@ -127,25 +125,6 @@ for (const threads of [1, 2, 3]) {
     await backend.terminate();
   });
 }
-
-Deno.test("auto: a GPU that cannot load a model leaves it to the next engine, with a notice", async () => {
-  const fail = () => Promise.reject(new Error("gpu: out of memory"));
-  const broken: OnnxBackend = {
-    name: "gpu",
-    createSession: fail,
-    createOnnxSession: fail,
-  };
-  const notices: string[] = [];
-  const backend = withFallback(
-    broken,
-    () => Promise.resolve(wasmInline(ort)),
-    (n) => notices.push(n),
-  );
-  const session = await backend.createOnnxSession(modelOf(doubling()));
-  assertEquals(notices, ["gpu: out of memory; using wasm instead"]);
-  assertEquals(backend.name, "wasm");
-  await session.close();
-});
 
 Deno.test("wasm: a model of 150 MB loads", async () => {
   const backend = wasm({ threads: 1 });

@@ -2,6 +2,7 @@
 import type { Backend } from "../src/backends/backend.ts";
 import { native } from "../src/backends/onnxruntime/native.ts";
 import type { OrtBackend } from "../src/backends/onnxruntime/onnx.ts";
+import { simd } from "../src/backends/simd/threads.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { webgpu } from "../src/backends/onnxruntime/webgpu.ts";
 
@@ -27,5 +28,5 @@ export async function ortBackendsUnderTest(): Promise<BackendUnderTest<OrtBacken
 
 /** Every engine. */
 export async function backendsUnderTest(): Promise<BackendUnderTest[]> {
-  return await ortBackendsUnderTest();
+  return [{ backend: simd(), tolerance: 2e-5 }, ...await ortBackendsUnderTest()];
 }

@@ -6,14 +6,14 @@ import { filesAt } from "../src/weights/files.ts";
 import { load } from "../src/model/load.ts";
 import type { Model } from "../src/model/model.ts";
 import { readOnnx } from "../src/model/onnx/mod.ts";
-import { backendsUnderTest } from "./backends.ts";
+import { ortBackendsUnderTest } from "./backends.ts";
 import { ramp } from "./backend_models.ts";
 import { readGolden, readGoldenJson } from "./golden.ts";
 import { edited, onnxFiles, onnxOfFolder, pb, port, tinyOnnx } from "./onnx_fixtures.ts";
 
 const types = pb.TensorProto_DataType;
 const golden = (name: string) => new URL(`./golden/${name}/`, import.meta.url);
-const under = await backendsUnderTest();
+const under = await ortBackendsUnderTest();
 const native = under[0].backend;
 
 const worst = (found: Float32Array, expected: ArrayLike<number>) =>

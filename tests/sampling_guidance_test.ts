@@ -1,7 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { Batcher } from "../src/sampling/batcher.ts";
-import { asker, type Conditioning } from "../src/sampling/guidance.ts";
+import type { Conditioning } from "../src/recipe/conditioning.ts";
+import { asker } from "../src/sampling/guidance.ts";
 import { sample } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { answer, fakeNetwork, type FakeOptions } from "./sampling_network.ts";
@@ -62,7 +63,12 @@ Deno.test("DDIM's clipped_eps=guided is always for guided pictures and never for
 const refusals: [what: string, facts: FakeOptions, request: object, message: string][] = [
   ["guidance without classes", {}, { guidance: 2 }, "these weights know no classes"],
   ["a class without classes", {}, { labels: 1 }, "these weights know no classes"],
-  ["a class that is not there", classes, { labels: 5 }, "expected a class from 0 to 2, found 5"],
+  [
+    "a class that is not there",
+    classes,
+    { labels: 5 },
+    "label: expected a class (a, b) or its index, found 5",
+  ],
   [
     "guidance where no class means none",
     { labels: ["a", "b"] },

@@ -2,7 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import type { SchedulerConfig } from "../src/diffusion/types.ts";
-import { sample } from "../src/sampling/generate.ts";
+import { sample } from "../src/sampling/sample.ts";
 import type { Network } from "../src/model/network.ts";
 import { guidanceLesson, halvingLesson } from "../src/training/distill/lessons.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "../src/training/distill/steps.ts";

@@ -1,5 +1,4 @@
 /** How often a sampler asks the network: counted where it is asked, not taken from its steps. */
-import { completeOptions } from "../../src/sampling/generate.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sample } from "../../src/sampling/sample.ts";
 
@@ -52,7 +51,7 @@ async function evaluationsOf(
     ...network,
     predict: (_x, t) => Promise.resolve(new Float32Array(t.length * outChannels * height * width)),
   });
-  const request = completeOptions(blind.network, { seeds: [0], scheduler, steps, guidance });
+  const request = { seeds: [0], scheduler, steps, guidance };
   for await (const _frame of sample(blind.network, request));
   return blind.count();
 }

@@ -5,6 +5,7 @@
  */
 import {
   type Backend,
+  DEFAULT,
   filesAt,
   InputError,
   load,
@@ -121,7 +122,7 @@ async function start(): Promise<void> {
   if (preset.has("seed")) element<HTMLInputElement>("seed").value = preset.get("seed")!;
 
   const model = await modelOn(engines.value as Engine);
-  const { scheduler, steps } = model.recommended ?? { scheduler: "ddim", steps: 50 };
+  const { scheduler, steps } = model.recommended ?? DEFAULT;
   names.value = preset.get("scheduler") ?? scheduler;
   element<HTMLInputElement>("steps").value = preset.get("steps") ?? String(steps);
   const labels = model.labels ?? [];

@@ -7,7 +7,7 @@ import type { Model } from "./model.ts";
 import { openWeights, readWeights } from "./open.ts";
 
 /** The engines by name; see {@link LoadOptions.backend}. */
-export type BackendName = "auto" | "wasm" | "webgpu" | "native";
+export type BackendName = "auto" | "simd" | "wasm" | "webgpu" | "native";
 
 /** What {@link load} takes besides the weights. */
 export interface LoadOptions extends SessionOptions {

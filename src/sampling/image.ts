@@ -5,9 +5,11 @@ import {
   denoisedFrom,
   type Frame,
   type Run,
+  type RunInputs,
 } from "../diffusion/mod.ts";
 import type { Batcher } from "./batcher.ts";
-import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
+import { checkConditioning, type Conditioning } from "../recipe/conditioning.ts";
+import { asker } from "./guidance.ts";
 import type { Plan } from "./plan.ts";
 
 export interface ImageJob extends Conditioning {
@@ -15,6 +17,8 @@ export interface ImageJob extends Conditioning {
   readonly plan: Plan;
   /** Where to start instead of at the seed's first draw: x_T, [C, H, W] flattened. */
   readonly x_T?: Float32Array;
+  /** What the plug-in is given beside noise, by name. */
+  readonly inputs?: RunInputs;
 }
 
 /**
@@ -42,6 +46,7 @@ export async function* sampleImage(
     guided: job.guidance !== 1,
     clip: plan.clip,
     noise: () => generator.randn(size),
+    inputs: job.inputs ?? {},
     async denoise(x_t, t, alpha_bar) {
       signal?.throwIfAborted();
       const output = await ask(x_t, plan.modelTime(t, alpha_bar));

@@ -2,8 +2,9 @@
 import { combine, denoisedFrom } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { Batcher } from "./batcher.ts";
+import { checkConditioning, type Conditioning } from "../recipe/conditioning.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
-import { asker, checkConditioning, type Conditioning } from "./guidance.ts";
+import { asker } from "./guidance.ts";
 import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 

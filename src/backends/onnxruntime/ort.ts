@@ -1,7 +1,8 @@
 /** What all builds of onnxruntime share: from its tensors, options and errors to ours. */
 import type * as Ort from "npm:onnxruntime-common@1.30.0";
 import type { Session, Tensor, TensorData, Tensors } from "../backend.ts";
-import { RunQueue } from "./queue.ts";
+import { checkFeeds, closedMessage } from "../feeds.ts";
+import { RunQueue } from "../queue.ts";
 
 /** The part of an onnxruntime module that is used; every build of it fits. */
 export interface OrtModule {
@@ -97,31 +98,6 @@ export class QueuedOrtSession implements Session {
     return this.#closing ??= this.#queue.close(closedMessage(this.backend)).then(() =>
       this.exclusively(() => this.session.release())
     );
-  }
-}
-
-export function closedMessage(backend: string): string {
-  return `${backend}: the session is closed`;
-}
-
-/** Rejects feeds that the engine would refuse with an error code, or read beyond. */
-export function checkFeeds(backend: string, inputNames: readonly string[], feeds: Tensors): void {
-  const missing = inputNames.filter((name) => !Object.hasOwn(feeds, name));
-  const unknown = Object.keys(feeds).filter((name) => !inputNames.includes(name));
-  if (missing.length || unknown.length) {
-    throw new Error(
-      `${backend}: expected the inputs ${inputNames.join(", ")}, found ${
-        Object.keys(feeds).join(", ") || "none"
-      }`,
-    );
-  }
-  for (const [name, { data, dims }] of Object.entries(feeds)) {
-    const size = dims.reduce((a, b) => a * b, 1);
-    if (size !== data.length) {
-      throw new Error(
-        `${backend}: input "${name}" has ${data.length} elements, its shape [${dims}] needs ${size}`,
-      );
-    }
   }
 }
 

@@ -6,8 +6,8 @@ import { wasm as wasmLowering, WASM_MAX_THREADS } from "../../onnx/mod.ts";
 import { Graph, neg } from "../../graph/mod.ts";
 import type { Session, SessionOptions, Tensors } from "../backend.ts";
 import { type OrtBackend, ortBackend } from "./onnx.ts";
-import { checkFeeds, closedMessage } from "./ort.ts";
-import { RunQueue } from "./queue.ts";
+import { checkFeeds, closedMessage } from "../feeds.ts";
+import { RunQueue } from "../queue.ts";
 import { WorkerEngine } from "./worker_engine.ts";
 import type { Created } from "./worker_protocol.ts";
 

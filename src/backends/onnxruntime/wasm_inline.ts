@@ -12,7 +12,7 @@ import { wasm as wasmLowering, WASM_MAX_THREADS } from "../../onnx/mod.ts";
 import type { Session, SessionOptions } from "../backend.ts";
 import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { createOrtSession, type OrtModule, QueuedOrtSession, wasmOptions } from "./ort.ts";
-import { RunQueue } from "./queue.ts";
+import { RunQueue } from "../queue.ts";
 
 export interface WasmInlineOptions {
   /** onnxruntime's .wasm as bytes, where it cannot be read or fetched by the module itself. */

@@ -7,7 +7,7 @@ import { portable } from "../../onnx/mod.ts";
 import type { Session } from "../backend.ts";
 import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { commonOptions, createOrtSession, QueuedOrtSession } from "./ort.ts";
-import { RunQueue } from "./queue.ts";
+import { RunQueue } from "../queue.ts";
 
 /** One queue for the module: two overlapping calls of onnxruntime's WebGPU hang, whichever they are. */
 const device = new RunQueue();

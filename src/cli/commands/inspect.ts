@@ -4,6 +4,7 @@ import { locate } from "../../weights/find/locate.ts";
 import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
 import { portText } from "../../weights/read/onnx/ports.ts";
 import { readWeights } from "../../model/open.ts";
+import { DEFAULT } from "../../recipe/recipe.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
@@ -20,7 +21,16 @@ async function run(weights: string, { json }: { json: boolean }, io: Io): Promis
   const found = await readWeights(await locate(weights, downloadOptions(io)));
   const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
   const text = () => "config" in report ? describe(report) : describeOnnx(report);
-  io.out(json ? JSON.stringify(report, null, 2) : text());
+  io.out(json ? JSON.stringify({ ...report, ...defaultRun(report) }, null, 2) : text());
+}
+
+/** What `sample` does with weights when nothing is asked for. */
+function defaultRun({ recommended }: WeightsReport | OnnxReport) {
+  const { scheduler, steps, guidance = 1 } = recommended ?? { ...DEFAULT, guidance: 1 };
+  return {
+    default_run: { scheduler, steps, guidance },
+    evaluations: steps * (guidance === 1 ? 1 : 2),
+  };
 }
 
 type Facts = readonly (readonly [name: string, value: string])[];
@@ -84,8 +94,8 @@ function factsText(facts: Facts): string {
   return facts.map(([name, value]) => `${name.padEnd(14)} ${value}`).join("\n");
 }
 
-function defaultText({ default_run, evaluations }: WeightsReport | OnnxReport): string {
-  const { scheduler, steps, guidance } = default_run;
+function defaultText(report: WeightsReport | OnnxReport): string {
+  const { default_run: { scheduler, steps, guidance }, evaluations } = defaultRun(report);
   const guided = guidance === 1 ? "" : `, guidance ${guidance}`;
   return `${scheduler}, ${steps} steps${guided}: ${evaluations} evaluations a picture`;
 }

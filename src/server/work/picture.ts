@@ -1,7 +1,7 @@
 /** From a sampler's tensors to the PNGs that are sent. */
 import { type Pixels, toPixels } from "../../image/pixels.ts";
 import { encodePng } from "../../image/png.ts";
-import { RECIPE_KEYWORD, recipeToText } from "../../recipe/recipe.ts";
+import { RECIPE_KEYWORD, toText } from "../../recipe/recipe.ts";
 import type { Recipe } from "./recipe.ts";
 
 type Shape = readonly [number, number, number];
@@ -10,19 +10,14 @@ type Png = Uint8Array<ArrayBuffer>;
 /** The finished picture, with what made it in a text chunk. */
 export function encodePicture(x: Float32Array, shape: Shape, recipe: Recipe): Png {
   const { hash, weights, scheduler, schedule, steps, options, seed, label, guidance } = recipe;
-  const text = recipeToText({
+  const { backend, scale } = recipe;
+  const text = toText([{
     weights: hash,
     source: weights,
-    scheduler,
-    schedule,
-    steps,
-    options,
-    seeds: [seed],
-    ...(label === undefined ? {} : { labels: [label] }),
-    guidance,
-    backend: recipe.backend,
-  });
-  return encodePng(enlarge(toPixels(x, shape), recipe.scale), { [RECIPE_KEYWORD]: text });
+    ...{ scheduler, schedule, steps, options, seed, label, guidance, backend },
+    ...(scale === 1 ? {} : { scale }),
+  }]);
+  return encodePng(enlarge(toPixels(x, shape), scale), { [RECIPE_KEYWORD]: text });
 }
 
 /** A picture on its way, for event streams. */

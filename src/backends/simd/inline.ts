@@ -1,0 +1,28 @@
+/**
+ * Our own WebAssembly in the calling thread, for edge runtimes, browsers and tests. Touches neither
+ * Deno nor node.
+ *
+ * ```ts ignore
+ * import kernels from "./relaxed.wasm"; // a WebAssembly.Module on Cloudflare
+ * const model = await load("digits", { backend: simdInline({ module: kernels }) });
+ * ```
+ */
+import { inlineCrew } from "../../engine/inline_crew.ts";
+import type { Backend } from "../backend.ts";
+import { openSimdSession } from "./session.ts";
+
+export interface SimdInlineOptions {
+  /** The kernels compiled ahead, where bytes may not be compiled (Cloudflare). */
+  readonly module?: WebAssembly.Module;
+  /** The most memory that intermediate results of a batch take; default 16 MiB. */
+  readonly arenaBytes?: number;
+}
+
+/** A Backend in this thread. A run holds the thread until it is done. */
+export function simdInline({ module, arenaBytes = 16 << 20 }: SimdInlineOptions = {}): Backend {
+  const crew = inlineCrew(module);
+  return {
+    name: "simd",
+    createSession: (graph, weights) => openSimdSession(graph, weights, crew, arenaBytes),
+  };
+}

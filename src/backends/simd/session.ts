@@ -1,0 +1,67 @@
+/** A session over the engine: queued runs, checked feeds, and messages as every backend has them. */
+import { type Crew, EngineSession } from "../../engine/engine_session.ts";
+import { UnsupportedGraph } from "../../engine/plan/planner.ts";
+import type { Graph, Value } from "../../graph/mod.ts";
+import type { GraphWeights, Session, Tensors } from "../backend.ts";
+import { checkFeeds, closedMessage } from "../feeds.ts";
+import { RunQueue } from "../queue.ts";
+
+/** Loads a graph. Rejects with what the engine has no kernel for. */
+export async function openSimdSession(
+  graph: Graph,
+  weights: GraphWeights | undefined,
+  crew: Crew,
+  arenaBytes: number,
+): Promise<Session> {
+  if (weights && "order" in weights) {
+    throw new Error("simd: cannot load the graph: weights that are fed, as in training");
+  }
+  try {
+    const engine = await EngineSession.load(graph, numbersOf(weights), crew, { arenaBytes });
+    return new SimdSession(graph, engine);
+  } catch (cause) {
+    if (!(cause instanceof UnsupportedGraph)) throw cause;
+    throw new Error(`simd: cannot load the graph: it has no kernel for ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
+function numbersOf(weights: ReadonlyMap<string, Float32Array> | undefined) {
+  return ({ node: { op, attributes } }: Value) => {
+    if (op === "constant") return attributes.data as Float32Array;
+    const name = attributes.name as string;
+    const numbers = weights?.get(name);
+    if (!numbers) throw new Error(`simd: no weights for parameter "${name}"`);
+    return numbers;
+  };
+}
+
+class SimdSession implements Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly #queue = new RunQueue();
+  #closing: Promise<void> | undefined;
+
+  constructor(graph: Graph, readonly engine: EngineSession) {
+    this.inputNames = [...graph.inputs.keys()];
+    this.outputNames = [...graph.outputs.keys()];
+  }
+
+  run(feeds: Tensors): Promise<Tensors> {
+    return this.#queue.add(async () => {
+      checkFeeds("simd", this.inputNames, feeds);
+      try {
+        return await this.engine.run(feeds);
+      } catch (cause) {
+        throw new Error(`simd: the run failed: ${(cause as Error).message}`, { cause });
+      }
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#queue.close(closedMessage("simd")).then(() =>
+      this.engine.close()
+    );
+  }
+}

@@ -1,0 +1,51 @@
+/** Compiles `kernels/` to `wasm/`: with fused multiply-add (relaxed SIMD) and without. */
+import asc from "npm:assemblyscript@0.28.20/asc";
+
+const here = new URL("./", import.meta.url);
+export const builds = { relaxed: ["--enable", "relaxed-simd"], plain: [] } as const;
+export type Build = keyof typeof builds;
+
+/** The bytes of one build. */
+export async function compile(build: Build): Promise<Uint8Array> {
+  let bytes: Uint8Array | undefined;
+  const { error, stderr } = await asc.main([
+    "kernels/engine.ts",
+    ...["--outFile", "engine.wasm", "--runtime", "stub", "--noAssert", "-O3"],
+    ...["--enable", "simd", "--enable", "threads", ...builds[build]],
+    // The memory is given, shared between threads, and may have any size.
+    ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536"],
+    // Errors need no messages: what the kernels are asked is checked before.
+    ...["--use", "abort="],
+  ], {
+    readFile: (name, base) => {
+      try {
+        return Deno.readTextFileSync(new URL(`${base}/${name}`, here));
+      } catch {
+        return null;
+      }
+    },
+    writeFile: (_name, contents) => {
+      bytes = contents as Uint8Array;
+    },
+    listFiles: () => [],
+  });
+  if (error) throw new Error(`${error.message}\n${stderr}`);
+  return bytes!;
+}
+
+/** A TypeScript module with the bytes, so that they come along wherever modules do. */
+export function moduleOf(build: Build, bytes: Uint8Array): string {
+  const text = btoa(String.fromCharCode(...bytes));
+  const lines = text.match(/.{1,96}/g)!.map((line) => `  "${line}"`).join(" +\n");
+  return `/** ${build}.wasm in base64, written by build.ts. */\nexport default ${lines.trim()};\n`;
+}
+
+if (import.meta.main) {
+  await Deno.mkdir(new URL("wasm/", here), { recursive: true });
+  for (const build of Object.keys(builds) as Build[]) {
+    const bytes = await compile(build);
+    await Deno.writeFile(new URL(`wasm/${build}.wasm`, here), bytes);
+    await Deno.writeTextFile(new URL(`wasm/${build}.ts`, here), moduleOf(build, bytes));
+    console.log(`wasm/${build}.wasm: ${bytes.length} bytes`);
+  }
+}

@@ -1,0 +1,64 @@
+/** Brings weights into memory: as they are, or through the kernels that pack and transform them. */
+import type { Value } from "../graph/mod.ts";
+import { opcodes } from "./plan/step.ts";
+import { product, roundUp } from "./plan/view.ts";
+import type { Packed, WeightStore } from "./plan/weights.ts";
+
+/** The numbers of a parameter or constant. */
+export type NumbersOf = (value: Value) => ArrayBufferView & ArrayLike<number>;
+
+/** Room for the commands that pack what is staged. */
+const COMMANDS = 64 * 1024;
+
+/** Bytes that packing needs behind the weights at least. */
+export function stagingFor(store: WeightStore): number {
+  const largest = Math.max(0, ...[...store.packed.values()].map(bytesOf));
+  return COMMANDS + roundUp(largest, 64);
+}
+
+function bytesOf({ value, packing }: Packed): number {
+  return packing.kind === "raw" ? 0 : 4 * product(value.shape as number[]);
+}
+
+/** Fills memory with the weights. `run` carries out commands; `from` … `to` is free for them. */
+export async function packWeights(
+  store: WeightStore,
+  numbersOf: NumbersOf,
+  memory: WebAssembly.Memory,
+  { from, to }: { from: number; to: number },
+  run: (at: number) => Promise<void>,
+): Promise<void> {
+  const staging = roundUp(from, 64) + COMMANDS;
+  const bytes = new Uint8Array(memory.buffer);
+  let commands: number[] = [];
+  let at = staging;
+  const flush = async () => {
+    if (commands.length === 0) return;
+    commands.push(0);
+    new Int32Array(memory.buffer, roundUp(from, 64), commands.length).set(commands);
+    await run(roundUp(from, 64));
+    commands = [];
+    at = staging;
+  };
+  for (const packed of store.packed.values()) {
+    const { value, packing, buffer } = packed;
+    const { buffer: source, byteOffset, byteLength } = numbersOf(value);
+    const raw = new Uint8Array(source as ArrayBuffer, byteOffset, byteLength);
+    if (packing.kind === "raw") {
+      bytes.set(raw, buffer.address);
+      continue;
+    }
+    if (at + byteLength > to || (commands.length + 16) * 4 > COMMANDS) await flush();
+    bytes.set(raw, at);
+    const { outChannels, channels } = packing;
+    const own = packing.kind === "conv"
+      ? [opcodes.packConv, 8, at, buffer.address, outChannels, channels, channels, packing.taps]
+      : [
+        ...[opcodes.packWinograd, 9, at, buffer.address],
+        ...[outChannels, channels, channels, packing.m, packing.range],
+      ];
+    commands.push(...own);
+    at = roundUp(at + byteLength, 64);
+  }
+  await flush();
+}

@@ -1,0 +1,159 @@
+/** Workers that carry out commands together, on memories that they share. */
+import type { Crew, CrewMemory } from "./engine_session.ts";
+import { kernelBytes } from "./kernels_module.ts";
+import { ABORTED, SYNC_WORDS } from "./layout.ts";
+import type { ThreadReply, ThreadRequest } from "./worker_body.ts";
+
+/** A worker of some kind, with `worker_body.ts` in it. */
+export interface Thread {
+  post(request: ThreadRequest): void;
+  /** Whether the process may not end before this worker does. */
+  hold(held: boolean): void;
+  terminate(): Promise<void>;
+}
+
+export interface ThreadEvents {
+  reply(reply: ThreadReply): void;
+  /** It has ended, for this reason. */
+  died(why: string): void;
+}
+
+interface Pending {
+  readonly memory: WebAssembly.Memory;
+  left: number;
+  failure?: string;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** One life of a team: from the start of its workers until one of them dies. */
+class Lineup {
+  readonly #threads: Thread[];
+  readonly #pending = new Map<number, Pending>();
+  readonly #opened = new WeakSet<WebAssembly.Memory>();
+  #runs = 0;
+  #death: string | undefined;
+
+  constructor(count: number, start: (events: ThreadEvents) => Thread) {
+    this.#threads = Array.from({ length: count }, () =>
+      start({
+        reply: (reply) => this.#receive(reply),
+        died: (why) => this.die(why),
+      }));
+    const kernels = kernelBytes();
+    this.#threads.forEach((thread, i) =>
+      thread.post({ kind: "start", thread: i, threads: count, kernels: kernels.slice().buffer })
+    );
+  }
+
+  get dead(): boolean {
+    return this.#death !== undefined;
+  }
+
+  run(id: number, memory: WebAssembly.Memory, at: number): Promise<void> {
+    if (this.#death !== undefined) return Promise.reject(deathOf(this.#death));
+    if (!this.#opened.has(memory)) {
+      this.#opened.add(memory);
+      this.#post({ kind: "open", id, memory });
+    }
+    return new Promise((resolve, reject) => {
+      const run = this.#runs++;
+      if (this.#pending.size === 0) this.#hold(true);
+      this.#pending.set(run, { memory, left: this.#threads.length, resolve, reject });
+      this.#post({ kind: "run", id, at, run });
+    });
+  }
+
+  close(id: number): void {
+    if (!this.dead) this.#post({ kind: "close", id });
+  }
+
+  async terminate(why: string): Promise<void> {
+    this.die(why);
+    await Promise.all(this.#threads.map((thread) => thread.terminate()));
+  }
+
+  die(why: string): void {
+    if (this.#death !== undefined) return;
+    this.#death = why;
+    for (const { memory, reject } of this.#pending.values()) {
+      abort(memory);
+      reject(deathOf(why));
+    }
+    if (this.#pending.size > 0) this.#hold(false);
+    this.#pending.clear();
+    // What is left of the team is no use without the one that died.
+    for (const thread of this.#threads) thread.terminate();
+  }
+
+  #receive(reply: ThreadReply): void {
+    if (reply.kind === "ready") return;
+    const pending = this.#pending.get(reply.run);
+    if (!pending) return;
+    if (reply.kind === "failed") return this.die(reply.message);
+    if (--pending.left > 0) return;
+    this.#pending.delete(reply.run);
+    if (this.#pending.size === 0) this.#hold(false);
+    pending.resolve();
+  }
+
+  #post(request: ThreadRequest): void {
+    for (const thread of this.#threads) thread.post(request);
+  }
+
+  #hold(held: boolean): void {
+    for (const thread of this.#threads) thread.hold(held);
+  }
+}
+
+/** Has threads that wait for a dead one give up. */
+function abort(memory: WebAssembly.Memory): void {
+  Atomics.store(new Int32Array(memory.buffer), ABORTED / 4, 1);
+}
+
+function deathOf(why: string): Error {
+  return new Error(
+    `the worker died (${why}); this run is lost, the next one starts a new worker`,
+  );
+}
+
+export interface Team extends Crew {
+  /** Starts the workers if there are none. */
+  start(): void;
+  /** Ends the workers. Runs under way reject; the next one starts new workers. */
+  terminate(): Promise<void>;
+}
+
+/** A team of `threads` workers, which are started when they are first needed, and after a death. */
+export function teamOf(threads: number, start: (events: ThreadEvents) => Thread): Team {
+  let lineup: Lineup | undefined;
+  let memories = 0;
+  const current = () => {
+    if (!lineup || lineup.dead) lineup = new Lineup(threads, start);
+    return lineup;
+  };
+  return {
+    threads,
+    shared: true,
+    start: () => void current(),
+    open(memory): Promise<CrewMemory> {
+      const id = memories++;
+      let last: Lineup | undefined;
+      return Promise.resolve({
+        run(at) {
+          const now = current();
+          // Threads that a dead one left behind may have stopped anywhere.
+          if (last && last !== now) {
+            new Int32Array(memory.buffer).fill(0, SYNC_WORDS.from / 4, SYNC_WORDS.to / 4);
+          }
+          last = now;
+          return now.run(id, memory, at);
+        },
+        close: () => last?.close(id),
+      });
+    },
+    async terminate() {
+      await lineup?.terminate("it was ended");
+    },
+  };
+}
