@@ -156,3 +156,11 @@ Deno.test("attention weights that lie as 1×1 convolutions are squeezed", () => 
     [Float32Array.of(1, 2, 3, 4)],
   );
 });
+
+Deno.test("a flag that is null is false, as in diffusers, whatever a missing one is", () => {
+  const json = { ...tiny, flip_sin_to_cos: null, add_attention: null, center_input_sample: null };
+  const { flip_sin_to_cos, add_attention, center_input_sample } = parseUNetConfig(json);
+  assertEquals([flip_sin_to_cos, add_attention, center_input_sample], [false, false, false]);
+  const defaults = parseUNetConfig(tiny);
+  assertEquals([defaults.flip_sin_to_cos, defaults.add_attention], [true, true]);
+});
