@@ -164,3 +164,13 @@ Deno.test("a flag that is null is false, as in diffusers, whatever a missing one
   const defaults = parseUNetConfig(tiny);
   assertEquals([defaults.flip_sin_to_cos, defaults.add_attention], [true, true]);
 });
+
+Deno.test("what diffusers takes for the same is the same", () => {
+  const expected = parseUNetConfig(tiny);
+  for (const act_fn of ["SiLU", "swish", "Swish"]) {
+    assertEquals(parseUNetConfig({ ...tiny, act_fn }), expected);
+  }
+  assertEquals(parseUNetConfig({ ...tiny, time_embedding_dim: 0 }), expected);
+  assertEquals(parseUNetConfig({ ...tiny, mid_block_type: "AnyMidBlock" }), expected);
+  assertEquals(parseUNetConfig({ ...tiny, mid_block_type: null }).mid_block_type, null);
+});

@@ -14,9 +14,9 @@ import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
-import { weightsOption } from "./weights.ts";
+import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
-export interface ModelFlags {
+export interface ModelFlags extends LoadFlags {
   weights: string;
   backend: string;
   threads?: string;
@@ -41,8 +41,7 @@ export interface SamplingFlags extends ModelFlags {
 const backends = ["auto", "wasm", "webgpu", "native"];
 
 export function defineModelOptions(command: Command): Command {
-  return command
-    .addOption(weightsOption())
+  return loadFlags(command.addOption(weightsOption()))
     .option("--backend <name>", backends.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
@@ -92,6 +91,9 @@ export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
     onNotice: (notice) => io.err(notice),
+    variant: flags.variant,
+    configs: flags.configs,
+    refresh: flags.refresh,
     ...downloadOptions(io),
   });
   return untilStopped(model, io.signal);

@@ -2,7 +2,7 @@
 import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { InputError } from "../errors.ts";
 import type { Files } from "../weights/files.ts";
-import { readFolder, type WeightsFolder } from "../weights/read/folder.ts";
+import { readFolder, type ReadOptions, type WeightsFolder } from "../weights/read/folder.ts";
 import { type Model, openModel } from "./model.ts";
 import type { OnnxFile } from "./onnx/mod.ts";
 
@@ -10,9 +10,9 @@ import type { OnnxFile } from "./onnx/mod.ts";
 export type Weights = WeightsFolder | OnnxFile;
 
 /** Reads and checks what {@link Files} hold. @throws InputError naming what does not fit. */
-export async function readWeights(files: Files): Promise<Weights> {
-  if (files.onnx === undefined) return await readFolder(files);
-  const { readOnnx } = await onnxModule(files.where + files.onnx);
+export async function readWeights(files: Files, options?: ReadOptions): Promise<Weights> {
+  if (!files.file?.endsWith(".onnx")) return await readFolder(files, options);
+  const { readOnnx } = await onnxModule(files.where + files.file);
   return readOnnx(files);
 }
 

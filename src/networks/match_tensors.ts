@@ -49,7 +49,7 @@ export function matchTensors(
     throw new InputError(
       `${where}: ${missing.length} of ${expected.size} tensors that the config asks for are missing: ${
         namesText(missing)
-      }`,
+      }${foreign.length > 0 ? `; the file has others: ${namesText(foreign)}` : ""}`,
     );
   }
   if (foreign.length > 0) {

@@ -1,24 +1,28 @@
 /** `inspect`: what weights are, without running them. */
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
-import { locate } from "../../weights/find/locate.ts";
 import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
 import { portText } from "../../weights/read/onnx/ports.ts";
 import { readWeights } from "../../model/open.ts";
 import { DEFAULT } from "../../recipe/recipe.ts";
 import type { Command } from "../command.ts";
-import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
-import { weightsArgument } from "../weights.ts";
+import { type LoadFlags, loadFlags, readOptions, weightsArgument } from "../weights.ts";
 
 export function define(command: Command, io: () => Io): void {
-  command
-    .addArgument(weightsArgument())
+  loadFlags(command.addArgument(weightsArgument()))
     .option("--json", "everything, as JSON", false)
-    .action((weights: string, flags: { json: boolean }) => run(weights, flags, io()));
+    .action((weights: string, flags: Flags) => run(weights, flags, io()));
 }
 
-async function run(weights: string, { json }: { json: boolean }, io: Io): Promise<void> {
-  const found = await readWeights(await locate(weights, downloadOptions(io)));
+interface Flags extends LoadFlags {
+  json: boolean;
+}
+
+async function run(weights: string, flags: Flags, io: Io): Promise<void> {
+  const { json } = flags;
+  const { files, options } = await readOptions(weights, flags, io);
+  const found = await readWeights(files, options);
+  if ("notices" in found) found.notices.forEach((notice) => io.err(notice));
   const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
   const text = () => "config" in report ? describe(report) : describeOnnx(report);
   io.out(json ? JSON.stringify({ ...report, ...defaultRun(report) }, null, 2) : text());

@@ -12,7 +12,8 @@ export function folderOf(
   theta: Float32Array,
   where: string,
 ): WeightsFolder {
-  return { where, network, scheduler, card, tensors: unpackParams(layout, theta), hash: where };
+  const tensors = unpackParams(layout, theta);
+  return { where, network, scheduler, card, tensors, hash: where, configs: new Map(), notices: [] };
 }
 
 const GRID = 16;
