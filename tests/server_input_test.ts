@@ -10,6 +10,29 @@ import { generations, post } from "./server_http.ts";
 
 const labels = ["cat", "dog", "eel"];
 
+Deno.test("few-step weights take no guidance and no steps but their own", async () => {
+  const distilled = { teacher: "fake", guidance: 2, steps: 4 };
+  const scheduler = { ...fakeModel().scheduler, timestep_spacing: "trailing" as const };
+  const recommended = { scheduler: "ddim", steps: 4 };
+  const model = { ...fakeModel({ labels }), scheduler, distilled, recommended };
+  const app = createApp({ models: { few: model } });
+  const answer = async (query: string) => await app.request(`/v1/images/7.png?${query}`);
+  assertEquals((await answer("")).status, 200);
+  assertEquals((await answer("steps=2")).status, 200);
+  for (
+    const [query, field, expected] of [
+      ["guidance=2", "guidance", '1: "few" has guidance 2 folded in'],
+      ["steps=10", "steps", '4, the steps "few" was distilled to'],
+      ["schedule=cosine", "steps", '4, the steps "few" was distilled to'],
+    ]
+  ) {
+    const response = await answer(query);
+    assertEquals(response.status, 422, query);
+    const [error] = (await response.json()).errors;
+    assertEquals([error.field, error.expected], [field, expected]);
+  }
+});
+
 Deno.test("a problem names the field, what was expected and what was found", async () => {
   const model = fakeModel({ labels });
   const app = createApp({ models: { fake: model }, limits: { maxSteps: 100, maxCost: 150 } });

@@ -130,10 +130,10 @@ export interface Run {
   /** What the image starts from beside noise, by the names in the plug-in's `needs`. */
   inputs: RunInputs;
   /**
-   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the engine has none.
-   * Costs about two evaluations besides the one it makes.
+   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the network has none.
+   * Costs about two evaluations. `alpha_bar` as for `denoise`.
    */
-  vjp?(x_t: Float32Array, t: number, u: Float32Array): Promise<Float32Array>;
+  vjp?(x_t: Float32Array, t: number, u: Float32Array, alpha_bar?: number): Promise<Float32Array>;
 }
 
 /** What an image starts from beside noise, by the names in a plug-in's `needs`. */

@@ -55,12 +55,10 @@ export async function load(
     engine.prepare?.(session);
     return engine;
   };
-  const [engine, weights] = await Promise.all([
-    start(),
-    readSource(source, variant, configs, downloads),
-  ]);
+  const read = () => readSource(source, variant, configs, downloads);
+  const [engine, weights] = await Promise.all([start(), read()]);
   if ("notices" in weights) weights.notices.forEach((notice) => onNotice?.(notice));
-  return openWeights(weights, engine, session);
+  return openWeights(weights, engine, session, read);
 }
 
 type Source = string | URL | Files;

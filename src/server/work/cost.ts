@@ -1,7 +1,6 @@
 /** What a picture costs, before it is made. */
 import { InputError } from "../../errors.ts";
-import { Batcher } from "../../sampling/batcher.ts";
-import { sampleImage } from "../../sampling/image.ts";
+import { countEvaluations } from "../../sampling/evaluations.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
 import { Problem } from "../problem.ts";
 import { type Catalog, etagOf, type Recipe } from "./recipe.ts";
@@ -58,7 +57,8 @@ export class Orders {
     if (known) return known;
     try {
       const plan = this.#plan(recipe);
-      const run = { plan, calls: await this.#count(plan, guided) };
+      const { maxCost } = this.catalog.limits;
+      const run = { plan, calls: await countEvaluations(plan, guided, maxCost) };
       this.#runs.set(key, run);
       const [oldest] = this.#runs.keys();
       if (this.#runs.size > MAX_KNOWN) this.#runs.delete(oldest);
@@ -74,24 +74,5 @@ export class Orders {
     const { models, schedulers } = this.catalog;
     const config = models.get(weights)!.scheduler;
     return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
-  }
-
-  /** Runs the sampler on a single pixel; what costs more than a request may is not counted further. */
-  async #count(plan: Plan, guided: boolean): Promise<number> {
-    const { maxCost } = this.catalog.limits;
-    let calls = 0;
-    const network = {
-      shape: [1, 1, 1] as const,
-      outChannels: 1,
-      scheduler: plan.config,
-      labels: ["any"],
-      nullLabel: 1,
-      predict: (x: Float32Array) => (calls += x.length, Promise.resolve(x)),
-    };
-    const job = { seed: 0, plan, label: 0, guidance: guided ? 2 : 1 };
-    const frames = sampleImage(new Batcher(network), job);
-    while (calls <= maxCost && !(await frames.next()).done);
-    await frames.return(new Float32Array());
-    return calls;
   }
 }

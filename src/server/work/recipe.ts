@@ -1,5 +1,8 @@
 /** Everything that decides a picture, with every default filled in. */
 import type { Scheduler, SchedulerOptions } from "../../diffusion/mod.ts";
+import { InputError } from "../../errors.ts";
+import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
+import { planRun } from "../../sampling/plan.ts";
 import { invalid, listed, Problem } from "../problem.ts";
 import type { Limits } from "./limits.ts";
 import { labelIndex, labelNames, labelText, type ServedModel } from "./served_model.ts";
@@ -95,6 +98,7 @@ export function resolve(catalog: Catalog, request: RecipeRequest, seed: number):
   const T = model.scheduler.num_train_timesteps;
   if (steps > T) throw invalid("steps", `at most ${T}, the steps "${name}" learned`, steps);
   const label = chooseLabel(model, name, request.label, seed);
+  checkTaught(catalog, request, { model, name, scheduler, steps });
   const plugin = catalog.plugins[scheduler];
   return {
     weights: name,
@@ -110,6 +114,28 @@ export function resolve(catalog: Catalog, request: RecipeRequest, seed: number):
     guidance: chooseGuidance(model, name, request.guidance),
     scale: request.scale ?? 1,
   };
+}
+
+/** Few-step weights answer at their own timesteps alone. */
+function checkTaught(
+  catalog: Catalog,
+  { schedule }: RecipeRequest,
+  { model, name, scheduler, steps }: {
+    readonly model: ServedModel;
+    readonly name: string;
+    readonly scheduler: string;
+    readonly steps: number;
+  },
+): void {
+  if (model.distilled?.steps === undefined) return;
+  const request = { scheduler: catalog.schedulers[scheduler], schedule, steps };
+  try {
+    checkTaughtTimesteps(model, planRun(model.scheduler, request));
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const own = model.distilled.steps;
+    throw invalid("steps", `${own}, the steps "${name}" was distilled to`, steps);
+  }
 }
 
 function chooseLabel(
@@ -128,6 +154,10 @@ function chooseLabel(
 
 function chooseGuidance(model: ServedModel, name: string, guidance?: number): number {
   if (guidance === undefined || guidance === 1) return guidance ?? model.recommended?.guidance ?? 1;
+  if (model.distilled) {
+    const { guidance: folded } = model.distilled;
+    throw invalid("guidance", `1: "${name}" has guidance ${folded} folded in`, guidance);
+  }
   if (model.nullLabel === undefined) {
     throw invalid("guidance", `1: "${name}" has no label that means "no class"`, guidance);
   }
