@@ -12,7 +12,12 @@
  *
  * @module
  */
-export { generate, sample, type SampleOptions, schedulerByName } from "./src/sampling/generate.ts";
+export { generate, type Picture } from "./src/sampling/pictures.ts";
+export { sample, type SampleFrame, type SampleOptions } from "./src/sampling/sample.ts";
+export type { Input, Inputs } from "./src/recipe/inputs.ts";
+export { tensorInput } from "./src/recipe/inputs.ts";
+export type { Label } from "./src/recipe/conditioning.ts";
+export type { MethodRequest, NamedNetwork } from "./src/recipe/resolve.ts";
 export { type BackendName, load, type LoadOptions } from "./src/model/load.ts";
 export { builtInWeights } from "./src/weights/find/locate.ts";
 export type { DownloadProgress } from "./src/weights/find/download.ts";
@@ -23,9 +28,6 @@ export { readFolder, type WeightsFolder } from "./src/weights/read/folder.ts";
 export type { Network, Recommendation } from "./src/model/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
 export type { Call } from "./src/sampling/batcher.ts";
-export type { SampleFrame, SampleRequest } from "./src/sampling/sample.ts";
-export type { NamedNetwork, Picture } from "./src/sampling/pictures.ts";
-export type { PlanRequest } from "./src/sampling/plan.ts";
 export type {
   Architecture,
   NetworkDefinition,
@@ -48,7 +50,7 @@ export type { Graph } from "./src/graph/graph.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/onnx/lowering.ts";
 export type { DataPlugin, Draw, DrawnPicture } from "./src/training/data/plugin.ts";
 export type { Pixels } from "./src/image/pixels.ts";
-export type { Recipe } from "./src/recipe/recipe.ts";
+export { fromText, type Method, type Recipe, type Subject, toText } from "./src/recipe/recipe.ts";
 export type {
   Backend,
   Session,
@@ -68,7 +70,7 @@ export type {
   SchedulerOptions,
 } from "./src/diffusion/types.ts";
 export { schedulers } from "./schedulers/mod.ts";
-export { InputError } from "./src/errors.ts";
+export { FieldError, InputError } from "./src/errors.ts";
 
 if (import.meta.main) {
   const cli: typeof import("./src/cli/main.ts") = await import(

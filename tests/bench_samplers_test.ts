@@ -5,7 +5,7 @@ import { kernelDistanceTo } from "../src/evaluation/kernel_distance.ts";
 import { scoreSampler } from "../bench/samplers/score.ts";
 import { markdown } from "../bench/samplers/table.ts";
 import { createGenerator, parseSchedulerConfig } from "../src/diffusion/mod.ts";
-import type { NamedNetwork } from "../src/sampling/pictures.ts";
+import type { NamedNetwork } from "../src/recipe/resolve.ts";
 import { type Classifier, FEATURES } from "../src/evaluation/classifier.ts";
 
 /** A network of two classes and one for none that answers x, and keeps how often it was asked. */
@@ -90,7 +90,7 @@ Deno.test("a cell's evaluations are those of the run that made its pictures", as
 
   const text = markdown({
     weights: "w",
-    hash: model.hash,
+    hash: model.hash!,
     samples: 4,
     guidance: 1,
     heldOutPictures: 4,

@@ -5,7 +5,7 @@ import { VERSION } from "../src/cli/version.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";
-import { RECIPE_KEYWORD, recipeFromText, recipeToText } from "../src/recipe/recipe.ts";
+import { fromText, RECIPE_KEYWORD, toText } from "../src/recipe/recipe.ts";
 import { textHeight, textWidth } from "../src/image/text.ts";
 import { readZip } from "../src/files/zip.ts";
 import { schedulers } from "../schedulers/mod.ts";
@@ -28,12 +28,14 @@ Deno.test("several pictures are a grid whose recipe makes each of them again", a
   assertMatch(made.err, /^.*all\.png: 3 pictures, 3 seeds, ddim 2 steps, [\d.]+ s on native$/);
 
   const whole = decodePng(await Deno.readFile(all), all);
-  const recipe = recipeFromText(whole.text[RECIPE_KEYWORD], all);
+  const recipes = fromText(whole.text[RECIPE_KEYWORD], all);
   assertEquals(
-    [recipe.seeds, recipe.labels, recipe.scheduler, recipe.steps, recipe.options.eta],
-    [[4, 9, 2], [1, 0, 3], "ddim", 2, 0.5],
+    recipes.map(({ seed, label, scheduler, steps, options }) => [
+      ...[seed, label, scheduler, steps, options.eta],
+    ]),
+    [[4, 1, "ddim", 2, 0.5], [9, 0, "ddim", 2, 0.5], [2, 3, "ddim", 2, 0.5]],
   );
-  assertMatch(recipe.weights, /^[0-9a-f]{64}$/);
+  assertMatch(recipes[0].weights, /^[0-9a-f]{64}$/);
 
   await cli(tiny(...flags, "--seed", "9", "--label", "0", "--out", one));
   const single = decodePng(await Deno.readFile(one), one);
@@ -76,7 +78,7 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   assertEquals(head, "GIF89a");
   const bytes = await Deno.readFile(apng);
   const still = decodePng(bytes, apng);
-  assertEquals(recipeFromText(still.text[RECIPE_KEYWORD], apng).seeds, [0, 1]);
+  assertEquals(fromText(still.text[RECIPE_KEYWORD], apng).map(({ seed }) => seed), [0, 1]);
   // Cells of 72 (12 pixels, six times), a word above and t on the left, gaps of 4.
   const left = 4 + textWidth("t=1") + 4, top = 4 + textHeight() + 4;
   assertEquals(
@@ -180,12 +182,12 @@ Deno.test("--from runs no code and follows no address that a picture names", asy
     weights: "0".repeat(64),
     steps: 2,
     options: {},
-    seeds: [1],
+    seed: 1,
     guidance: 1,
   };
   const pixels = { pixels: new Uint8Array(1), width: 1, height: 1, channels: 1 };
   const picture = (more: { scheduler: string; source: string }) =>
-    encodePng(pixels, { [RECIPE_KEYWORD]: recipeToText({ ...recipe, ...more }) });
+    encodePng(pixels, { [RECIPE_KEYWORD]: toText([{ ...recipe, ...more }]) });
   const cases: [{ scheduler: string; source: string }, RegExp][] = [
     [{ scheduler: plugin, source: "digits" }, /made with the plug-in ".*evil\.ts"; give it with/],
     [{ scheduler: "ddim", source: "http://127.0.0.1:9/w/" }, /give them with --weights/],
@@ -226,10 +228,13 @@ const refusals: [args: string[], message: RegExp][] = [
     ["sample", "--scheduler", "ddim", "--option", "eta"],
     /--option: expected name=value, found "eta"/,
   ],
-  [["sample", "--scheduler", "ddim", "--option", "eat=1"], /option eat: .* the options eta/],
+  [
+    ["sample", "--scheduler", "ddim", "--option", "eat=1"],
+    /--option eat: expected an option of "ddim" \(eta, .*found "1"/,
+  ],
   [
     ["sample", "--scheduler", "ddim", "--option", "eta=x"],
-    /option eta: expected a number, found "x"/,
+    /--option eta: expected a number from 0 to 1, found "x"/,
   ],
   [["sample", "--out", "a.bmp"], /--out a\.bmp: expected \.png, .*folder/],
   [["sample", "--out", "no/such/a.png"], /--out no\/such\/a\.png: cannot be written \(its folder/],
@@ -240,9 +245,9 @@ const refusals: [args: string[], message: RegExp][] = [
   [[...tiny().slice(0, -2), "--timesteps", "1,2"], /timesteps\[1\]/],
   [tiny("--timesteps", "2,1"), /--timesteps: give either --timesteps or --steps/],
   [tiny("--label", "elephant"), /--label: .*elephant/],
-  [tiny("--label", "11"), /label: expected a class/],
+  [tiny("--label", "11"), /--label: expected a class/],
   [tiny("--label", "1,2", "--n", "3"), /--label: 2 labels for 3 seeds/],
-  [tiny("--guidance", "2"), /guidance 2: .*--null-label/],
+  [tiny("--guidance", "2"), /--guidance: expected 1, or .*nullLabel.*found 2/],
   [["noise"], /missing required argument 'image'/],
   [["noise", "no-such.png"], /no-such\.png: cannot be read/],
 ];

@@ -40,7 +40,7 @@ const wrong: [args: string[], message: RegExp][] = [
   [["sample", "--n", "300", "--out", "~/a.gif"], /at most 256 are put into one image/],
   [
     ["sample", ...classes, "--label", ""],
-    /^--label: expected a class \(0, 1, .*\), or its index, /,
+    /^--label: expected a class \(0, 1, .*\) or its index, found ""$/,
   ],
   [
     ["sample", "-w", "~/text.txt"],
@@ -53,8 +53,8 @@ const wrong: [args: string[], message: RegExp][] = [
   [["inspect", "~/none.zip"], /none\.zip: there is no such folder or file/],
   [["inspect", "~/folder"], /folder\/: expected a diffusers folder/],
   [["inspect", "https://"], /^https:\/\/: expected an address like/],
-  [["compare", ...classes, "--steps", "2,2000"], /^steps: .* from 1 to 1000 .* found 2000$/],
-  [["compare", ...classes, "--label", "1,2"], /^--label: expected one class for all pictures$/],
+  [["compare", ...classes, "--steps", "2,2000"], /^--steps: .* from 1 to 1000 .* found 2000$/],
+  [["compare", ...classes, "--label", "1,2"], /^--label: expected a class .*found "1,2"$/],
   [["compare", "--out", "~/a.gif"], /--out .*a\.gif: expected \.png or - for standard output$/],
   [["interpolate", "1", "~/none.png"], /^seed or picture .*none\.png: cannot be read: there is no/],
   [
@@ -63,7 +63,7 @@ const wrong: [args: string[], message: RegExp][] = [
   ],
   [["interpolate", "1", "4294967296"], /^seed: expected a whole number from 0 to 4294967295/],
   [["interpolate", "1", "~/text.txt"], /text\.txt: expected a PNG or JPEG picture/],
-  [["interpolate", "1", "2", ...classes, "--steps", "2000"], /^steps: .*found 2000$/],
+  [["interpolate", "1", "2", ...classes, "--steps", "2000"], /^--steps: .*found 2000$/],
   [["convert", "digits", "~/text.txt/"], /cannot be written \(part of its path is a file/],
   [["convert", "digits", "~/folder/"], /folder\/: is there already; --force overwrites it$/],
   [["convert", "digits", "~/text.txt/x/"], /cannot be written \(part of its path is a file/],
@@ -88,8 +88,11 @@ const wrong: [args: string[], message: RegExp][] = [
     /^--json .*: cannot be written \(its folder does/,
   ],
   [["eval", "--data", "~/folder", "--guidance", "much"], /^--guidance: expected a number, found/],
-  [["eval", "--data", "~/folder", "--scheduler", "dimm"], /^scheduler: expected one of .*"dimm"$/],
-  [["eval", "--data", "~/folder", "--steps", "5000"], /^steps: .* from 1 to 1000 .* found 5000$/],
+  [
+    ["eval", "--data", "~/folder", "--scheduler", "dimm"],
+    /^--scheduler: expected one of .*"dimm"$/,
+  ],
+  [["eval", "--data", "~/folder", "--steps", "5000"], /^--steps: .* from 1 to 1000 .* found 5000$/],
   [["serve", "--proxy", ""], /^proxy: expected a header's name like X-Forwarded-For, found ""$/],
   [["serve", "--proxy", "two words"], /^proxy: .* found "two words"$/],
   [["serve", "--limit", "maxQueue=-1"], /^--limit maxQueue: expected a positive number, found -1$/],

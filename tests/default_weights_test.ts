@@ -61,7 +61,9 @@ Deno.test("sample, compare, interpolate and inspect take what it names, from a h
     assertEquals(code, 0, err);
     if (args[0] === "inspect") assertStringIncludes(out, "12×12");
   }
-  assertEquals(new Set(server.requests.map((path) => path.split("/")[4])), new Set(["v1"]));
+  // /owner/name/resolve/v1/… and /api/models/owner/name/revision/v1
+  const revisions = server.requests.map((path) => /(?:resolve|revision)\/([^/]+)/.exec(path)![1]);
+  assertEquals(new Set(revisions), new Set(["v1"]));
 
   const fine = await withEnvironment(
     environment,

@@ -53,6 +53,6 @@ Deno.test("the Worker refuses an ONNX file by name, and says what to give", asyn
   });
   assertEquals(response.status, 500);
   const { title } = await response.json();
-  assertStringIncludes(title, "mine/net.onnx: expected a U-Net's config and tensors");
+  assertStringIncludes(title, "mine/net.onnx: expected a network's config and tensors");
   assertStringIncludes(title, "give the folder or file that it was made from");
 });

@@ -52,6 +52,7 @@ export function goldenRun(
         denoisedFrom(config.prediction_type, given.output(x_t, t), x_t, schedule.alpha_bar(t)),
       ),
     clip: makeClip(config),
+    inputs: {},
     noise: given.noise,
   };
 }

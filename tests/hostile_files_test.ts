@@ -118,8 +118,9 @@ async function onnxRefusals(files: Iterable<Uint8Array<ArrayBuffer>>): Promise<n
   const backend = wasm({ threads: 1 });
   try {
     return await refusals(files, async (file, where) => {
-      const read = (name: string) => Promise.resolve(name === where ? file : undefined);
-      await using model = await load({ where: "", onnx: where, read }, { backend });
+      const read = (name: string) => Promise.resolve(name === "net.onnx" ? file : undefined);
+      const files = { where: `${where}/`, file: "net.onnx", read };
+      await using model = await load(files, { backend });
       const [channels, height, width] = model.shape;
       const x = new Float32Array(channels * height * width);
       const y = await model.predict(x, Float32Array.of(1), model.labels && new Int32Array(1));

@@ -5,7 +5,7 @@ import UPNG from "npm:upng-js@2.1.0";
 import { InputError } from "../src/errors.ts";
 import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
 import { parseNpy } from "../src/files/npy.ts";
-import { RECIPE_KEYWORD, recipeFromText } from "../src/recipe/recipe.ts";
+import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
 import { readChunks, writeChunks, writeHeader } from "../src/image/png_chunks.ts";
 import { bytesOf, pngs, pngWithTexts } from "./image_fixtures.ts";
 
@@ -132,7 +132,7 @@ const golden = (file: string) =>
 
 for (const file of ["recipe_in_ztxt.png", "recipe_in_compressed_itxt.png"]) {
   Deno.test(`a recipe is found where an optimiser has compressed it: ${file}`, () => {
-    const recipe = recipeFromText(readPngText(golden(file))[RECIPE_KEYWORD], file);
+    const [recipe] = fromText(readPngText(golden(file))[RECIPE_KEYWORD], file);
     assertEquals([recipe.scheduler, recipe.steps], ["dpmpp", 2]);
   });
 }

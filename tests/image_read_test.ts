@@ -3,7 +3,7 @@ import { InputError } from "../src/errors.ts";
 import { decodeJpeg } from "../src/image/jpeg.ts";
 import { encodePng } from "../src/image/png.ts";
 import { decodePicture } from "../src/image/read.ts";
-import { type Recipe, recipeFromText, recipeToText } from "../src/recipe/recipe.ts";
+import { fromText, type Recipe, toText } from "../src/recipe/recipe.ts";
 import { bytesOf, jpegs } from "./image_fixtures.ts";
 
 for (const [kind, { file, pixels, width, height }] of Object.entries(jpegs)) {
@@ -45,32 +45,35 @@ Deno.test("PNG and JPEG are told apart by their first bytes", () => {
   assertThrows(() => decodePicture(gif, "d"), InputError, "d: expected a PNG or JPEG");
 });
 
-const recipe: Recipe = {
+const method = {
   weights: "ab".repeat(32),
   source: "Grüße/ddpm 🙂",
   scheduler: "ddim",
   schedule: "cosine",
   steps: 50,
   options: { eta: 0.5, clip: true, order: "two" },
-  seeds: [0, 2 ** 32 - 1],
-  labels: [3, 4],
   guidance: 1.5,
   nullLabel: 10,
   backend: "wasm",
+  scale: 8,
 };
+const recipes: Recipe[] = [
+  { ...method, seed: 0, label: 3, inputs: { x_T: "cd".repeat(32) } },
+  { ...method, seed: 2 ** 32 - 1, label: 4, inputs: { x_T: "ef".repeat(32) } },
+];
 
 Deno.test("a recipe comes back from its text, which is ASCII", () => {
-  const text = recipeToText(recipe);
+  const text = toText(recipes);
   assert(/^[\x20-\x7e]*$/.test(text));
-  assertEquals(recipeFromText(text, "x.png"), recipe);
+  assertEquals(fromText(text, "x.png"), recipes);
 });
 
 Deno.test("what was left out stays left out, and unknown keys are dropped", () => {
-  const { source: _, schedule: __, labels: ___, nullLabel: ____, backend: _____, ...least } =
-    recipe;
-  assertEquals(recipeFromText(recipeToText(least), "x.png"), least);
-  const text = recipeToText(least).replace("{", '{"from":"the future",');
-  assertEquals(recipeFromText(text, "x.png"), least);
+  const { weights, scheduler, steps, options, guidance } = method;
+  const least = [{ weights, scheduler, steps, options, guidance, seed: 7 }];
+  assertEquals(fromText(toText(least), "x.png"), least);
+  const text = toText(least).replace("{", '{"from":"the future",');
+  assertEquals(fromText(text, "x.png"), least);
 });
 
 Deno.test("a recipe that cannot be followed is refused, naming the picture and the key", () => {
@@ -81,20 +84,22 @@ Deno.test("a recipe that cannot be followed is refused, naming the picture and t
     steps: [-1, 2.5, "50", undefined],
     timesteps: [7, ["a"]],
     options: [undefined, [], { eta: null }, { eta: {} }],
-    seeds: [undefined, 3, [-1], ["1"]],
-    labels: [[0.5]],
+    seeds: [undefined, 3, [-1, 1], ["1", "2"], [0, 2 ** 32]],
+    labels: [[0.5, 1], [1]],
+    inputs: [7, [{ x_T: 7 }, {}], [{}]],
+    scale: [0, "2"],
     guidance: [undefined, "2", null],
     nullLabel: [-1],
   };
   for (const [key, values] of Object.entries(wrong)) {
     for (const value of values) {
-      const text = JSON.stringify({ api: 1, ...recipe, [key]: value });
-      const error = assertThrows(() => recipeFromText(text, "x.png"), InputError);
-      assert(error.message.startsWith(`x.png: the recipe's ${key} is`), error.message);
+      const text = JSON.stringify({ ...JSON.parse(toText(recipes)), [key]: value });
+      const error = assertThrows(() => fromText(text, "x.png"), InputError);
+      assert(error.message.startsWith(`x.png: recipe: ${key}: expected `), error.message);
     }
   }
   for (const text of ["", "{", "null", "[]", "7", '{"api":2}']) {
-    const error = assertThrows(() => recipeFromText(text, "x.png"), InputError);
+    const error = assertThrows(() => fromText(text, "x.png"), InputError);
     assert(error.message.startsWith("x.png: "), error.message);
   }
 });

@@ -95,7 +95,7 @@ Deno.test("a server that forbids the scheduler's config has none; tensors it for
           : new Response("<Code>AccessDenied</Code>", { status })
       );
       place = `${server.origin}/small.onnx`;
-      const folder = { ...filesAt(new URL(server.origin)), onnx: "small.onnx" };
+      const folder = { ...filesAt(new URL(server.origin)), file: "small.onnx" };
       for (status of [403, 404, 410]) {
         assertEquals((await readOnnx(await locate(place))).scheduler, undefined);
         assertEquals((await readOnnx(folder)).scheduler, undefined);

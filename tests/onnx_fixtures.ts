@@ -8,7 +8,7 @@ import { type Files, filesAt, filesOf, readText } from "../src/weights/files.ts"
 import { readFolder } from "../src/weights/read/folder.ts";
 import { paramShapes } from "../src/graph/mod.ts";
 import { emitModel } from "../src/model/onnx/export.ts";
-import { folderFiles, metadataOf, networkFiles } from "../src/weights/read/single_file.ts";
+import { folderFiles, metadataOf, networkFiles } from "../src/weights/read/formats/format.ts";
 import { networkGraph } from "../src/networks/architecture.ts";
 import { parseNetwork } from "../src/networks/registry.ts";
 import { seeded } from "./mutations.ts";
@@ -50,7 +50,16 @@ export function tinyOnnx(): Uint8Array {
       return [name, { shape, data }];
     }),
   );
-  const folder = { where: "tiny/", network, scheduler: undefined!, card: {}, tensors, hash: "" };
+  const folder = {
+    where: "tiny/",
+    network,
+    scheduler: undefined!,
+    card: {},
+    tensors,
+    hash: "",
+    configs: new Map(),
+    notices: [],
+  };
   return emitModel(folder, portable);
 }
 
@@ -66,7 +75,7 @@ export function edited(
 
 /** Files in memory with an ONNX file among them. */
 export function onnxFiles(onnx: Uint8Array, beside: Record<string, Uint8Array> = {}): Files {
-  return { ...filesOf({ ...beside, "net.onnx": onnx }, "memory/"), onnx: "net.onnx" };
+  return { ...filesOf({ ...beside, "net.onnx": onnx }, "memory/"), file: "net.onnx" };
 }
 
 /** An input or output of any type; no shape is one that is not said. */

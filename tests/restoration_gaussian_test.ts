@@ -32,7 +32,7 @@ function restoring(scheduler: Scheduler, measurement: Measurement, setting: Sett
   const spread = (alpha_bar: number) => alpha_bar * tau ** 2 + 1 - alpha_bar;
   const exact: Run = {
     ...run,
-    measurement,
+    inputs: { measurement },
     denoise(x_t, t, alpha_bar = schedule.alpha_bar(t)) {
       const signal = Math.sqrt(alpha_bar), sigma = Math.sqrt(1 - alpha_bar);
       const centred = x_t.map((x) => x - signal * mu);
@@ -271,7 +271,7 @@ Deno.test("ddrm with all hidden and eta 0 is DDIM, draw for draw", async () => {
   };
   const setting = { steps: 20, size, config: unclipped, seed: 3 };
   const { run } = makeRun(restorers.ddrm, { ...setting, options: { eta: 0 } });
-  const restored = await drain(restorers.ddrm, { ...run, measurement });
+  const restored = await drain(restorers.ddrm, { ...run, inputs: { measurement } });
   const plain = await drain(schedulers.ddim, makeRun(schedulers.ddim, setting).run);
   // DDRM starts at σ_T·z, without the √ of what is left of the picture's own variance.
   restored.x.forEach((value, i) => assertAlmostEquals(value, plain.x[i], 0.02));

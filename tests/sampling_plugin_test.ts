@@ -2,7 +2,7 @@ import { relative } from "node:path";
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { loadScheduler } from "../src/cli/load_scheduler.ts";
-import { resolveOptions } from "../src/sampling/options.ts";
+import { resolveOptions } from "../src/recipe/options.ts";
 import { checkScheduler } from "../src/sampling/plugin.ts";
 import { sample } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
@@ -84,7 +84,7 @@ const misfits: [module: unknown, message: string][] = [
     "the default export to be an object { name, api: 1, … }, found a class",
   ],
   [{ default: [] }, "found []"],
-  [{ default: { name: "a" } }, "expected api: 1 (the contract's version), found undefined"],
+  [{ default: { name: "a" } }, "expected api: 1 (the contract's version), found nothing"],
   [{ default: { name: "a", api: 2 } }, "expected api: 1 (the contract's version), found 2"],
   [{ default: { api: 1 } }, "expected name: lower-case letters"],
   [{ default: { api: 1, name: "Mine!" } }, 'found "Mine!"'],
@@ -92,7 +92,7 @@ const misfits: [module: unknown, message: string][] = [
   [{ default: { api: 1, name: "a", betas: [0.1] } }, "expected betas: a function, found [0.1]"],
   [
     { default: { api: 1, name: "a", sample() {} } },
-    'no keys but name, api, description, options, betas, timesteps, sampler, found "sample"',
+    'no keys but name, api, description, options, needs, betas, timesteps, sampler, evaluations, found "sample"',
   ],
   [{ default: { api: 1, name: "a", options: [] } }, "expected options: schemas by name, found []"],
   [
@@ -101,7 +101,7 @@ const misfits: [module: unknown, message: string][] = [
   ],
   [
     { default: { api: 1, name: "a", options: { eta: { type: "number", description: "" } } } },
-    "options.eta: option default: expected a number, found undefined",
+    "options.eta.default: expected a number, found nothing",
   ],
   [
     {
@@ -111,7 +111,7 @@ const misfits: [module: unknown, message: string][] = [
         options: { eta: { type: "number", description: "", default: 3, maximum: 1 } },
       },
     },
-    "options.eta: option default: expected a number of at most 1, found 3",
+    "options.eta.default: expected a number of at most 1, found 3",
   ],
 ];
 for (const [module, message] of misfits) {
@@ -140,13 +140,13 @@ Deno.test("options are checked against the plug-in's schema and completed from i
   }, "a");
   assertEquals(resolveOptions(scheduler, { kind: "y" }), { order: 2, clip: true, kind: "y" });
   const refused: [object, string][] = [
-    [{ oder: 1 }, 'option oder: scheduler "a" has the options order, clip, kind'],
-    [{ toString: 1 }, "option toString"],
-    [{ order: 1.5 }, "option order: expected a whole number, found 1.5"],
-    [{ order: 4 }, "option order: expected a number from 1 to 3, found 4"],
-    [{ order: NaN }, "option order: expected a finite number"],
-    [{ clip: "yes" }, 'option clip: expected a boolean, found "yes"'],
-    [{ kind: "z" }, 'option kind: expected one of x, y, found "z"'],
+    [{ oder: 1 }, 'options.oder: expected an option of "a" (order, clip, kind), found 1'],
+    [{ toString: 1 }, "options.toString"],
+    [{ order: 1.5 }, "options.order: expected a whole number from 1 to 3, found 1.5"],
+    [{ order: 4 }, "options.order: expected a whole number from 1 to 3, found 4"],
+    [{ order: NaN }, "options.order: expected a whole number from 1 to 3, found NaN"],
+    [{ clip: "yes" }, 'options.clip: expected true or false, found "yes"'],
+    [{ kind: "z" }, 'options.kind: expected one of x, y, found "z"'],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => resolveOptions(scheduler, { ...options }), InputError, message);
@@ -154,6 +154,6 @@ Deno.test("options are checked against the plug-in's schema and completed from i
   assertThrows(
     () => resolveOptions(schedulers.linear, { eta: 1 }),
     InputError,
-    'option eta: scheduler "linear" has no options',
+    'options.eta: expected an option of "linear" (none), found 1',
   );
 });

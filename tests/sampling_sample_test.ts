@@ -1,12 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, type Scheduler } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
-import { completeOptions } from "../src/sampling/generate.ts";
-import { sample, type SampleFrame, type SampleRequest } from "../src/sampling/sample.ts";
+import { prepare, sample, type SampleFrame, type SampleOptions } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { fakeNetwork, gate, settled } from "./sampling_network.ts";
 
-type Request = Partial<SampleRequest>;
+type Request = Partial<SampleOptions>;
 
 function start(network: ReturnType<typeof fakeNetwork>, request: Request = {}) {
   return sample(network, { seeds: [1, 2, 3], scheduler: schedulers.ddim, steps: 4, ...request });
@@ -196,9 +195,12 @@ Deno.test("what cannot be is refused before the network is asked, naming it", as
     [{ steps: 1001 }, "steps"],
     [{ steps: 0 }, "steps"],
     [{ timesteps: [10, 20] }, "timesteps[1]"],
-    [{ options: { eat: 1 } }, 'option eat: scheduler "ddim" has the options eta'],
-    [{ options: { eta: 2 } }, "option eta: expected a number from 0 to 1, found 2"],
-    [{ options: { eta: "1" } }, 'option eta: expected a number, found "1"'],
+    [
+      { options: { eat: 1 } },
+      'options.eat: expected an option of "ddim" (eta, clipped_eps), found 1',
+    ],
+    [{ options: { eta: 2 } }, "options.eta: expected a number from 0 to 1, found 2"],
+    [{ options: { eta: "1" } }, 'options.eta: expected a number from 0 to 1, found "1"'],
     [{ schedule: "square" }, "schedule: expected one of"],
     [{ maxBatch: 0 }, "maxBatch"],
     [{ x_T: [new Float32Array(16)] }, "x_T: expected one for each of 3 seeds, found 1"],
@@ -216,8 +218,8 @@ Deno.test("what cannot be is refused before the network is asked, naming it", as
 
 Deno.test("what is left out is what the weights recommend", () => {
   const recommended = { scheduler: "dpmpp", steps: 12 };
-  const { scheduler, steps } = completeOptions(fakeNetwork({ recommended }), { seeds: [1] });
-  assertEquals([scheduler.name, steps], ["dpmpp", 12]);
-  const plain = completeOptions(fakeNetwork(), { seeds: [1], steps: 3 });
-  assertEquals([plain.scheduler.name, plain.steps], ["ddim", 3]);
+  const { method } = prepare(fakeNetwork({ recommended }), {});
+  assertEquals([method.scheduler, method.steps], ["dpmpp", 12]);
+  const plain = prepare(fakeNetwork(), { steps: 3 });
+  assertEquals([plain.method.scheduler, plain.method.steps], ["ddim", 3]);
 });

@@ -131,12 +131,12 @@ export function makeRun(scheduler: Scheduler, setting: Setting = {}) {
         variance: new Float32Array(size),
       });
     },
+    inputs: scheduler.needs?.includes("measurement") ? { measurement: blindMeasurement(size) } : {},
     clip: makeClip(config),
     noise() {
       asked.noise++;
       return generator.randn(size);
     },
-    ...(scheduler.needs?.includes("measurement") && { measurement: blindMeasurement(size) }),
     ...(scheduler.needs?.includes("vjp") && {
       // ε̂ is linear in x_t, each pixel apart.
       vjp(_x_t, t, u) {

@@ -76,6 +76,7 @@ async function stepAt(
         eps: new Float32Array(x_t.length),
       });
     },
+    inputs: {},
     clip: (x_0) => now === target ? full.clip(x_0) : x_0.slice(),
     noise: () => now === target ? full.noise() : new Float32Array(x_t.length),
   };

@@ -2,7 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import type { SchedulerConfig } from "../src/diffusion/types.ts";
-import { sample } from "../src/sampling/generate.ts";
+import { sample } from "../src/sampling/sample.ts";
 import type { Network } from "../src/model/network.ts";
 import { guidanceLesson, halvingLesson } from "../src/training/distill/lessons.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "../src/training/distill/steps.ts";
@@ -83,6 +83,7 @@ Deno.test("a guided teacher's estimate is that of the guided output, clipped", a
   const teacher = teacherOf({
     shape: [1, 1, 1],
     outChannels: 1,
+    labels: ["a"],
     nullLabel: 1,
     scheduler: parseSchedulerConfig({ prediction_type: "sample" }),
     predict: (_, t, labels) => Promise.resolve(Float32Array.from(t, (_, i) => answers[labels![i]])),

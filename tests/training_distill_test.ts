@@ -9,7 +9,7 @@ import {
 import { backendByName } from "../src/backends/select.ts";
 import { InputError } from "../src/errors.ts";
 import { load } from "../src/model/load.ts";
-import { generate } from "../src/sampling/generate.ts";
+import { generate } from "../src/sampling/pictures.ts";
 import { distill, type DistillOptions } from "../src/training/distill/distill.ts";
 import { type DistillRecipe, parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";

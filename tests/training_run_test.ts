@@ -6,7 +6,7 @@ import { decodePng } from "../src/image/png.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import { load } from "../src/model/load.ts";
 import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
-import { generate } from "../src/sampling/generate.ts";
+import { generate } from "../src/sampling/pictures.ts";
 import { readRun, type RunOptions, train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";

@@ -6,6 +6,8 @@ import { DownloadCache } from "../src/weights/find/cache.ts";
 import { checkAddress, download } from "../src/weights/find/download.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { sha256Hex } from "../src/files/hash.ts";
+import { parseSafetensors } from "../src/files/safetensors.ts";
+import { writeTorch } from "./torch_fixtures.ts";
 import { locate } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
 import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
@@ -24,7 +26,9 @@ Deno.test("hf:owner/name reads the hub's layout, and a second run needs no netwo
       environment,
       async () => readFolder(await locate("hf:owner/name")),
     );
-    assert(server.requests.every((path) => path.startsWith("/owner/name/resolve/main/")));
+    const [asked, ...rest] = server.requests;
+    assertEquals(asked, "/api/models/owner/name/revision/main");
+    assert(rest.every((path) => path.startsWith("/owner/name/resolve/main/")));
     await withEnvironment(environment, async () => readFolder(await locate("hf:owner/name@v1")));
   }
   const again = await withEnvironment(
@@ -62,18 +66,20 @@ Deno.test("#sha256= is checked", async () => {
   await assertRejects(() => locate("digits#sha256=12"), InputError, "64 hexadecimal digits");
 });
 
-Deno.test("a repository that has only pickles says so", async () => {
+Deno.test("a repository that has only PyTorch's files is read", async () => {
   await using cache = await temporaryFolder();
+  const tensors = parseSafetensors(await Deno.readFile(new URL(hubFiles[2], golden))).tensors;
+  const pickle = await writeTorch(tensors);
   await using server = serve((path) =>
-    path.endsWith("unet/config.json")
-      ? new Response('{"sample_size": 8}')
-      : path.endsWith("unet/diffusion_pytorch_model.bin")
-      ? new Response("pickle")
-      : new Response("no", { status: 404 })
+    path.endsWith("unet/diffusion_pytorch_model.bin")
+      ? new Response(pickle)
+      : path.endsWith(".safetensors")
+      ? new Response("no", { status: 404 })
+      : hub(path.replace("/w/", "/owner/name/resolve/main/"), new Request("http://x"))
   );
   await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
-    const files = await locate(server.origin);
-    await assertRejects(() => readFolder(files), InputError, "pickle");
+    const folder = await readFolder(await locate(`${server.origin}/w/`));
+    assertEquals(folder.tensors, tensors);
   });
 });
 
@@ -111,6 +117,7 @@ Deno.test("a damaged blob in the cache is fetched again", async () => {
   const store = new DownloadCache(cache.path);
   const url = new URL(`${server.origin}/x`);
   await store.fetch(url);
+  await store.settle(true);
   for (const { name } of Deno.readDirSync(`${cache.path}/blobs`)) {
     await Deno.writeTextFile(`${cache.path}/blobs/${name}`, "damaged");
   }

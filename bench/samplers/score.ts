@@ -1,5 +1,5 @@
 /** Every sampler at every number of evaluations, scored by what a classifier makes of its pictures. */
-import type { NamedNetwork } from "../../src/sampling/pictures.ts";
+import type { NamedNetwork } from "../../src/recipe/resolve.ts";
 import { agreement, type Classifier } from "../../src/evaluation/classifier.ts";
 import type { AskedLabel } from "../../src/evaluation/asked_labels.ts";
 import { sampleSet } from "../../src/evaluation/samples.ts";

@@ -5,7 +5,7 @@ import type { Model } from "../../src/model/model.ts";
 import { openOnnx, readOnnx } from "../../src/model/onnx/mod.ts";
 
 /**
- * Loads the graph that `files.onnx` names, as `load` of denoise.js does with a folder.
+ * Loads the graph that `files.file` names, as `load` of denoise.js does with a folder.
  * @throws InputError naming the node, tensor, input or key that does not fit
  */
 export async function loadOnnx(

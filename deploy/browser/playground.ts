@@ -1,10 +1,11 @@
 /// <reference lib="dom" />
 /**
  * The playground: loads the weights beside the page into this browser and shows every step.
- * `?engine=wasm&seed=7&steps=8` presets the form.
+ * `?engine=wasm&seed=7&steps=8&label=3&guidance=2` presets the form.
  */
 import {
   type Backend,
+  DEFAULT,
   filesAt,
   InputError,
   load,
@@ -27,12 +28,17 @@ function element<T extends HTMLElement>(id: string): T {
   return found as T;
 }
 
+const input = (id: string) => element<HTMLInputElement>(id);
+const select = (id: string) => element<HTMLSelectElement>(id);
+
 function option(value: string, text = value): HTMLOptionElement {
   return Object.assign(document.createElement("option"), { value, textContent: text });
 }
 
-function say(text: string): void {
+/** @param aloud whether a screen reader says it, too: not at each step */
+function say(text: string, aloud = true): void {
   element("status").textContent = text;
+  if (aloud) element("said").textContent = text;
 }
 
 /** A software adapter draws, but slower than WebAssembly. */
@@ -73,25 +79,36 @@ function draw(id: string, x: Float32Array, shape: Model["shape"]): void {
 function show({ step, steps, t, x, x_0 }: SampleFrame, model: Model): void {
   draw("x_t", x, model.shape);
   draw("x_0", x_0, model.shape);
-  Object.assign(element<HTMLProgressElement>("progress"), { value: step, max: steps });
-  say(`Step ${step} of ${steps}, t = ${Math.round(t)}`);
+  progress({ value: step, max: steps });
+  say(`Step ${step} of ${steps}, t = ${Math.round(t)}`, false);
+}
+
+/** How far, in steps; nothing while it cannot be told. */
+function progress(state?: { value: number; max: number }): void {
+  const bar = element<HTMLProgressElement>("progress");
+  if (state) Object.assign(bar, state);
+  else bar.removeAttribute("value");
 }
 
 async function run(): Promise<void> {
   running?.abort();
   const { signal } = running = new AbortController();
-  const value = (id: string) => element<HTMLInputElement>(id).value;
-  const engine = value("engine") as Engine;
+  const engine = select("engine").value as Engine;
   try {
-    say(engine === "webgpu" ? "Compiling for your GPU …" : "Loading the engine …");
+    progress();
+    say(engine === "webgpu" ? "Compiling for your GPU …" : "Loading the weights and the engine …");
     const model = await modelOn(engine);
     if (signal.aborted) return;
+    fill(model);
+    if (!element<HTMLFormElement>("form").reportValidity()) return;
     const start = performance.now();
+    const label = select("label").value;
     const frames = sample(model, {
-      seeds: [Number(value("seed"))],
-      scheduler: value("scheduler"),
-      steps: Number(value("steps")),
-      labels: model.labels ? Number(value("label")) : undefined,
+      seeds: [Number(input("seed").value)],
+      scheduler: select("scheduler").value,
+      steps: Number(input("steps").value),
+      labels: model.labels && label !== "" ? Number(label) : undefined,
+      guidance: model.nullLabel === undefined ? undefined : Number(input("guidance").value),
       signal,
     });
     for await (const frame of frames) {
@@ -100,39 +117,58 @@ async function run(): Promise<void> {
       await new Promise(requestAnimationFrame);
       if (!frame.done) continue;
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
-      say(`Seed ${frame.seed}: ${frame.steps} steps in ${seconds} s on ${engine}.`);
+      const of = frame.label === undefined ? "" : `, class ${model.labels![frame.label]}`;
+      say(`Seed ${frame.seed}${of}: ${frame.steps} steps in ${seconds} s on ${engine}.`);
       document.body.dataset.done = `${frame.seed} ${engine}`;
     }
   } catch (error) {
     if (signal.aborted) return;
+    progress({ value: 0, max: 1 });
     say(`${error instanceof InputError ? error.message : `It failed: ${error}`}`);
     document.body.dataset.failed = String(error);
   }
 }
 
-async function start(): Promise<void> {
-  const gpu = await hasGpu();
-  const engines = element<HTMLSelectElement>("engine");
-  if ("gpu" in navigator) engines.append(option("webgpu", "WebGPU"));
-  engines.append(option("wasm", "WebAssembly"));
-  engines.value = preset.get("engine") ?? (gpu ? "webgpu" : "wasm");
-  const names = element<HTMLSelectElement>("scheduler");
-  names.append(...Object.keys(schedulers).map((name) => option(name)));
-  if (preset.has("seed")) element<HTMLInputElement>("seed").value = preset.get("seed")!;
+let filled = false;
 
-  const model = await modelOn(engines.value as Engine);
-  const { scheduler, steps } = model.recommended ?? { scheduler: "ddim", steps: 50 };
-  names.value = preset.get("scheduler") ?? scheduler;
-  element<HTMLInputElement>("steps").value = preset.get("steps") ?? String(steps);
+/** What only the weights know: classes, and what they recommend where nothing was chosen. */
+function fill(model: Model): void {
+  if (filled) return;
+  filled = true;
+  const { scheduler, steps, guidance = 1 } = model.recommended ?? { ...DEFAULT, guidance: 1 };
+  select("scheduler").value = preset.get("scheduler") ?? scheduler;
+  input("steps").value ||= String(steps);
+  input("steps").max = String(model.scheduler.num_train_timesteps);
+  input("guidance").value ||= String(guidance);
+  element("guidance-field").hidden = model.nullLabel === undefined;
   const labels = model.labels ?? [];
   element("label-field").hidden = labels.length === 0;
-  element<HTMLSelectElement>("label").append(
+  select("label").append(
+    option("", `the seed's: seed mod ${labels.length}`),
     ...labels.map((label, index) => option(String(index), label)),
   );
+  const label = preset.get("label") ?? "";
+  const named = labels.indexOf(label);
+  select("label").value = named >= 0 ? String(named) : label;
+  if (select("label").selectedIndex < 0) select("label").value = "";
+}
+
+async function start(): Promise<void> {
+  // Before anything is loaded: a form without it would load the page again.
   element("form").addEventListener("submit", (event) => {
     event.preventDefault();
     run();
   });
+  select("scheduler").append(...Object.keys(schedulers).map((name) => option(name)));
+  for (const id of ["seed", "steps", "guidance"]) {
+    if (preset.get(id)) input(id).value = preset.get(id)!;
+  }
+  select("engine").append(option("wasm", "WebAssembly"));
+  const gpu = await hasGpu();
+  if ("gpu" in navigator) select("engine").prepend(option("webgpu", "WebGPU"));
+  // Who pressed the button meanwhile has started it.
+  if (running) return;
+  select("engine").value = preset.get("engine") ?? (gpu ? "webgpu" : "wasm");
   await run();
 }
 

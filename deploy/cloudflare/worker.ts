@@ -62,9 +62,9 @@ async function open(
   name: string,
 ): Promise<Model> {
   const entries = Object.entries(weights).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
-  const onnx = Object.keys(weights).find((path) => path.endsWith(".onnx"));
+  const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
   // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
-  const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), onnx });
+  const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
   return openModel(folder, wasmInline(ort, { wasmModule: ortWasm }));
 }
 

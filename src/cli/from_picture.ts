@@ -1,19 +1,18 @@
 /** From a picture back to how it was made. */
-import type { Scheduler } from "../diffusion/types.ts";
 import { InputError } from "../errors.ts";
 import type { Pixels } from "../image/pixels.ts";
 import { decodePng } from "../image/png.ts";
-import { type Recipe, RECIPE_KEYWORD, recipeFromText } from "../recipe/recipe.ts";
+import { fromText, type Recipe, RECIPE_KEYWORD } from "../recipe/recipe.ts";
 import { builtInWeights } from "../weights/find/locate.ts";
 import { defaultSource, deployedSources } from "../weights/find/sources.ts";
-import { schedulerByName } from "../sampling/generate.ts";
+import { schedulers } from "../../schedulers/mod.ts";
 import { readInput } from "./input.ts";
 
-/** A picture and the recipe in it. */
+/** A picture and how it was made; one that shows several has a recipe for each. */
 export interface RecipeFile {
   readonly path: string;
   readonly picture: Pixels;
-  readonly recipe: Recipe;
+  readonly recipes: readonly Recipe[];
 }
 
 /** @throws InputError for what is no PNG, or carries no recipe. */
@@ -24,7 +23,16 @@ export async function readRecipeFile(path: string): Promise<RecipeFile> {
   if (text === undefined) {
     throw new InputError(`--from ${path}: expected a PNG that \`sample\` made, found no recipe`);
   }
-  return { path, picture, recipe: recipeFromText(text, `--from ${path}`) };
+  const recipes = fromText(text, `--from ${path}`);
+  const [first] = recipes;
+  if (first?.inputs) {
+    const names = Object.keys(first.inputs).join(", ");
+    throw new InputError(
+      `--from ${path}: was made from ${names} beside its seed, of which it holds only the hash`,
+    );
+  }
+  if (!first) throw new InputError(`--from ${path}: the recipe in the picture is of no pictures`);
+  return { path, picture, recipes };
 }
 
 /**
@@ -32,7 +40,7 @@ export async function readRecipeFile(path: string): Promise<RecipeFile> {
  * stranger's picture does not decide what is downloaded or read. For other weights the deployment's
  * stand in, where there are any.
  */
-export function weightsOf({ path, recipe: { source = "?", weights } }: RecipeFile): string {
+export function weightsOf({ path, recipes: [{ source = "?", weights }] }: RecipeFile): string {
   if (Object.hasOwn(builtInWeights, source)) return source;
   if (deployedSources().length > 0) return defaultSource();
   throw new InputError(
@@ -43,16 +51,11 @@ export function weightsOf({ path, recipe: { source = "?", weights } }: RecipeFil
 }
 
 /** The scheduler of a picture; a plug-in has to be given by the user, as it is code. */
-export function schedulerOf({ path, recipe: { scheduler } }: RecipeFile): Scheduler {
-  try {
-    return schedulerByName(scheduler);
-  } catch {
-    throw new InputError(
-      `--from ${path}: made with the plug-in ${
-        JSON.stringify(scheduler)
-      }; give it with --scheduler`,
-    );
-  }
+export function schedulerOf({ path, recipes: [{ scheduler }] }: RecipeFile): string {
+  if (Object.hasOwn(schedulers, scheduler)) return scheduler;
+  throw new InputError(
+    `--from ${path}: made with the plug-in ${JSON.stringify(scheduler)}; give it with --scheduler`,
+  );
 }
 
 /** How a picture that was made again compares with the first one, in words. */

@@ -1,6 +1,6 @@
 /** The command line: finds the command, runs it, turns what went wrong into one line. */
 import { Command, CommanderError } from "npm:commander@15.1.0";
-import { InputError } from "../errors.ts";
+import { FieldError, InputError } from "../errors.ts";
 import { commands, loadCommand } from "./command.ts";
 import { type Io, terminalIo } from "./io.ts";
 import { VERSION } from "./version.ts";
@@ -28,14 +28,27 @@ export async function main(args: readonly string[]): Promise<void> {
 
 /** Runs a command line and gives its exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
+  let program: Command | undefined;
   try {
     const inOrder = commandFirst(args);
-    const program = await build(inOrder, io);
+    program = await build(inOrder, io);
     await program.parseAsync(inOrder, { from: "user" });
     return 0;
   } catch (error) {
-    return report(error, args.includes("--debug"), io);
+    const command = program?.commands.find((command) => args.includes(command.name()));
+    return report(asTyped(error, command), args.includes("--debug"), io);
   }
+}
+
+/** A field's error under the name of the flag that gave it: `options.eta` is `--option eta`. */
+function asTyped(error: unknown, command: Command | undefined): unknown {
+  if (!(error instanceof FieldError) || error.where !== undefined) return error;
+  const [name, ...rest] = error.field.replace(/^options\./, "option.").split(".");
+  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const isKnown = [flag, `${flag}s`].find((long) =>
+    command?.options.some((option) => option.long === long)
+  );
+  return isKnown ? error.under([isKnown, ...rest].join(" ")) : error;
 }
 
 /** `--debug sample` is `sample --debug`, and `help sample` is `sample --help`. */

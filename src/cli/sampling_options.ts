@@ -1,22 +1,23 @@
 /** The options of every command that samples, and what they ask for. */
+import { backendNames } from "../backends/names.ts";
 import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import type { Recipe } from "../recipe/recipe.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { loadScheduler } from "./load_scheduler.ts";
 import { schedulers } from "../../schedulers/mod.ts";
-import { completeOptions } from "../sampling/generate.ts";
-import { parseOption, resolveOptions } from "../sampling/options.ts";
-import type { SampleRequest } from "../sampling/sample.ts";
+import { optionsFromText, resolveOptions } from "../recipe/options.ts";
+import { MAX_SEED } from "../recipe/recipe.ts";
+import { chooseScheduler } from "../recipe/resolve.ts";
+import type { SampleOptions } from "../sampling/sample.ts";
 import type { Command } from "./command.ts";
 import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
-import { parseLabels, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
-import { weightsOption } from "./weights.ts";
+import { parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
-export interface ModelFlags {
+export interface ModelFlags extends LoadFlags {
   weights: string;
   backend: string;
   threads?: string;
@@ -35,14 +36,12 @@ export interface SamplingFlags extends ModelFlags {
   nullLabel?: string;
   option?: string[];
   batch?: string;
+  scale?: string;
 }
 
-const backends = ["auto", "wasm", "webgpu", "native"];
-
 export function defineModelOptions(command: Command): Command {
-  return command
-    .addOption(weightsOption())
-    .option("--backend <name>", backends.join(", "), "auto")
+  return loadFlags(command.addOption(weightsOption()))
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
@@ -59,18 +58,24 @@ export function defineSamplingOptions(command: Command): Command {
     .option("-g, --guidance <scale>", "how much the class counts; 1 is off")
     .option("--null-label <index>", 'the class that means "none", where the weights do not say')
     .option("-o, --option <name=value>", "an option of the scheduler: eta=0.5", collect)
+    .option("--scale <n>", "enlarge every pixel to n × n")
     .option("--batch <n>", "the most pictures in one evaluation");
 }
 
 /** The built-in schedulers and their options, as help text. */
 export function schedulersHelp(): string {
-  const lines = Object.values(schedulers).flatMap(({ name, description = "", options = {} }) => [
+  return optionsHelp("Schedulers", schedulers);
+}
+
+/** Plug-ins and their options, as help text. */
+export function optionsHelp(title: string, plugins: Readonly<Record<string, Scheduler>>): string {
+  const lines = Object.values(plugins).flatMap(({ name, description = "", options = {} }) => [
     `  ${name.padEnd(8)} ${description}`,
     ...Object.entries(options).map(([key, { description, default: value }]) =>
       `${" ".repeat(13)}--option ${key}=${value}: ${description}`
     ),
   ]);
-  return ["", "Schedulers:", ...lines].join("\n");
+  return ["", `${title}:`, ...lines].join("\n");
 }
 
 function collect(value: string, before: string[] = []): string[] {
@@ -79,9 +84,9 @@ function collect(value: string, before: string[] = []): string[] {
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
-  if (!backends.includes(flags.backend)) {
+  if (!(backendNames as readonly string[]).includes(flags.backend)) {
     throw new InputError(
-      `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
+      `--backend: expected one of ${backendNames.join(", ")}, found "${flags.backend}"`,
     );
   }
   const model = load(flags.weights, {
@@ -90,6 +95,9 @@ export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
     onNotice: (notice) => io.err(notice),
+    variant: flags.variant,
+    configs: flags.configs,
+    refresh: flags.refresh,
     ...downloadOptions(io),
   });
   return untilStopped(model, io.signal);
@@ -110,22 +118,24 @@ async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise
   }
 }
 
-/** The seeds that the flags ask for; else a recipe's, else the first `count`. */
+/** The seeds that the flags ask for; else those of a picture, else the first `count`. */
 export function seedsOf(
   { seeds, seed, n }: SamplingFlags,
   count: number,
-  recipe?: Recipe,
+  from?: RecipeFile,
 ): readonly number[] {
-  if (recipe && seeds === undefined && seed === undefined && n === undefined) return recipe.seeds;
+  if (from && seeds === undefined && seed === undefined && n === undefined) {
+    return from.recipes.map((recipe) => recipe.seed);
+  }
   if (seeds !== undefined && (seed !== undefined || n !== undefined)) {
     throw new InputError("--seeds: give either --seeds, or --seed and --n");
   }
   if (seeds !== undefined) return parseSeeds(seeds);
-  const first = seed === undefined ? 0 : parseWhole("--seed", seed, 0, 2 ** 32 - 1);
+  const first = seed === undefined ? 0 : parseWhole("--seed", seed, 0, MAX_SEED);
   const many = n === undefined
     ? (seed === undefined ? count : 1)
     : parseWhole("--n", n, 1, 10_000_000);
-  if (first + many - 1 > 2 ** 32 - 1) throw new InputError("--seed: seeds end at 4294967295");
+  if (first + many - 1 > MAX_SEED) throw new InputError(`--seed: seeds end at ${MAX_SEED}`);
   return Array.from({ length: many }, (_, i) => first + i);
 }
 
@@ -133,60 +143,61 @@ export function seedsOf(
  * What the flags ask for. Everything that can be refused without the model is refused here, before
  * anything is downloaded; the rest when the model is given.
  * @param from a picture whose recipe stands in for the flags that are not given
- * @returns the request for a model, with its defaults filled in
+ * @returns the options for a model
  */
 export async function readSamplingFlags(
   flags: SamplingFlags,
   seeds: readonly number[],
   io: Io,
   from?: RecipeFile,
-): Promise<(model: Model) => SampleRequest> {
+): Promise<(model: Model) => SampleOptions> {
   const scheduler = flags.scheduler === undefined
-    ? from && schedulerOf(from)
+    ? from && schedulers[schedulerOf(from)]
     : await loadScheduler(flags.scheduler);
   const given = parsePairs("--option", flags.option ?? []);
-  if (scheduler) resolveOptions(scheduler, typedOptions(scheduler, given));
+  if (scheduler) resolveOptions(scheduler, optionsFromText(scheduler, given));
   if (flags.steps !== undefined && flags.timesteps !== undefined) {
     throw new InputError("--timesteps: give either --timesteps or --steps");
   }
-  const recipe = from?.recipe;
+  const recipe = from?.recipes[0];
   const asked = {
     seeds,
     scheduler,
     schedule: flags.schedule ?? recipe?.schedule,
     steps: parsed(flags.steps, (text) => parseWhole("--steps", text, 1, 2 ** 31 - 1)) ??
-      recipe?.steps,
+      (flags.timesteps === undefined ? recipe?.steps : undefined),
     timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)) ??
       (flags.steps === undefined ? recipe?.timesteps : undefined),
+    labels: labelsOf(flags, seeds, from),
     guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)) ?? recipe?.guidance,
     nullLabel:
       parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
         recipe?.nullLabel,
+    scale: parsed(flags.scale, (text) => parseWhole("--scale", text, 1, 256)) ?? recipe?.scale,
     maxBatch: parsed(flags.batch, (text) => parseWhole("--batch", text, 1, 4096)),
     signal: io.signal,
   };
   return (model) => {
-    const labels = parsed(flags.label, (text) => parseLabels(text, model.labels)) ??
-      (seeds === recipe?.seeds ? recipe.labels : undefined);
-    if (Array.isArray(labels) && labels.length !== seeds.length) {
-      throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
-    }
-    const complete = completeOptions(model, { ...asked, labels });
-    const before = complete.scheduler.name === recipe?.scheduler ? recipe.options : {};
-    return { ...complete, options: { ...before, ...typedOptions(complete.scheduler, given) } };
+    const chosen = chooseScheduler(model, schedulers, scheduler);
+    const before = chosen.name === recipe?.scheduler ? recipe.options : {};
+    return { ...asked, options: { ...before, ...optionsFromText(chosen, given) } };
   };
+}
+
+/** "3,wizard,4": names or indices in the seeds' order; one stands for all. */
+function labelsOf({ label }: SamplingFlags, seeds: readonly number[], from?: RecipeFile) {
+  if (label === undefined) {
+    const same = from?.recipes.length === seeds.length &&
+      from.recipes.every(({ seed }, i) => seed === seeds[i]);
+    const labels = same ? from.recipes.map((recipe) => recipe.label) : [];
+    return labels.length === 0 || labels.includes(undefined) ? undefined : labels as number[];
+  }
+  const labels = label.split(",").map((part) => part.trim());
+  if (labels.length === 1) return labels[0];
+  if (labels.length === seeds.length) return labels;
+  throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
 }
 
 function parsed<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
   return text === undefined ? undefined : parse(text);
-}
-
-/** Scheduler options as they were typed, turned into their types. */
-export function typedOptions({ options = {} }: Scheduler, given: Record<string, string>) {
-  return Object.fromEntries(
-    Object.entries(given).map(([key, text]) => [
-      key,
-      parseOption(Object.hasOwn(options, key) ? options[key] : undefined, text),
-    ]),
-  );
 }

@@ -91,7 +91,7 @@ export function missingShare(operator: LinearOperator): number {
 }
 
 /** A run's measurement. @throws InputError where there is none to restore. */
-export function measurementOf({ measurement }: Run, sampler: string): Measurement {
+export function measurementOf({ inputs: { measurement } }: Run, sampler: string): Measurement {
   if (measurement) return measurement;
   throw new InputError(`scheduler "${sampler}": restores a measurement, and none was given`);
 }

@@ -3,7 +3,11 @@
  * there. Own code rather than a package: the Mersenne Twister is twenty lines, and this entry point
  * stays without dependencies.
  */
-import { InputError } from "../errors.ts";
+import { check, whole } from "../schema.ts";
+
+/** The largest seed, 2³² − 1: torch reads the low 32 bits, so that larger ones would repeat pictures. */
+export const MAX_SEED = 2 ** 32 - 1;
+const seeds = whole(0, MAX_SEED);
 
 /** A source of N(0, I): each call continues the sequence. */
 export interface Generator {
@@ -55,9 +59,7 @@ function boxMuller16(block: Float32Array) {
 
 /** Throws `InputError` for what `createGenerator` does not take as a seed. */
 export function requireSeed(seed: number): void {
-  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
-    throw new InputError(`seed: expected a whole number from 0 to 4294967295, found ${seed}`);
-  }
+  check(seeds, seed, "seed");
 }
 
 /**

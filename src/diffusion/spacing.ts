@@ -1,5 +1,6 @@
 /** Which timesteps a run of n steps visits. */
-import { InputError } from "../errors.ts";
+import { FieldError, InputError } from "../errors.ts";
+import { whole } from "../schema.ts";
 import type { Schedule, SchedulerConfig, TimestepSpacing } from "./types.ts";
 
 /** Rounds halves to the even neighbour, as NumPy and torch do. */
@@ -11,11 +12,8 @@ export function roundHalfEven(value: number): number {
 
 /** Throws `InputError` unless n is a whole number from 1 to `most`, by default the model's T. */
 export function requireSteps(n: number, T: number, most = T) {
-  if (!Number.isInteger(n) || n < 1 || n > most) {
-    throw new InputError(
-      `steps: expected a whole number from 1 to ${most} (the model has ${T} timesteps), found ${n}`,
-    );
-  }
+  const { expected, accepts } = whole(1, most);
+  if (!accepts(n)) throw new FieldError("steps", `${expected} (the model has ${T} timesteps)`, n);
 }
 
 /**

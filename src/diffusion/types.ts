@@ -127,13 +127,20 @@ export interface Run {
   clip(x_0: Float32Array): Float32Array;
   /** The image's next draw of N(0, I). */
   noise(): Float32Array;
-  /** What is known of the picture, for samplers that restore. */
-  measurement?: Measurement;
+  /** What the image starts from beside noise, by the names in the plug-in's `needs`. */
+  inputs: RunInputs;
   /**
-   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the engine has none.
-   * Costs about two evaluations besides the one it makes.
+   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the network has none.
+   * Costs about two evaluations. `alpha_bar` as for `denoise`.
    */
-  vjp?(x_t: Float32Array, t: number, u: Float32Array): Promise<Float32Array>;
+  vjp?(x_t: Float32Array, t: number, u: Float32Array, alpha_bar?: number): Promise<Float32Array>;
+}
+
+/** What an image starts from beside noise, by the names in a plug-in's `needs`. */
+export interface RunInputs {
+  /** What is known of the picture, for samplers that restore. */
+  readonly measurement?: Measurement;
+  readonly [name: string]: unknown;
 }
 
 /**
@@ -171,8 +178,8 @@ export interface Scheduler {
   description?: string;
   /** What the user may set, by name. */
   options?: Record<string, OptionSchema>;
-  /** What its runs have to bring besides noise: a measurement to restore, gradients of the network. */
-  needs?: readonly ("measurement" | "vjp")[];
+  /** What its runs have to bring beside noise: inputs by name, as "measurement"; "vjp" is gradients. */
+  needs?: readonly string[];
   /** Network evaluations of an n-step run, one with gradient counted as 3; n if left out. */
   evaluations?(n: number, options: SchedulerOptions): number;
   /** β_1 … β_T of a schedule of its own. */

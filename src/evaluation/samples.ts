@@ -1,7 +1,7 @@
 /** Samples as a data set, so that they are read as real pictures are. */
 import { fromPixels, type Pixels } from "../image/pixels.ts";
-import { completeOptions } from "../sampling/generate.ts";
-import { type NamedNetwork, pictures } from "../sampling/pictures.ts";
+import type { NamedNetwork } from "../recipe/resolve.ts";
+import { pictures } from "../sampling/pictures.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 import type { AskedLabel } from "./asked_labels.ts";
 import type { SamplerChoice } from "./score.ts";
@@ -24,7 +24,7 @@ export async function sampleSet(model: NamedNetwork, request: SamplesRequest): P
   const asked = seeds.map((i) => request.labels[i % request.labels.length]);
   const made: Pixels[] = [];
   let done = 0;
-  const options = completeOptions(model, {
+  const options = {
     seeds,
     labels: model.labels ? asked.map(({ ask }) => ask!) : undefined,
     guidance: model.labels ? guidance : undefined,
@@ -33,7 +33,7 @@ export async function sampleSet(model: NamedNetwork, request: SamplesRequest): P
     options: request.options,
     maxBatch: BATCH,
     signal,
-  });
+  };
   for await (const { index, ...picture } of pictures(model, options)) {
     made[index] = picture;
     request.onProgress?.(++done, count);

@@ -1,7 +1,7 @@
 /** Samples judged by a classifier that learned from real pictures. */
 import { sha256Hex } from "../files/hash.ts";
 import type { Model } from "../model/model.ts";
-import { completeOptions } from "../sampling/generate.ts";
+import { prepare } from "../sampling/sample.ts";
 import { agreement, Classifier } from "./classifier.ts";
 import { classifierFor } from "./classifier_cache.ts";
 import type { EvalOptions } from "./evaluate.ts";
@@ -100,11 +100,8 @@ export async function* scoreSamples(
   yield { ...facts, samples: scores };
   let teachers: DataSet | undefined;
   for (const { of, network, choice } of contenders(model, options)) {
-    const { scheduler: { name: scheduler }, steps } = completeOptions(network, {
-      ...choice,
-      seeds: [],
-    });
     const { guidance } = choice;
+    const { scheduler, steps } = prepare(network, { ...choice, guidance: undefined }).method;
     const whose = of === "teacher" ? "the teacher's " : "";
     const part = `${whose}samples of ${scheduler} ${steps}, guidance ${guidance}`;
     const set = await sampleSet(network, {

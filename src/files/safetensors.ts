@@ -4,7 +4,7 @@
  * Source: the format description at huggingface/safetensors.
  */
 import { InputError } from "../errors.ts";
-import { bfloatToFloat, floatToHalf, halfToFloat } from "./half.ts";
+import { bfloatToFloat, float8ToFloat, floatToHalf, halfToFloat } from "./half.ts";
 import { repeatedKey } from "./json_keys.ts";
 
 /** The longest header that is read: the reference implementation's limit. */
@@ -23,13 +23,33 @@ export interface SafeTensor {
 
 /** What a file holds. */
 export interface SafetensorsFile {
-  /** By name, in the order they lie in the file. */
+  /** Those of floats by name, in the order they lie in the file. */
   readonly tensors: Map<string, SafeTensor>;
   /** The header's `__metadata__`; {} where there is none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const itemSizes: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
+const floatSizes: Record<string, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+};
+/** Types that count or choose something; tensors of them are passed over. */
+const wholeSizes: Record<string, number> = {
+  I64: 8,
+  U64: 8,
+  I32: 4,
+  U32: 4,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+const itemSizes = { ...floatSizes, ...wholeSizes };
 
 interface Entry {
   name: string;
@@ -40,8 +60,8 @@ interface Entry {
 }
 
 /**
- * All tensors as float32, in the order they lie in the file. float32 data is not copied where its
- * place allows it.
+ * All tensors of floats as float32, in the order they lie in the file; those of whole numbers, which
+ * are no weights, are passed over. float32 data is not copied where its place allows it.
  * @throws InputError that names the file and the tensor: a header that is no JSON or over its limit,
  * an unknown type, a shape that does not match its bytes, bytes out of range, overlapping or unused.
  */
@@ -71,10 +91,11 @@ export function parseSafetensors(bytes: Uint8Array, where = "safetensors"): Safe
   checkLayout(entries, data.length, fail);
 
   const tensors = new Map(
-    entries.map(({ name, dtype, shape, start, end }) => [
-      name,
-      { shape, data: toFloat32(data.subarray(start, end), dtype) },
-    ]),
+    entries.filter(({ dtype }) => Object.hasOwn(floatSizes, dtype))
+      .map(({ name, dtype, shape, start, end }) => [
+        name,
+        { shape, data: toFloat32(data.subarray(start, end), dtype) },
+      ]),
   );
   return { tensors, metadata: metadata as Record<string, string> };
 }
@@ -105,7 +126,11 @@ function checkEntry(name: string, entry: unknown, length: number, fail: Fail): E
   const { dtype, shape, data_offsets: offsets } = entry;
   const itemSize = typeof dtype === "string" && Object.hasOwn(itemSizes, dtype)
     ? itemSizes[dtype]
-    : fail(`tensor "${name}" has type ${JSON.stringify(dtype)}; F32, F16 and BF16 are read`);
+    : fail(
+      `tensor "${name}" has type ${JSON.stringify(dtype)}; ${
+        Object.keys(floatSizes).join(", ")
+      } and whole numbers are read`,
+    );
   const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
   if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(natural)) {
     return fail(`tensor "${name}" has shape ${JSON.stringify(shape)}`);
@@ -137,10 +162,13 @@ function checkLayout(entries: readonly Entry[], length: number, fail: Fail): voi
 }
 
 function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
-  const size = itemSizes[dtype];
+  const size = floatSizes[dtype];
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const place = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size] as const;
   if (dtype === "F32") return new Float32Array(...place);
+  if (dtype === "F64") return new Float32Array(new Float64Array(...place));
+  if (dtype === "F8_E4M3") return float8ToFloat(aligned, 4);
+  if (dtype === "F8_E5M2") return float8ToFloat(aligned, 5);
   const bits = new Uint16Array(...place);
   return dtype === "F16" ? halfToFloat(bits) : bfloatToFloat(bits);
 }
@@ -163,6 +191,7 @@ export function writeSafetensors(
   { dtype = "F32", metadata }: WriteOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const header: [string, unknown][] = metadata ? [["__metadata__", metadata]] : [];
+  if (dtype === "F16") refuseOverflow(tensors);
   let at = 0;
   for (const [name, { shape, data }] of tensors) {
     checkWritten(name, shape, data);
@@ -185,10 +214,32 @@ export function writeSafetensors(
   return bytes;
 }
 
+/** From here on a half is infinite; the largest is 65504. */
+const HALF_OVERFLOW = 65520;
+
+function refuseOverflow(tensors: ReadonlyMap<string, SafeTensor>): void {
+  const beyond = [...tensors].filter(([, { data }]) =>
+    data.some((x) => !(Math.abs(x) < HALF_OVERFLOW))
+  ).map(([name]) => name);
+  if (beyond.length > 0) {
+    throw new InputError(
+      `16 bits: numbers of ${beyond.length} tensors are beyond ±65504, the largest half: ${
+        namesText(beyond)
+      }; keep 32 bits`,
+    );
+  }
+}
+
 function checkWritten(name: string, shape: readonly number[], data: Float32Array): void {
   if (name === "__metadata__" || shape.reduce((a, b) => a * b, 1) !== data.length) {
     throw new Error(
       `tensor "${name}" of shape [${shape}] cannot be written: ${data.length} values`,
     );
   }
+}
+
+/** The first names of a list, and how many more there are. */
+export function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((name) => `"${name}"`).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }

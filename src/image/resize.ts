@@ -11,12 +11,19 @@ export function resizeCrop(picture: Pixels, width: number, height: number): Pixe
 }
 
 /** Every pixel as a square of factor × factor. */
-export function enlarge({ pixels, width, height, channels }: Pixels, factor: number): Pixels {
-  const out = new Uint8Array(pixels.length * factor * factor);
-  for (let y = 0; y < height * factor; y++) {
+export function enlarge(picture: Pixels, factor: number): Pixels {
+  if (factor === 1) return picture;
+  const { pixels, width, height, channels } = picture;
+  const row = width * factor * channels;
+  const out = new Uint8Array(row * height * factor);
+  for (let y = 0; y < height; y++) {
+    const start = y * factor * row;
     for (let x = 0; x < width * factor; x++) {
-      const from = (Math.floor(y / factor) * width + Math.floor(x / factor)) * channels;
-      out.set(pixels.subarray(from, from + channels), (y * width * factor + x) * channels);
+      const from = (y * width + Math.floor(x / factor)) * channels;
+      for (let c = 0; c < channels; c++) out[start + x * channels + c] = pixels[from + c];
+    }
+    for (let copy = 1; copy < factor; copy++) {
+      out.copyWithin(start + copy * row, start, start + row);
     }
   }
   return { pixels: out, width: width * factor, height: height * factor, channels };

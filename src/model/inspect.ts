@@ -11,24 +11,15 @@ export interface BlockReport {
   readonly parameters: number;
 }
 
-/** What `sample` does when nothing is asked for. */
-export interface DefaultRun {
-  readonly default_run: {
-    readonly scheduler: string;
-    readonly steps: number;
-    readonly guidance: number;
-  };
-  /** Evaluations of the network for one picture of the default run. */
-  readonly evaluations: number;
-}
-
-export interface WeightsReport extends DefaultRun {
+export interface WeightsReport {
   readonly source: string;
   readonly hash: string;
   /** [C, H, W]. */
   readonly picture: readonly number[];
   readonly classes: readonly string[] | null;
   readonly null_label: number | null;
+  /** How the weights' makers say they are sampled. */
+  readonly recommended: WeightsCard["recommended"] | null;
   readonly tensors: number;
   readonly parameters: number;
   /** What the network is built of, in order. */
@@ -63,23 +54,15 @@ export function inspectWeights(folder: WeightsFolder): WeightsReport {
     picture: network.shape,
     classes: classNames(card, network.classes) ?? null,
     null_label: card.null_label ?? null,
+    recommended: card.recommended ?? null,
     tensors: shapes.size,
     parameters,
     layers: network.blocks,
     blocks,
     multiply_adds: multiplyAdds,
     memory: { weights: 4 * parameters, activations: peakBytes },
-    ...defaultRun(card),
     config: network.json(),
     scheduler,
-  };
-}
-
-export function defaultRun({ recommended }: WeightsCard): DefaultRun {
-  const { scheduler, steps, guidance = 1 } = recommended ?? { scheduler: "ddim", steps: 50 };
-  return {
-    default_run: { scheduler, steps, guidance },
-    evaluations: steps * (guidance === 1 ? 1 : 2),
   };
 }
 

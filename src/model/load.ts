@@ -1,13 +1,13 @@
 /** From a name, a path or an address to a model that runs. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
-import type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
+import type { BackendName } from "../backends/names.ts";
+import type { DownloadProgress } from "../weights/find/download.ts";
 import type { Files } from "../weights/files.ts";
-import { locate } from "../weights/find/locate.ts";
+import { locate, type LocateOptions } from "../weights/find/locate.ts";
 import type { Model } from "./model.ts";
 import { openWeights, readWeights } from "./open.ts";
 
-/** The engines by name; see {@link LoadOptions.backend}. */
-export type BackendName = "auto" | "simd" | "wasm" | "webgpu" | "native";
+export type { BackendName };
 
 /** What {@link load} takes besides the weights. */
 export interface LoadOptions extends SessionOptions {
@@ -21,14 +21,20 @@ export interface LoadOptions extends SessionOptions {
   maxBytes?: number;
   /** Stops a download. */
   signal?: AbortSignal;
+  /** Asks for weights anew that were downloaded before: the owner may have changed them. */
+  refresh?: boolean;
+  /** diffusers' variant of the weights: "fp16", "bf16", "ema"; default the one without a name. */
+  variant?: string;
+  /** A folder (as `source`) whose configs stand in where the weights come without any. */
+  configs?: string | URL | Files;
 }
 
 /**
  * Loads weights into an engine.
  *
- * @param source a built-in name ("digits"), a folder or a file (.zip, .safetensors, .npz,
- * .onnx), the address of one, `hf:owner/name`, with
- * `#sha256=…` behind it if it is to be checked; or {@link Files}. Downloads are kept on disc.
+ * @param source a built-in name ("digits"), a folder or a file (.zip, .safetensors, .npz, .onnx;
+ * PyTorch's .bin, .pt, .pth, .ckpt), the address of one, `hf:owner/name`, with `#sha256=…` behind it
+ * if it is to be checked; or {@link Files}. Downloads are kept on disc.
  * @throws InputError naming the file, key or tensor that does not fit
  *
  * ```ts
@@ -39,23 +45,37 @@ export interface LoadOptions extends SessionOptions {
  */
 export async function load(
   source: string | URL | Files,
-  { backend = "auto", onNotice, onProgress, maxBytes, signal, ...session }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Model> {
+  const { backend = "auto", onNotice, onProgress, maxBytes, signal, ...others } = options;
+  const { refresh, variant, configs, ...session } = others;
+  const downloads = { onProgress, maxBytes, signal, refresh };
   const start = async () => {
     const engine = typeof backend === "string" ? await backendByName(backend, onNotice) : backend;
     engine.prepare?.(session);
     return engine;
   };
-  const [engine, weights] = await Promise.all([
-    start(),
-    filesOfSource(source, { onProgress, maxBytes, signal }).then(readWeights),
-  ]);
-  return openWeights(weights, engine, session);
+  const read = () => readSource(source, variant, configs, downloads);
+  const [engine, weights] = await Promise.all([start(), read()]);
+  if ("notices" in weights) weights.notices.forEach((notice) => onNotice?.(notice));
+  return openWeights(weights, engine, session, read);
 }
 
-async function filesOfSource(source: string | URL | Files, options: DownloadOptions) {
-  const isPlace = typeof source === "string" || source instanceof URL;
-  return isPlace ? await locate(source, options) : source;
+type Source = string | URL | Files;
+
+async function readSource(
+  source: Source,
+  variant: string | undefined,
+  configs: Source | undefined,
+  options: LocateOptions,
+) {
+  const filesOf = (place: Source) =>
+    typeof place === "string" || place instanceof URL ? locate(place, options) : place;
+  const files = await filesOf(source);
+  return readWeights(files, {
+    variant,
+    configs: configs === undefined ? undefined : await filesOf(configs),
+  });
 }
 
 async function backendByName(name: BackendName, onNotice?: (notice: string) => void) {

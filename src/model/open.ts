@@ -1,8 +1,8 @@
-/** Weights of either kind: a U-Net's config and tensors, or a bare ONNX graph. */
+/** Weights of either kind: a network's config and tensors, or a bare ONNX graph. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { InputError } from "../errors.ts";
 import type { Files } from "../weights/files.ts";
-import { readFolder, type WeightsFolder } from "../weights/read/folder.ts";
+import { readFolder, type ReadOptions, type WeightsFolder } from "../weights/read/folder.ts";
 import { type Model, openModel } from "./model.ts";
 import type { OnnxFile } from "./onnx/mod.ts";
 
@@ -10,19 +10,26 @@ import type { OnnxFile } from "./onnx/mod.ts";
 export type Weights = WeightsFolder | OnnxFile;
 
 /** Reads and checks what {@link Files} hold. @throws InputError naming what does not fit. */
-export async function readWeights(files: Files): Promise<Weights> {
-  if (files.onnx === undefined) return await readFolder(files);
-  const { readOnnx } = await onnxModule(files.where + files.onnx);
+export async function readWeights(files: Files, options?: ReadOptions): Promise<Weights> {
+  if (!files.file?.endsWith(".onnx")) return await readFolder(files, options);
+  const { readOnnx } = await onnxModule(files.where + files.file);
   return readOnnx(files);
 }
 
-/** Puts weights on an engine. @throws InputError where a graph of an ONNX file does not run. */
+/**
+ * Puts weights on an engine.
+ * @param again reads the weights once more when gradients are asked for; left out, they are kept
+ * @throws InputError where a graph of an ONNX file does not run
+ */
 export async function openWeights(
   weights: Weights,
   backend: Backend,
   options?: SessionOptions,
+  again: () => Promise<Weights> = () => Promise.resolve(weights),
 ): Promise<Model> {
-  if (!("onnx" in weights)) return await openModel(weights, backend, options);
+  if (!("onnx" in weights)) {
+    return await openModel(weights, backend, options, again as () => Promise<WeightsFolder>);
+  }
   const { openOnnx } = await onnxModule(weights.where);
   return openOnnx(weights, backend, options);
 }

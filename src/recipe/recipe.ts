@@ -1,91 +1,168 @@
-/** What made a picture, as it travels inside the picture's PNG. */
-import { InputError } from "../errors.ts";
+/** What is to be made: everything that decides a picture, and its text in a PNG. */
+import type { SchedulerOptions } from "../diffusion/types.ts";
+import { FieldError, InputError } from "../errors.ts";
+import {
+  type Field,
+  type Fields,
+  list,
+  number,
+  readFields,
+  requireObject,
+  text,
+  type Type,
+  whole,
+} from "../schema.ts";
+import { MAX_SEED } from "../diffusion/random.ts";
+
+export { MAX_SEED };
+
+/** How a network is sampled that recommends nothing itself. */
+export const DEFAULT = { scheduler: "ddim", steps: 50 } as const;
 
 /** The keyword of the PNG's text chunk. */
 export const RECIPE_KEYWORD = "denoise";
 
-/** Everything that decides a picture's pixels. */
-export interface Recipe {
+/** How pictures are made, whichever they are; every default is filled in. */
+export interface Method {
   /** SHA-256 of the weights. */
   readonly weights: string;
   /** What the weights were called where the picture was made. */
   readonly source?: string;
   /** The plug-in's name. */
   readonly scheduler: string;
+  /** Which code of that name, where it is not built in. */
+  readonly plugin?: string;
   /** Another noise schedule, where one was put under the sampler. */
   readonly schedule?: string;
-  /** Network evaluations an image. */
+  /** Steps of the sampler. */
   readonly steps: number;
   /** The timesteps, where they were given by hand. */
   readonly timesteps?: readonly number[];
   /** The plug-in's options, defaults included. */
-  readonly options: Readonly<Record<string, number | boolean | string>>;
-  /** A seed a picture, in the grid's order. */
-  readonly seeds: readonly number[];
-  /** A class a picture. */
-  readonly labels?: readonly number[];
+  readonly options: SchedulerOptions;
   /** Guidance scale; 1 is off. */
   readonly guidance: number;
   /** The class that was taken for none, where the weights did not say. */
   readonly nullLabel?: number;
-  /** The engine that ran it. */
+  /** Every pixel became scale × scale pixels; left out it is 1. */
+  readonly scale?: number;
+  /** The engine that ran it: another may round differently. */
   readonly backend?: string;
 }
 
-/** Escaped to ASCII, which is what a tEXt chunk holds everywhere. */
-export function recipeToText(recipe: Recipe): string {
-  return JSON.stringify({ api: 1, ...recipe }).replace(
+/** Which of a method's pictures. */
+export interface Subject {
+  /** 0 … {@link MAX_SEED}. */
+  readonly seed: number;
+  /** Its class, where the network knows any. */
+  readonly label?: number;
+  /** SHA-256 of what else it was made from, by name: x_T, a measurement, a mask. */
+  readonly inputs?: Readonly<Record<string, string>>;
+}
+
+/** Everything that decides one picture's pixels. */
+export interface Recipe extends Method, Subject {}
+
+/**
+ * The recipes of pictures that were made by one method and are side by side in one file, in order.
+ * JSON escaped to ASCII, which is what a tEXt chunk holds everywhere.
+ */
+export function toText(recipes: readonly Recipe[]): string {
+  const [{ seed: _, label: __, inputs: ___, ...first }] = recipes;
+  const { weights, source, scheduler, schedule, steps, timesteps, options, ...rest } = first;
+  const { guidance, nullLabel, backend, scale, plugin } = rest;
+  const labels = recipes.map(({ label }) => label);
+  const inputs = recipes.map((recipe) => recipe.inputs);
+  const facts = {
+    api: 1,
+    ...{ weights, source, scheduler, schedule, steps, timesteps, options },
+    seeds: recipes.map(({ seed }) => seed),
+    labels: labels.includes(undefined) ? undefined : labels,
+    ...{ guidance, nullLabel, backend, scale, plugin },
+    inputs: inputs.includes(undefined) ? undefined : inputs,
+  };
+  return JSON.stringify(facts).replace(
     /[^\x20-\x7e]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
-const wholes = (x: unknown) => Array.isArray(x) && x.every(whole);
-const text = (x: unknown) => typeof x === "string";
-const optional = (fits: (x: unknown) => boolean) => (x: unknown) => x === undefined || fits(x);
+/** A list, empty or not. */
+function wholes(expected: string, most?: number): Type<readonly number[]> {
+  const item = whole(0, most);
+  return {
+    expected,
+    accepts: (value): value is number[] => Array.isArray(value) && value.every(item.accepts),
+    fromText: (text) => text,
+  };
+}
 
-/** What each key must be. */
-const checks: { readonly [K in keyof Required<Recipe>]: (x: unknown) => boolean } = {
-  weights: text,
-  source: optional(text),
-  scheduler: text,
-  schedule: optional(text),
-  steps: whole,
-  timesteps: optional((x) => Array.isArray(x) && x.every(Number.isFinite)),
-  options: (x) =>
-    typeof x === "object" && x !== null && !Array.isArray(x) &&
-    Object.values(x).every((v) => ["number", "boolean", "string"].includes(typeof v)),
-  seeds: wholes,
-  labels: optional(wholes),
-  guidance: Number.isFinite,
-  nullLabel: optional(whole),
-  backend: optional(text),
+function record<V>(expected: string, fits: (value: unknown) => boolean) {
+  return {
+    expected,
+    accepts: (value: unknown): value is Readonly<Record<string, V>> =>
+      typeof value === "object" && value !== null && !Array.isArray(value) &&
+      Object.values(value).every(fits),
+    fromText: (text: string) => text,
+  };
+}
+
+const hashes = record<string>("hashes by name", (value) => typeof value === "string");
+const optional = <T>(type: Type<T>): Field<T> => ({ type, optional: true });
+
+type File = Method & {
+  readonly seeds: readonly number[];
+  readonly labels?: readonly number[];
+  readonly inputs?: readonly Readonly<Record<string, string>>[];
+};
+
+const fields: Fields<File> = {
+  weights: { type: text() },
+  source: optional(text()),
+  scheduler: { type: text() },
+  plugin: optional(text()),
+  schedule: optional(text()),
+  steps: { type: whole(0) },
+  timesteps: optional(list(number())),
+  options: {
+    type: record<number | boolean | string>(
+      "values by name",
+      (value) => ["number", "boolean", "string"].includes(typeof value),
+    ),
+  },
+  seeds: { type: wholes(`a list of seeds from 0 to ${MAX_SEED}`, MAX_SEED) },
+  labels: optional(wholes("a list of classes")),
+  guidance: { type: number() },
+  nullLabel: optional(whole(0)),
+  scale: optional(whole(1)),
+  backend: optional(text()),
+  inputs: optional(list(hashes)),
 };
 
 /**
- * Reads what {@link recipeToText} wrote; keys it does not know are left out.
+ * Reads what {@link toText} wrote: a recipe a picture, in order. Keys it does not know are passed over.
  * @param where what to call the picture in messages
- * @throws InputError where the text is not a recipe of this version.
+ * @throws InputError where the text is no recipe of this version
  */
-export function recipeFromText(json: string, where: string): Recipe {
-  let value: Record<string, unknown>;
+export function fromText(json: string, where: string): Recipe[] {
+  let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
     throw new InputError(`${where}: the recipe in the picture is damaged`);
   }
-  if (value?.api !== 1) {
-    throw new InputError(
-      `${where}: the recipe has version ${value?.api}, version 1 is understood`,
-    );
-  }
-  const recipe: Record<string, unknown> = {};
-  for (const [key, fits] of Object.entries(checks)) {
-    if (!fits(value[key])) {
-      throw new InputError(`${where}: the recipe's ${key} is ${JSON.stringify(value[key])}`);
+  const { api } = requireObject(value, `${where}: recipe`);
+  if (api !== 1) throw new FieldError("api", "1, the recipe's version", api, `${where}: recipe`);
+  const { seeds, labels, inputs, ...method } = readFields(value, fields, `${where}: recipe`);
+  for (const [name, values] of Object.entries({ labels, inputs })) {
+    if (values && values.length !== seeds.length) {
+      throw new FieldError(name, `${seeds.length}, as many as seeds`, values, `${where}: recipe`);
     }
-    if (value[key] !== undefined) recipe[key] = value[key];
   }
-  return recipe as unknown as Recipe;
+  return seeds.map((seed, i) => ({
+    ...method,
+    seed,
+    ...(labels && { label: labels[i] }),
+    ...(inputs && { inputs: inputs[i] }),
+  }));
 }

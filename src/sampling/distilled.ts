@@ -1,17 +1,8 @@
-/** What few-step weights may be asked: the guidance and the timesteps they were taught. */
+/** What few-step weights may be asked: the timesteps they were taught. */
 import { spacedTimesteps } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import type { Plan } from "./plan.ts";
-
-/** @throws InputError for guidance of a network that has guidance folded in */
-export function checkFoldedGuidance({ distilled }: Network, guidance: number): void {
-  if (!distilled || guidance === 1) return;
-  const { teacher, guidance: folded } = distilled;
-  throw new InputError(
-    `guidance ${guidance}: these weights were distilled from ${teacher} with guidance ${folded} folded in, and more would be applied on top; leave it out, or take ${teacher}`,
-  );
-}
 
 /** @throws InputError for timesteps that a network of few steps was never asked at */
 export function checkTaughtTimesteps({ distilled, scheduler }: Network, plan: Plan): void {

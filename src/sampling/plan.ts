@@ -13,7 +13,7 @@ import {
   type SchedulerOptions,
 } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import { resolveOptions } from "./options.ts";
+import { resolveOptions } from "../recipe/options.ts";
 
 /** Which noise levels to visit, and how. */
 export interface PlanRequest {

@@ -1,11 +1,11 @@
 /** A stranger's scheduler plug-in, checked before it runs. */
 import type { OptionSchema, Scheduler } from "../diffusion/types.ts";
-import { InputError } from "../errors.ts";
-import { checkOption } from "./options.ts";
+import { InputError, shown } from "../errors.ts";
+import { optionType } from "../recipe/options.ts";
+import { check } from "../schema.ts";
 
 const functions = ["betas", "timesteps", "sampler", "evaluations"] as const;
 const keys = ["name", "api", "description", "options", "needs", ...functions];
-const needs = ["measurement", "vjp"];
 const optionTypes = ["number", "integer", "boolean", "string"];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -17,7 +17,7 @@ type Fields = Readonly<Record<string, unknown>>;
  */
 export function checkScheduler(module: unknown, where: string): Scheduler {
   const expect = (fits: boolean, expected: string, found: unknown) => {
-    if (!fits) throw new InputError(`${where}: expected ${expected}, found ${describe(found)}`);
+    if (!fits) throw new InputError(`${where}: expected ${expected}, found ${shown(found)}`);
   };
   const exports = fieldsOf(module) ?? {};
   expect("default" in exports, "a default export { name, api: 1, … }", exportsText(exports));
@@ -47,12 +47,9 @@ export function checkScheduler(module: unknown, where: string): Scheduler {
     // A misspelt `sampler` would otherwise be DDPM without a word.
     expect(keys.includes(key), `no keys but ${keys.join(", ")}`, key);
   }
-  const { options = {}, needs: needed = [] } = scheduler;
-  expect(
-    Array.isArray(needed) && needed.every((need) => needs.includes(need)),
-    `needs: a list of ${needs.join(", ")}`,
-    needed,
-  );
+  const { options = {}, needs = [] } = scheduler;
+  const isNames = Array.isArray(needs) && needs.every((name) => typeof name === "string");
+  expect(isNames, "needs: a list of names", needs);
   expect(fieldsOf(options) !== undefined, "options: schemas by name", options);
   for (const [name, schema] of Object.entries(options as Fields)) {
     checkSchema(name, schema, where);
@@ -66,14 +63,11 @@ function checkSchema(name: string, found: unknown, where: string): void {
     throw new InputError(
       `${where}: options.${name}: expected { type: ${
         optionTypes.join(" | ")
-      }, description, default }, found ${describe(found)}`,
+      }, description, default }, found ${shown(found)}`,
     );
   }
-  try {
-    checkOption("default", schema as unknown as OptionSchema, schema.default);
-  } catch (error) {
-    throw new InputError(`${where}: options.${name}: ${(error as Error).message}`);
-  }
+  const type = optionType(schema as unknown as OptionSchema);
+  check(type, schema.default, `options.${name}.default`, where);
 }
 
 function fieldsOf(value: unknown): Fields | undefined {
@@ -83,15 +77,4 @@ function fieldsOf(value: unknown): Fields | undefined {
 
 function exportsText(exports: Fields): string {
   return Object.keys(exports).join(", ") || "no export";
-}
-
-function describe(found: unknown): string {
-  if (typeof found === "function") {
-    return /^class\b/.test(String(found)) ? "a class" : "a function";
-  }
-  try {
-    return JSON.stringify(found) ?? String(found);
-  } catch {
-    return String(found);
-  }
 }

@@ -1,30 +1,34 @@
 /** Many seeds at once: the generator of frames that everything else is made from. */
-import { requireSeed, type Scheduler } from "../diffusion/mod.ts";
-import { InputError } from "../errors.ts";
+import { schedulers } from "../../schedulers/mod.ts";
+import type { Scheduler } from "../diffusion/mod.ts";
+import { FieldError, InputError } from "../errors.ts";
+import type { Conditioning, Label } from "../recipe/conditioning.ts";
+import { type Inputs, tensorInput, valuesOf } from "../recipe/inputs.ts";
+import type { Method, Recipe, Subject } from "../recipe/recipe.ts";
+import {
+  chooseScheduler,
+  type MethodRequest,
+  type NamedNetwork,
+  resolveMethod,
+  resolveSubject,
+} from "../recipe/resolve.ts";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
-import { checkConditioning, defaultLabel } from "./guidance.ts";
+import { denoiserOf } from "./denoiser.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
-import type { Network } from "../model/network.ts";
-import { type PlanRequest, planRun } from "./plan.ts";
+import { type Plan, planRun } from "./plan.ts";
 
-/** Everything one call of {@link sample} is made from. */
-export interface SampleRequest extends Omit<PlanRequest, "scheduler" | "steps">, BatcherOptions {
+/** What {@link sample} and `generate` take; all but the seeds may be left out. */
+export interface SampleOptions extends MethodRequest, BatcherOptions {
   /** One image each, 0 … 2³² − 1. */
   readonly seeds: Iterable<number>;
-  /** The sampler. */
-  readonly scheduler: Scheduler;
-  /** Network evaluations an image. */
-  readonly steps: number;
   /** A class for each seed, in the seeds' order, or one for all; default seed mod classes. */
-  readonly labels?: number | readonly number[];
-  /** Guidance scale; default what the weights recommend, else 1 (off). */
-  readonly guidance?: number;
-  /** The class that means "none", where the weights do not say. */
-  readonly nullLabel?: number;
+  readonly labels?: Label | readonly Label[];
   /** Starting points in place of the seeds' own, in the seeds' order. */
   readonly x_T?: readonly Float32Array[];
+  /** What the sampler is given beside noise: for each seed, or the same for all. */
+  readonly inputs?: Inputs | readonly Inputs[];
   /** Stops all images before their next step. */
   readonly signal?: AbortSignal;
 }
@@ -37,6 +41,8 @@ export interface SampleFrame {
   readonly index: number;
   /** Its class, where the network knows any. */
   readonly label?: number;
+  /** Everything that decides the finished picture. */
+  readonly recipe: Recipe;
   /** 1 … steps. */
   readonly step: number;
   /** How many steps the whole run has. */
@@ -51,28 +57,57 @@ export interface SampleFrame {
   readonly done: boolean;
 }
 
+/** What all pictures of some options have in common, worked out and checked. */
+export interface Prepared {
+  readonly scheduler: Scheduler;
+  readonly method: Method;
+  readonly plan: Plan;
+}
+
+/** Works out how pictures are made. @throws InputError for what cannot be, before any work */
+export function prepare(network: NamedNetwork, options: MethodRequest): Prepared {
+  const scheduler = chooseScheduler(network, schedulers, options.scheduler);
+  const method = resolveMethod(network, schedulers, options);
+  const plan = planRun(network.scheduler, { ...method, scheduler });
+  checkTaughtTimesteps(network, plan);
+  return { scheduler, method, plan };
+}
+
 /**
- * Samples every seed, as many at a time as fill a batch. A seed's pictures do not depend on which
- * others run beside it. Stopping early, or aborting, takes all images out before their next step.
- * @throws InputError before any work when something that was asked for cannot be.
+ * Samples seeds and yields a frame for each step of each, as many seeds at a time as fill a batch. A
+ * seed's picture does not depend on which others run beside it. Stopping early, or aborting, takes all
+ * images out before their next step.
+ * @param network a loaded model
+ * @throws InputError before any work when something that was asked for cannot be
+ *
+ * @example
+ * ```ts
+ * import { load, sample } from "@denoise/denoise";
+ * await using model = await load("digits", { backend: "wasm" });
+ * for await (const { seed, step, steps, done } of sample(model, { seeds: [1, 2], steps: 4 })) {
+ *   console.log(seed, step, steps, done);
+ * }
+ * ```
  */
 export async function* sample(
-  network: Network,
-  options: SampleRequest,
+  network: NamedNetwork,
+  options: SampleOptions,
 ): AsyncGenerator<SampleFrame, void> {
   const { signal } = options;
   signal?.throwIfAborted();
   const stop = new AbortController();
   const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const batcher = new Batcher(network, options);
-  const jobs = imageJobs(network, options).values();
-  const callsEach = (options.guidance ?? network.recommended?.guidance ?? 1) === 1 ? 1 : 2;
+  const prepared = prepare(network, options);
+  const subjects = subjectsOf(network, prepared.scheduler, options).entries();
+  const callsEach = prepared.method.guidance === 1 ? 1 : 2;
   const lanes = Math.max(1, Math.floor(batcher.maxBatch / callsEach));
   const channel = new Channel<SampleFrame>(2 * lanes);
 
   const lane = async () => {
-    for (const { job, index } of jobs) {
-      for await (const frame of imageFrames(batcher, job, index, stopped)) {
+    for (const [index, subject] of subjects) {
+      const image = await imageOf(network, prepared, options, index, subject);
+      for await (const frame of imageFrames(batcher, image, stopped)) {
         if (!await channel.push(frame)) return;
       }
     }
@@ -93,43 +128,66 @@ export async function* sample(
   }
 }
 
-/** A job a seed, everything checked. */
-function imageJobs(network: Network, options: SampleRequest) {
-  const { guidance = network.recommended?.guidance ?? 1, nullLabel, labels, x_T } = options;
-  const plan = planRun(network.scheduler, options);
-  checkTaughtTimesteps(network, plan);
-  const seeds = [...options.seeds];
-  for (const [name, list] of Object.entries({ labels, x_T })) {
-    if (typeof list === "object" && list.length !== seeds.length) {
-      throw new InputError(
-        `${name}: expected one for each of ${seeds.length} seeds, found ${list.length}`,
-      );
+/** Every seed's subject, all checked before any work. */
+export function subjectsOf(
+  network: NamedNetwork,
+  scheduler: Scheduler,
+  { seeds, labels, x_T, inputs }: SampleOptions,
+): Subject[] {
+  const all = [...seeds];
+  for (const [name, list] of Object.entries({ labels, x_T, inputs })) {
+    if (Array.isArray(list) && list.length !== all.length) {
+      throw new FieldError(name, `one for each of ${all.length} seeds`, list.length);
     }
   }
-  return seeds.map((seed, index): { job: ImageJob; index: number } => {
-    requireSeed(seed);
-    const label = typeof labels === "object" ? labels[index] : labels;
-    const job = { seed, plan, label: label ?? defaultLabel(network, seed), guidance, nullLabel };
-    checkConditioning(network, job);
-    return { job: { ...job, x_T: x_T?.[index] }, index };
-  });
+  return all.map((seed, i) =>
+    resolveSubject(network, scheduler, { seed, label: nth(labels, i), inputs: nth(inputs, i) })
+  );
+}
+
+/** What is given for each, or once for all. */
+function nth<T>(values: T | readonly T[] | undefined, i: number): T | undefined {
+  return Array.isArray(values) ? values[i] : values as T | undefined;
+}
+
+interface Image {
+  readonly index: number;
+  readonly recipe: Recipe;
+  readonly job: ImageJob & Conditioning;
+}
+
+async function imageOf(
+  { shape }: NamedNetwork,
+  { method, plan }: Prepared,
+  options: SampleOptions,
+  index: number,
+  subject: Subject,
+): Promise<Image> {
+  const x_T = options.x_T?.[index];
+  const start = x_T && { x_T: (await tensorInput(x_T, shape)).sha256 };
+  const recipe = {
+    ...method,
+    ...subject,
+    ...(start && { inputs: { ...subject.inputs, ...start } }),
+  };
+  const inputs = valuesOf(nth(options.inputs, index));
+  return { index, recipe, job: { ...recipe, plan, x_T, inputs } };
 }
 
 async function* imageFrames(
   batcher: Batcher,
-  job: ImageJob,
-  index: number,
+  { index, recipe, job }: Image,
   signal: AbortSignal,
 ): AsyncGenerator<SampleFrame, void> {
-  const { seed, label, plan: { timesteps } } = job;
-  const steps = timesteps.length;
-  const frames = sampleImage(batcher, job, signal);
+  const { seed, label, plan } = job;
+  const steps = plan.timesteps.length;
+  const frames = sampleImage(denoiserOf(batcher, plan, job, signal), job);
   try {
     for (let step = 1; step <= steps; step++) {
       const frame = await frames.next();
       if (frame.done) throw new InputError(frameCountMessage(job, steps, step - 1));
       const { t, x, x_0 } = frame.value;
-      const common = { seed, index, label, step, steps, t, x_0 };
+      const common = { seed, index, label, recipe, step, steps, t, x_0 };
       if (step < steps) {
         yield { ...common, x, done: false };
         continue;

@@ -1,4 +1,5 @@
 /** A training run as one JSON object: every choice is in it, with its value. */
+import { MAX_SEED } from "../diffusion/random.ts";
 import { InputError } from "../errors.ts";
 import { type Check, checks } from "./recipe_checks.ts";
 
@@ -123,7 +124,7 @@ export const recipeFields: { readonly [K in keyof Recipe]: Field<Recipe[K]> } = 
     check: number(0, 1e12),
     help: "of the weights' running mean, in pictures",
   },
-  seed: { value: 0, check: whole(0, 2 ** 32 - 1), help: "all randomness follows from it" },
+  seed: { value: 0, check: whole(0, MAX_SEED), help: "all randomness follows from it" },
   fp16: { value: false, check: flag, help: "export in half precision" },
   checkpoint_every: { value: 500, check: whole(1, 1e9), help: "updates between checkpoints" },
   keep_checkpoints: { value: 2, check: whole(1, 1000), help: "how many of the last ones stay" },

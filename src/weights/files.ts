@@ -5,8 +5,15 @@ import { InputError } from "../errors.ts";
 export interface Files {
   /** What to call it in messages. */
   readonly where: string;
-  /** The ONNX file that is meant, where it is not the folder; what it needs lies beside it. */
-  readonly onnx?: string;
+  /** The file in it that is meant, where it is not the whole folder: its ending says what it is. */
+  readonly file?: string;
+  /** The paths of all files, where they can be known. */
+  list?(): Promise<readonly string[] | undefined>;
+  /**
+   * Told whether what was read is whole and fits together: only then are downloads kept.
+   * @returns after a failure, whether some of it had been kept before and would now be fetched anew
+   */
+  settle?(whole: boolean): Promise<boolean>;
   /**
    * The file's bytes, or undefined where there is none of that name.
    * @param optional weights do without it, so that a server which forbids it has none
@@ -27,16 +34,28 @@ export function isAbsent(status: number, optional = false): boolean {
 
 /** Files below a `file:` or `http(s):` address. */
 export function filesAt(base: URL, fetchFile: FetchFile = fetchBytes): Files {
-  const root = new URL(base.href.endsWith("/") ? base.href : `${base.href}/`);
+  const root = new URL(base);
+  if (!root.pathname.endsWith("/")) root.pathname += "/";
+  const { search } = root;
+  root.search = "";
   return {
     where: root.protocol === "file:" ? decodeURIComponent(root.pathname) : root.href,
-    read: (path, optional) => fetchFile(new URL(path, root), optional),
+    read(path, optional) {
+      const file = new URL(path.split("/").map(encodeURIComponent).join("/"), root);
+      // A token or a choice behind the folder's address is meant for each of its files.
+      file.search = search;
+      return fetchFile(file, optional);
+    },
   };
 }
 
 /** Files held in memory, as an edge deployment bundles them. */
 export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "memory"): Files {
-  return { where, read: (path) => Promise.resolve(entries[path]) };
+  return {
+    where,
+    read: (path) => Promise.resolve(Object.hasOwn(entries, path) ? entries[path] : undefined),
+    list: () => Promise.resolve(Object.keys(entries)),
+  };
 }
 
 async function fetchBytes(url: URL, optional?: boolean): Promise<Uint8Array | undefined> {
@@ -59,6 +78,20 @@ async function fetchBytes(url: URL, optional?: boolean): Promise<Uint8Array | un
   return new Uint8Array(await response.arrayBuffer());
 }
 
+/** Reads, and reads again where what failed had been kept from before: it may be of another version. */
+export async function settled<T>(files: Files, read: () => Promise<T>): Promise<T> {
+  for (let again = true;; again = false) {
+    try {
+      const found = await read();
+      await files.settle?.(true);
+      return found;
+    } catch (error) {
+      const stale = await files.settle?.(false);
+      if (!(error instanceof InputError) || !stale || !again) throw error;
+    }
+  }
+}
+
 /** A file as text, or undefined where there is none of that name. */
 export async function readText(
   files: Files,
@@ -66,21 +99,30 @@ export async function readText(
   optional?: boolean,
 ): Promise<string | undefined> {
   const bytes = await files.read(path, optional);
-  if (!bytes) return undefined;
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new InputError(`${files.where}${path}: expected text, found other bytes`);
-  }
+  return bytes && textOf(bytes, files.where + path);
 }
 
 /** A JSON file's value, or undefined where there is none of that name. */
-export async function readJson(files: Files, path: string): Promise<unknown> {
-  const text = await readText(files, path);
-  if (text === undefined) return undefined;
+export async function readJson(files: Files, path: string, optional?: boolean): Promise<unknown> {
+  const bytes = await files.read(path, optional);
+  return bytes && parseJson(bytes, files.where + path);
+}
+
+/** @throws InputError where they are no JSON */
+export function parseJson(json: Uint8Array | string, where: string): unknown {
+  const text = typeof json === "string" ? json : textOf(json, where);
   try {
-    return JSON.parse(text);
+    // Windows' editors put a mark in front.
+    return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch {
-    throw new InputError(`${files.where}${path}: expected JSON, found something else`);
+    throw new InputError(`${where}: expected JSON, found something else`);
+  }
+}
+
+function textOf(bytes: Uint8Array, where: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`${where}: expected text, found other bytes`);
   }
 }

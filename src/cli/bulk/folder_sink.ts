@@ -1,7 +1,7 @@
 /** A folder with a PNG a seed. */
 import { InputError } from "../../errors.ts";
-import { recipeToText } from "../../recipe/recipe.ts";
-import { type Picture, recipeOf } from "../../sampling/pictures.ts";
+import { toText } from "../../recipe/recipe.ts";
+import type { Picture } from "../../sampling/pictures.ts";
 import type { BulkRequest, Job } from "./request.ts";
 import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";
 
@@ -13,7 +13,7 @@ export async function openFolder(
 ): Promise<Sink> {
   await writing(path, () => Deno.mkdir(path, { recursive: true }));
   const fileOf = ({ seed }: Job) => `${path}/${seed}.png`;
-  refuseTwins(request.jobs);
+  refuseDuplicateSeeds(request.jobs);
   const missing: number[] = [];
   for (const [index, job] of request.jobs.entries()) {
     const file = fileOf(job);
@@ -43,7 +43,7 @@ export async function openFolder(
 }
 
 /** @throws InputError where two pictures would be one file. */
-export function refuseTwins(jobs: readonly Job[]): void {
+export function refuseDuplicateSeeds(jobs: readonly Job[]): void {
   const seen = new Set<number>();
   for (const { seed } of jobs) {
     if (seen.has(seed)) throw new InputError(`--seeds: ${seed} is there twice; files go by seed`);
@@ -52,11 +52,8 @@ export function refuseTwins(jobs: readonly Job[]): void {
 }
 
 /** Whether a file carries the recipe that the request would give it. */
-async function isOf(file: string, { network, options }: BulkRequest, job: Job): Promise<boolean> {
-  const labels = job.label === undefined ? undefined : [job.label];
-  const text = new TextEncoder().encode(
-    recipeToText(recipeOf(network, options, [job.seed], labels)),
-  );
+async function isOf(file: string, { method }: BulkRequest, job: Job): Promise<boolean> {
+  const text = new TextEncoder().encode(toText([{ ...method, ...job }]));
   return indexOf(await Deno.readFile(file), text) >= 0;
 }
 

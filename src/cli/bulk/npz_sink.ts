@@ -15,7 +15,8 @@ export async function openNpz(
   { resume, force }: SinkOptions,
 ): Promise<Sink> {
   const [channels, height, width] = request.network.shape;
-  const shape = [height, width, channels];
+  const { scale = 1 } = request.method;
+  const shape = [scale * height, scale * width, channels];
   const about: About = { api: 1, run: request.run, shard: request.shard, shape };
   const spool = `${path}.pixels`;
   const note = `${spool}.json`;

@@ -1,9 +1,9 @@
 /** What a bulk run is asked for: which pictures, and this process's share of them. */
 import { sha256Hex } from "../../files/hash.ts";
 import { InputError } from "../../errors.ts";
-import { defaultLabel } from "../../sampling/guidance.ts";
-import { type NamedNetwork, recipeOf } from "../../sampling/pictures.ts";
-import type { SampleRequest } from "../../sampling/sample.ts";
+import { MAX_SEED, type Method, type Subject } from "../../recipe/recipe.ts";
+import type { NamedNetwork } from "../../recipe/resolve.ts";
+import { prepare, type SampleOptions, subjectsOf } from "../../sampling/sample.ts";
 
 /** One of `count` equal parts of a list, counted from 0. */
 export interface Shard {
@@ -30,15 +30,14 @@ export function rangeOf({ index, count }: Shard, length: number): { start: numbe
 }
 
 /** One picture to be made. */
-export interface Job {
-  readonly seed: number;
-  readonly label?: number;
-}
+export type Job = Pick<Subject, "seed" | "label">;
 
 export interface BulkRequest {
   readonly network: NamedNetwork;
   /** What is asked for, `seeds` and `labels` of all shards among it. */
-  readonly options: SampleRequest;
+  readonly options: SampleOptions;
+  /** How every picture is made. */
+  readonly method: Method;
   /** This shard's pictures, in the order of the seeds. */
   readonly jobs: readonly Job[];
   readonly shard: Shard;
@@ -48,8 +47,8 @@ export interface BulkRequest {
 
 /** A run, as its files remember it. */
 export interface RunIdentity {
-  /** How the pictures are made; without seeds and labels. */
-  readonly recipe: Readonly<Record<string, unknown>>;
+  /** How the pictures are made. */
+  readonly recipe: Method;
   /** Pictures of all shards together. */
   readonly pictures: number;
   /** SHA-256 over every seed and label in order. */
@@ -58,38 +57,32 @@ export interface RunIdentity {
 
 export async function bulkRequest(
   network: NamedNetwork,
-  options: SampleRequest,
+  options: SampleOptions,
   shard: Shard,
 ): Promise<BulkRequest> {
-  const seeds = [...options.seeds];
-  const { labels } = options;
-  const all = seeds.map((seed, i): Job => {
-    const label = typeof labels === "number" ? labels : labels?.[i] ?? defaultLabel(network, seed);
-    return { seed, label };
-  });
+  const { method, scheduler } = prepare(network, options);
+  const all = subjectsOf(network, scheduler, options);
   const { start, end } = rangeOf(shard, all.length);
-  const { seeds: _seeds, labels: _labels, ...recipe } = recipeOf(network, options, []);
-  const run = {
-    recipe: JSON.parse(JSON.stringify(recipe)),
-    pictures: all.length,
-    request: await requestHash(all),
-  };
-  return { network, options, jobs: all.slice(start, end), shard, run };
+  const run = { recipe: method, pictures: all.length, request: await requestHash(all) };
+  return { network, options, method, jobs: all.slice(start, end), shard, run };
 }
 
-/** SHA-256 over pairs of seed and label (2³² − 1 for none), 32-bit little-endian. */
+/** Where a picture has no class. */
+const NO_LABEL = MAX_SEED;
+
+/** SHA-256 over pairs of seed and label ({@link NO_LABEL} for none), 32-bit little-endian. */
 export function requestHash(jobs: readonly Job[]): Promise<string> {
   const view = new DataView(new ArrayBuffer(jobs.length * 8));
   jobs.forEach(({ seed, label }, i) => {
     view.setUint32(i * 8, seed, true);
-    view.setUint32(i * 8 + 4, label ?? 2 ** 32 - 1, true);
+    view.setUint32(i * 8 + 4, label ?? NO_LABEL, true);
   });
   return sha256Hex(new Uint8Array(view.buffer));
 }
 
 /** The first key in which two runs differ, or undefined. */
 export function differenceOf(a: RunIdentity, b: RunIdentity): string | undefined {
-  const keys = new Set([...Object.keys(a.recipe), ...Object.keys(b.recipe)]);
+  const keys = new Set([...Object.keys(a.recipe), ...Object.keys(b.recipe)] as (keyof Method)[]);
   for (const key of keys) {
     const [left, right] = [a.recipe[key], b.recipe[key]].map((value) => JSON.stringify(value));
     if (left !== right) return `${key} ${left ?? "(none)"} and ${right ?? "(none)"}`;

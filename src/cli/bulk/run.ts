@@ -67,7 +67,7 @@ async function fill(
       progress ??= new Progress(io, todo.length * frame.steps, todo.length, "images");
       progress.update(++steps);
       if (!frame.done) continue;
-      await sink.put(missing[frame.index], pictureOfFrame(network, options, frame));
+      await sink.put(missing[frame.index], pictureOfFrame(frame, network.shape));
       placed();
     }
   } finally {

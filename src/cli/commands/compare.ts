@@ -1,18 +1,18 @@
 /** `compare`: one seed under several schedulers and numbers of steps, as a labelled grid. */
-import { InputError } from "../../errors.ts";
 import { labelledGrid } from "../../image/labelled_grid.ts";
 import { encodePng } from "../../image/png.ts";
 import { enlarge } from "../../image/resize.ts";
 import { loadScheduler } from "../load_scheduler.ts";
-import { generate } from "../../sampling/generate.ts";
-import { planRun } from "../../sampling/plan.ts";
+import { MAX_SEED } from "../../recipe/recipe.ts";
+import { generate } from "../../sampling/pictures.ts";
+import { prepare } from "../../sampling/sample.ts";
 import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeOutput } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
-import { parseLabels, parseNumber, parseWhole } from "../values.ts";
+import { parseNumber, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags {
   seed: string;
@@ -41,7 +41,7 @@ export function define(command: Command, io: () => Io): void {
 }
 
 async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
-  const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - 1);
+  const seed = parseWhole("--seed", flags.seed, 0, MAX_SEED);
   const guidance = flags.guidance === undefined
     ? undefined
     : parseNumber("--guidance", flags.guidance);
@@ -51,10 +51,8 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
   );
   const target = await openTarget(flags.out, scratch || flags.force, ["png"]);
   await using model = await loadModel(flags, io);
-  const labels = flags.label === undefined ? undefined : parseLabels(flags.label, model.labels);
-  if (Array.isArray(labels)) throw new InputError("--label: expected one class for all pictures");
   for (const scheduler of schedulers) {
-    for (const steps of columns) planRun(model.scheduler, { scheduler, steps });
+    for (const steps of columns) prepare(model, { scheduler, steps, guidance });
   }
 
   const cells = schedulers.length * columns.length;
@@ -64,7 +62,14 @@ async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
   for (const scheduler of schedulers) {
     const row = [];
     for (const steps of columns) {
-      const options = { seeds: [seed], scheduler, steps, labels, guidance, signal: io.signal };
+      const options = {
+        seeds: [seed],
+        scheduler,
+        steps,
+        labels: flags.label,
+        guidance,
+        signal: io.signal,
+      };
       const [picture] = await generate(model, options);
       row.push(enlarge(picture, Math.ceil(CAPTIONED_WIDTH / picture.width)));
       progress.update(++done);

@@ -18,9 +18,11 @@ import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
 import { partProgress } from "../long_job.ts";
 import { checkFile } from "../output.ts";
-import { completeOptions, generate, schedulerByName } from "../../sampling/generate.ts";
-import { planRun } from "../../sampling/plan.ts";
-import { typedOptions } from "../sampling_options.ts";
+import { schedulers as builtIn } from "../../../schedulers/mod.ts";
+import { optionsFromText } from "../../recipe/options.ts";
+import { chooseScheduler } from "../../recipe/resolve.ts";
+import { generate } from "../../sampling/pictures.ts";
+import { prepare } from "../../sampling/sample.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
 
@@ -183,17 +185,16 @@ function samplersOf(flags: Flags, model: Model): SamplerChoice[] {
   const given = parsePairs("--option", flags.option);
   // Without a label for "no class" there is nothing to be guided away from.
   const guidances = model.nullLabel === undefined ? ["1"] : listed(flags.guidance)!;
-  const schedulers = listed(flags.scheduler) ?? [model.recommended?.scheduler ?? "ddim"];
+  const schedulers = (listed(flags.scheduler) ?? [undefined])
+    .map((name) => chooseScheduler(model, builtIn, name));
   return schedulers.flatMap((scheduler) =>
     (listed(flags.steps) ?? [undefined]).flatMap((steps) => {
       const choice = {
-        scheduler,
+        scheduler: scheduler.name,
         steps: steps === undefined ? undefined : parseWhole("--steps", steps, 1, 100_000),
-        options: Object.keys(given).length === 0
-          ? undefined
-          : typedOptions(schedulerByName(scheduler), given),
+        options: Object.keys(given).length === 0 ? undefined : optionsFromText(scheduler, given),
       };
-      planRun(model.scheduler, completeOptions(model, { ...choice, seeds: [] }));
+      prepare(model, choice);
       return guidances.map((text) => ({ ...choice, guidance: parseNumber("--guidance", text) }));
     })
   );

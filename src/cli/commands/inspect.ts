@@ -1,26 +1,40 @@
 /** `inspect`: what weights are, without running them. */
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
-import { locate } from "../../weights/find/locate.ts";
 import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
 import { portText } from "../../weights/read/onnx/ports.ts";
 import { readWeights } from "../../model/open.ts";
+import { DEFAULT } from "../../recipe/recipe.ts";
 import type { Command } from "../command.ts";
-import { downloadOptions } from "../downloads.ts";
 import type { Io } from "../io.ts";
-import { weightsArgument } from "../weights.ts";
+import { type LoadFlags, loadFlags, readOptions, weightsArgument } from "../weights.ts";
 
 export function define(command: Command, io: () => Io): void {
-  command
-    .addArgument(weightsArgument())
+  loadFlags(command.addArgument(weightsArgument()))
     .option("--json", "everything, as JSON", false)
-    .action((weights: string, flags: { json: boolean }) => run(weights, flags, io()));
+    .action((weights: string, flags: Flags) => run(weights, flags, io()));
 }
 
-async function run(weights: string, { json }: { json: boolean }, io: Io): Promise<void> {
-  const found = await readWeights(await locate(weights, downloadOptions(io)));
+interface Flags extends LoadFlags {
+  json: boolean;
+}
+
+async function run(weights: string, flags: Flags, io: Io): Promise<void> {
+  const { json } = flags;
+  const { files, options } = await readOptions(weights, flags, io);
+  const found = await readWeights(files, options);
+  if ("notices" in found) found.notices.forEach((notice) => io.err(notice));
   const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
   const text = () => "config" in report ? describe(report) : describeOnnx(report);
-  io.out(json ? JSON.stringify(report, null, 2) : text());
+  io.out(json ? JSON.stringify({ ...report, ...defaultRun(report) }, null, 2) : text());
+}
+
+/** What `sample` does with weights when nothing is asked for. */
+function defaultRun({ recommended }: WeightsReport | OnnxReport) {
+  const { scheduler, steps, guidance = 1 } = recommended ?? { ...DEFAULT, guidance: 1 };
+  return {
+    default_run: { scheduler, steps, guidance },
+    evaluations: steps * (guidance === 1 ? 1 : 2),
+  };
 }
 
 type Facts = readonly (readonly [name: string, value: string])[];
@@ -84,8 +98,8 @@ function factsText(facts: Facts): string {
   return facts.map(([name, value]) => `${name.padEnd(14)} ${value}`).join("\n");
 }
 
-function defaultText({ default_run, evaluations }: WeightsReport | OnnxReport): string {
-  const { scheduler, steps, guidance } = default_run;
+function defaultText(report: WeightsReport | OnnxReport): string {
+  const { default_run: { scheduler, steps, guidance }, evaluations } = defaultRun(report);
   const guided = guidance === 1 ? "" : `, guidance ${guidance}`;
   return `${scheduler}, ${steps} steps${guided}: ${evaluations} evaluations a picture`;
 }

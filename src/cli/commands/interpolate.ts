@@ -9,16 +9,17 @@ import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
 import type { Model } from "../../model/model.ts";
-import { completeOptions, schedulerByName } from "../../sampling/generate.ts";
+import { MAX_SEED } from "../../recipe/recipe.ts";
+import { labelIndex } from "../../recipe/conditioning.ts";
 import { invert, slerp } from "../../sampling/interpolate.ts";
-import { sample } from "../../sampling/sample.ts";
+import { prepare, sample } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
 import { readInput } from "../input.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeOutput } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
-import { parseLabels, parseNumber, parseWhole } from "../values.ts";
+import { parseNumber, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags {
   frames: string;
@@ -67,24 +68,19 @@ async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Prom
   const labels = flags.label === undefined
     // No class, so that the noise alone decides what is drawn on the way.
     ? model.labels && (model.nullLabel ?? 0)
-    : parseLabels(flags.label, model.labels);
-  if (Array.isArray(labels)) throw new InputError("--label: expected one class for all frames");
-  const scheduler = schedulerByName("ddim");
-  const options = { scheduler, steps, guidance, labels, signal: io.signal };
+    : labelIndex(model, flags.label);
+  const options = { scheduler: "ddim", steps, guidance, labels, signal: io.signal };
+  const { scheduler, method, plan } = prepare(model, options);
 
   const [a, b] = await Promise.all(
     read.map((end) =>
-      startOf(end, model, io, {
-        ...completeOptions(model, { seeds: [], ...options }),
-        guidance,
-        label: labels,
-      })
+      startOf(end, model, io, { ...method, scheduler, label: labels, signal: io.signal })
     ),
   );
   const x_T = Array.from({ length: count }, (_, i) => slerp(a, b, i / (count - 1)));
   // DDIM draws no noise, so the seeds only number the frames.
-  const request = completeOptions(model, { ...options, seeds: x_T.keys(), x_T });
-  const progress = new Progress(io, count * request.steps, count, "images");
+  const request = { ...options, seeds: x_T.keys(), x_T };
+  const progress = new Progress(io, count * plan.timesteps.length, count, "images");
   const made: Pixels[] = [];
   let done = 0;
   for await (const frame of sample(model, request)) {
@@ -110,9 +106,9 @@ interface PictureFile {
 
 /** A seed, or a picture where there is a file of that name. */
 async function readEnd(text: string): Promise<number | PictureFile> {
-  if (/^\d+$/.test(text)) return parseWhole("seed", text, 0, 2 ** 32 - 1);
+  if (/^\d+$/.test(text)) return parseWhole("seed", text, 0, MAX_SEED);
   if (/^[-+]?[\d.]+$/.test(text)) {
-    throw new InputError(`${text}: expected a seed from 0 to 4294967295, or a picture's path`);
+    throw new InputError(`${text}: expected a seed from 0 to ${MAX_SEED}, or a picture's path`);
   }
   const bytes = await readInput("seed or picture", text);
   return { path: text, picture: decodePicture(bytes, text) };

@@ -3,13 +3,12 @@ import { InputError } from "../../errors.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { grid } from "../../image/grid.ts";
-import { RECIPE_KEYWORD, recipeToText } from "../../recipe/recipe.ts";
+import { RECIPE_KEYWORD, toText } from "../../recipe/recipe.ts";
 import { writeZip } from "../../files/zip.ts";
 import type { Model } from "../../model/model.ts";
-import { gridPng, gridRecipe, type Picture, pictureOfFrame } from "../../sampling/pictures.ts";
-import { planRun } from "../../sampling/plan.ts";
-import { sample, type SampleRequest } from "../../sampling/sample.ts";
-import { refuseTwins } from "../bulk/folder_sink.ts";
+import { gridPng, type Picture, pictureOfFrame } from "../../sampling/pictures.ts";
+import { prepare, sample, type SampleOptions } from "../../sampling/sample.ts";
+import { refuseDuplicateSeeds } from "../bulk/folder_sink.ts";
 import { bulkRequest, parseShard, type Shard } from "../bulk/request.ts";
 import { type BulkTarget, runBulk } from "../bulk/run.ts";
 import type { Command } from "../command.ts";
@@ -86,7 +85,7 @@ async function run(
   const start = performance.now();
   const from = flags.from === undefined ? undefined : await readRecipeFile(flags.from);
   const weights = from && isDefault("weights") ? weightsOf(from) : flags.weights;
-  const seeds = seedsOf(flags, DEFAULT_COUNT, from?.recipe);
+  const seeds = seedsOf(flags, DEFAULT_COUNT, from);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
   const requestFor = await readSamplingFlags(flags, seeds, io, from);
   // The default file is this command's own choice, and may be made again.
@@ -99,12 +98,13 @@ async function run(
       `--out ${flags.out}: ${seeds.length} pictures, at most ${most} are put into one image; a folder/, .npz or .zip takes more`,
     );
   }
-  if (target.kind === "zip") refuseTwins(seeds.map((seed) => ({ seed })));
+  if (target.kind === "zip") refuseDuplicateSeeds(seeds.map((seed) => ({ seed })));
   await using model = await loadModel({ ...flags, weights }, io);
   const request = requestFor(model);
-  if (from && from.recipe.weights !== model.hash && !io.quiet) {
+  const madeWith = from?.recipes[0].weights;
+  if (from && madeWith !== model.hash && !io.quiet) {
     io.err(
-      `${from.path} was made with other weights (${from.recipe.weights.slice(0, 12)}…, these are ${
+      `${from.path} was made with other weights (${madeWith!.slice(0, 12)}…, these are ${
         model.hash.slice(0, 12)
       }…)`,
     );
@@ -122,13 +122,13 @@ async function run(
 /** Pictures into one file. @returns what was made, in words */
 async function makeFile(
   model: Model,
-  request: SampleRequest,
+  request: SampleOptions,
   seeds: readonly number[],
   target: Target,
   io: Io,
   from?: RecipeFile,
 ): Promise<string> {
-  const plan = planRun(model.scheduler, request);
+  const { method, plan } = prepare(model, request);
   const steps = plan.timesteps.length;
   const animated = target.kind === "gif" || target.kind === "apng";
   const film = animated ? new Film(plan, model.shape, seeds.length) : undefined;
@@ -139,14 +139,14 @@ async function makeFile(
     for await (const frame of sample(model, request)) {
       progress.update(++done);
       film?.add(frame);
-      if (frame.done) made[frame.index] = pictureOfFrame(model, request, frame);
+      if (frame.done) made[frame.index] = pictureOfFrame(frame, model.shape);
     }
   } finally {
     progress.end();
   }
   const bytes = await encode(target.kind, made, film);
   await (target.kind === "stdout" ? io.writeBytes(bytes) : writeOutput(target.path, bytes));
-  const what = `${countOf(made.length)}, ${seedText(seeds)}, ${request.scheduler.name} ${steps} ${
+  const what = `${countOf(made.length)}, ${seedText(seeds)}, ${method.scheduler} ${steps} ${
     steps === 1 ? "step" : "steps"
   }`;
   return from ? `${what}, ${comparison(from, grid(made))}` : what;
@@ -159,7 +159,7 @@ async function encode(
 ): Promise<Uint8Array> {
   if (film) {
     const { frames, delay } = film.develop();
-    const text = { [RECIPE_KEYWORD]: recipeToText(gridRecipe(made)) };
+    const text = { [RECIPE_KEYWORD]: toText(made.map(({ recipe }) => recipe)) };
     return kind === "gif" ? encodeGif(frames, { delay }) : encodeApng(frames, { delay }, text);
   }
   if (kind === "zip") {
@@ -181,7 +181,7 @@ function bulkTarget({ path, kind }: Target, flags: Flags): BulkTarget | undefine
 
 async function makeBulk(
   model: Model,
-  request: SampleRequest,
+  request: SampleOptions,
   target: BulkTarget,
   shard: Shard = { index: 0, count: 1 },
   io: Io,

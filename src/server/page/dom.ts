@@ -18,3 +18,14 @@ export const button = (id: string): HTMLButtonElement => element(id, HTMLButtonE
 export function show(id: string, visible: boolean): void {
   element(id, HTMLElement).hidden = !visible;
 }
+
+/** Says something to screen readers, once. */
+export function speak(text: string): void {
+  element("said", HTMLElement).textContent = text;
+}
+
+/** Why a request was refused, in the server's words. */
+export async function detailOf(response: Response): Promise<string> {
+  const problem = await response.json().catch(() => undefined) as { detail?: string } | undefined;
+  return problem?.detail ?? `the server answered ${response.status}`;
+}

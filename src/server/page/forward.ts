@@ -36,14 +36,17 @@ export function forward(): Forward {
   const paint = () => {
     drawing = 0;
     const t = Number(time.value);
-    output("time-text").textContent = t < 0 ? "the picture itself" : `t = ${t + 1} of 1000`;
+    const text = t < 0 ? "the picture itself" : `t = ${t + 1} of 1000`;
+    output("time-text").textContent = text;
+    time.setAttribute("aria-valuetext", text);
     const at = (t + 1) / 1000 * 400;
     const now = document.getElementById("curve-now")!;
     now.setAttribute("x1", String(at));
     now.setAttribute("x2", String(at));
     for (const name of names) {
       const alpha_bar = schedules[name].alpha_bar(t);
-      output(`alpha-${name}`).textContent = `ᾱ = ${alpha_bar.toFixed(alpha_bar < 0.1 ? 5 : 3)}`;
+      // What the curve shows.
+      output(`alpha-${name}`).textContent = `√ᾱ = ${Math.sqrt(alpha_bar).toFixed(3)}`;
       if (!picture) continue;
       const x_t = q_sample(picture.x_0, t, schedules[name], noise);
       draw(canvas(`forward-${name}`), x_t, picture.width, picture.height);

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /** The page: the forward process, the reverse process and the wall, tied together by an address. */
-import { button, element, output } from "./dom.ts";
+import { button, detailOf, element, output, speak } from "./dom.ts";
 import { forward } from "./forward.ts";
 import { type ModelCard, RecipeForm } from "./recipe.ts";
 import { Reverse } from "./reverse.ts";
@@ -9,10 +9,13 @@ import { Wall } from "./wall.ts";
 async function start(): Promise<void> {
   const noising = forward();
   const response = await fetch("v1/models");
+  if (!response.ok) throw new Error(await detailOf(response));
   const { data } = await response.json() as { data: ModelCard[] };
   const form = new RecipeForm(data);
 
   const reverse = new Reverse({
+    onStart: () => wall.pause(),
+    onEnd: () => wall.resume(),
     onDone: (picture) => {
       if (!noising.own) noising.show(picture);
     },
@@ -39,7 +42,7 @@ async function start(): Promise<void> {
     const example = element("example", HTMLAnchorElement);
     example.href = example.textContent = picture.href;
     reverse.start(form.seed, parameters);
-    wall.show(parameters, form.model.denoise.recommended.steps);
+    wall.show(parameters, form.model.denoise.recommended);
   }
 
   function fromAddress(): void {
@@ -63,5 +66,7 @@ async function start(): Promise<void> {
 
 start().catch((error) => {
   output("status").classList.add("error");
-  output("status").textContent = `the page could not start: ${error}`;
+  const text = `the page could not start: ${error instanceof Error ? error.message : error}`;
+  output("status").textContent = text;
+  speak(text);
 });

@@ -11,8 +11,7 @@ export interface ModelCard {
     readonly labels: readonly string[];
     readonly guidance: boolean;
     readonly recommended: { scheduler: string; steps: number; guidance: number };
-    readonly max_steps: number;
-    readonly schedulers: Readonly<Record<string, { description?: string }>>;
+    readonly schedulers: Readonly<Record<string, { description?: string; max_steps: number }>>;
   };
 }
 
@@ -25,7 +24,10 @@ export class RecipeForm {
     show("weights-field", models.length > 1);
     this.#adapt();
     select("weights").addEventListener("change", () => this.#adapt());
-    select("scheduler").addEventListener("change", () => this.#tell());
+    select("scheduler").addEventListener("change", () => {
+      this.#limit();
+      this.#tell();
+    });
     for (const id of ["steps", "guidance"]) input(id).addEventListener("input", () => this.#tell());
   }
 
@@ -65,6 +67,7 @@ export class RecipeForm {
       const list = select(name);
       if (value !== null && [...list.options].some((o) => o.value === value)) list.value = value;
     }
+    this.#limit();
     for (const name of ["steps", "guidance"]) {
       const value = address.get(name);
       if (value === null || Number.isNaN(Number(value))) continue;
@@ -79,13 +82,22 @@ export class RecipeForm {
     const { denoise } = this.model;
     fill(select("scheduler"), Object.keys(denoise.schedulers).map((name) => [name, name]));
     select("scheduler").value = denoise.recommended.scheduler;
-    input("steps").max = String(Math.min(MOST_STEPS, denoise.max_steps));
+    this.#limit();
     input("steps").value = String(denoise.recommended.steps);
-    fill(select("label"), [["", "the seed's"], ...denoise.labels.map((name) => [name, name])]);
+    fill(select("label"), [
+      ["", `the seed's: seed mod ${denoise.labels.length}`],
+      ...denoise.labels.map((name) => [name, name]),
+    ]);
     show("label-field", denoise.labels.length > 0);
     show("guidance-field", denoise.guidance);
     input("guidance").value = String(denoise.recommended.guidance);
     this.#tell();
+  }
+
+  /** Offers the steps that the chosen scheduler can make. */
+  #limit(): void {
+    const { max_steps } = this.model.denoise.schedulers[select("scheduler").value];
+    input("steps").max = String(Math.min(MOST_STEPS, max_steps));
   }
 
   #tell(): void {

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /** Watching a seed's reverse process, live and afterwards step by step. */
-import { button, canvas, element, input, output, show } from "./dom.ts";
+import { button, canvas, detailOf, element, input, output, show, speak } from "./dom.ts";
 
 interface StepEvent {
   readonly step: number;
@@ -23,6 +23,10 @@ interface DoneEvent {
 const MOMENTS = 10;
 
 export interface ReverseOptions {
+  /** Told when a picture is begun. */
+  onStart(): void;
+  /** Told when nothing is being made any more, whether it was finished or not. */
+  onEnd(): void;
   /** Told when a picture is done, with its PNG. */
   onDone(picture: Blob): void;
   /** Asked to noise the finished picture. */
@@ -35,7 +39,10 @@ export class Reverse {
   #finished?: Blob;
 
   constructor(readonly options: ReverseOptions) {
-    input("step").addEventListener("input", () => this.#draw(Number(input("step").value)));
+    input("step").addEventListener("input", () => {
+      // What is not made yet cannot be looked at.
+      this.#show(Math.min(Number(input("step").value), this.#frames.length - 1));
+    });
     button("use").addEventListener("click", () => {
       if (this.#finished) options.onUse(this.#finished);
     });
@@ -44,7 +51,8 @@ export class Reverse {
   /** Starts a seed; what was running is given up. */
   start(seed: string, parameters: URLSearchParams): void {
     this.#events?.close();
-    this.#frames = [];
+    this.#forget();
+    this.options.onStart();
     this.#finished = undefined;
     canvas("strip").width = 0;
     show("picture-link", false);
@@ -53,6 +61,7 @@ export class Reverse {
     step.disabled = true;
     step.value = step.max = "0";
     this.#say("waiting for the network …");
+    speak(`Denoising ${seed}`);
     const address = new URL(`v1/images/${encodeURIComponent(seed)}/events`, document.baseURI);
     for (const [name, value] of parameters) address.searchParams.set(name, value);
     address.searchParams.set("preview", "both");
@@ -72,22 +81,34 @@ export class Reverse {
       events.close();
       const { data } = event as MessageEvent<string | undefined>;
       if (data) this.#fail(JSON.parse(data).detail);
-      else if (events === this.#events) this.#explain(address);
+      else this.#explain(address, events);
     });
+  }
+
+  #forget(): void {
+    for (const { x_t, x_0 } of this.#frames) {
+      x_t.close();
+      x_0.close();
+    }
+    this.#frames = [];
   }
 
   async #step(event: StepEvent): Promise<void> {
     const [x_t, x_0] = await Promise.all([event.x_t, event.preview].map(bitmap));
     this.#frames.push({ event, x_t, x_0 });
     addToStrip(x_t, event);
+    const last = this.#frames.length - 1;
     const step = input("step");
-    const following = Number(step.value) === Number(step.max) || this.#frames.length === 1;
-    step.max = String(this.#frames.length - 1);
+    const following = last === 0 || Number(step.value) === last - 1;
+    // As long as the whole run: its right end is x_0, which is not reached before the last step.
+    step.max = String(Math.max(event.steps - 1, last));
     step.disabled = false;
-    if (following) {
-      step.value = step.max;
-      this.#draw(this.#frames.length - 1);
-    }
+    if (following) this.#show(last);
+  }
+
+  #show(index: number): void {
+    input("step").value = String(index);
+    this.#draw(index);
   }
 
   #draw(index: number): void {
@@ -97,7 +118,9 @@ export class Reverse {
     paint(canvas("x-0"), frame.x_0);
     const { step, steps, t } = frame.event;
     const time = Number.isInteger(t) ? t : t.toFixed(1);
-    this.#say(`step ${step} of ${steps}, t = ${time}`);
+    const text = `step ${step} of ${steps}, t = ${time}`;
+    input("step").setAttribute("aria-valuetext", text);
+    this.#say(text);
   }
 
   async #done({ address, image, seed, label, scheduler, steps }: DoneEvent): Promise<void> {
@@ -106,21 +129,19 @@ export class Reverse {
     link.href = `${address}&scale=8`;
     show("picture-link", true);
     show("use", true);
+    input("step").max = String(this.#frames.length - 1);
     const of = label === undefined ? "" : `, label ${label}`;
-    this.#say(`seed ${seed}${of}: ${scheduler}, ${steps} steps`);
+    const text = `seed ${seed}${of}: ${scheduler}, ${steps} steps`;
+    this.#say(text);
+    speak(`Done: ${text}`);
     this.options.onDone(this.#finished);
+    this.options.onEnd();
   }
 
   /** An EventSource does not tell why it failed; the same address by fetch does. */
-  async #explain(address: URL): Promise<void> {
-    try {
-      const response = await fetch(address);
-      const problem = response.ok ? undefined : await response.json();
-      await response.body?.cancel();
-      this.#fail(problem?.detail ?? "the connection broke; try again");
-    } catch {
-      this.#fail("the server cannot be reached");
-    }
+  async #explain(address: URL, events: EventSource): Promise<void> {
+    const reason = await reasonOf(address);
+    if (events === this.#events) this.#fail(reason);
   }
 
   #say(text: string): void {
@@ -131,6 +152,20 @@ export class Reverse {
   #fail(text: string): void {
     output("status").classList.add("error");
     output("status").textContent = text;
+    speak(text);
+    this.options.onEnd();
+  }
+}
+
+/** Why an address gives no events. */
+async function reasonOf(address: URL): Promise<string> {
+  try {
+    const response = await fetch(address);
+    if (!response.ok) return await detailOf(response);
+    await response.body?.cancel();
+    return "the connection broke; try again";
+  } catch {
+    return "the server cannot be reached";
   }
 }
 

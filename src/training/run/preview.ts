@@ -2,8 +2,7 @@
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import { openModel } from "../../model/model.ts";
-import { generate } from "../../sampling/generate.ts";
-import { gridPng } from "../../sampling/pictures.ts";
+import { generate, gridPng } from "../../sampling/pictures.ts";
 import { unpackParams } from "../optimiser/layout.ts";
 import { mostSteps, type Start } from "./start.ts";
 
@@ -13,7 +12,8 @@ export function folderOf(
   theta: Float32Array,
   where: string,
 ): WeightsFolder {
-  return { where, network, scheduler, card, tensors: unpackParams(layout, theta), hash: where };
+  const tensors = unpackParams(layout, theta);
+  return { where, network, scheduler, card, tensors, hash: where, configs: new Map(), notices: [] };
 }
 
 const GRID = 16;

@@ -4,17 +4,37 @@ import { writeWhole } from "../../files/atomic_write.ts";
 import { download, type DownloadOptions } from "./download.ts";
 import { sha256Hex } from "../../files/hash.ts";
 
+/** What of a download may already be here. */
+export interface CachedOptions extends DownloadOptions {
+  /** Asks the server even for what is here. */
+  readonly refresh?: boolean;
+}
+
 /**
- * A folder of downloads. A second run finds everything here and needs no network; a blob is whole or
- * absent, because it is written beside its place and then renamed.
+ * A folder of downloads, and those of one reading of weights. What was kept before is found here, so
+ * that a second run needs no network; what comes new is kept when the reader says that it is whole and
+ * fits together: a wrong answer, or files of two versions, are asked for again.
  */
 export class DownloadCache {
+  /** Answers of this reading by address; undefined where the server had nothing. */
+  readonly #fresh = new Map<string, Uint8Array | undefined>();
+  /** Addresses whose answers had been kept before. */
+  readonly #kept = new Set<string>();
+
   constructor(readonly folder: string) {}
 
   /** The file behind an address, downloaded at most once; undefined where there is none. */
-  async fetch(url: URL, options: DownloadOptions = {}): Promise<Uint8Array | undefined> {
-    const known = await this.#lookUp(url);
-    if (known && known !== "absent") return known;
+  async fetch(
+    url: URL,
+    { refresh = false, ...options }: CachedOptions = {},
+  ): Promise<Uint8Array | undefined> {
+    const address = addressOf(url);
+    if (this.#fresh.has(address)) return this.#fresh.get(address);
+    const known = refresh ? undefined : await this.#lookUp(address);
+    if (known && known !== "absent") {
+      this.#kept.add(address);
+      return known;
+    }
     let bytes: Uint8Array | undefined;
     try {
       bytes = await download(url, options);
@@ -23,12 +43,31 @@ export class DownloadCache {
       if (known === "absent") return undefined;
       throw error;
     }
-    await this.#remember(url, bytes);
+    this.#fresh.set(address, bytes);
     return bytes;
   }
 
-  async #lookUp(url: URL): Promise<Uint8Array | "absent" | undefined> {
-    const entry = await Deno.readTextFile(await this.#entryPath(url)).catch(() => undefined);
+  /**
+   * Keeps what was downloaded, or forgets it and what had been kept of the same weights.
+   * @returns after a failure, whether there was anything kept to be forgotten
+   */
+  async settle(whole: boolean): Promise<boolean> {
+    if (whole) {
+      for (const [address, bytes] of this.#fresh) await this.#keep(address, bytes);
+      this.#fresh.clear();
+      return false;
+    }
+    this.#fresh.clear();
+    const forgotten = this.#kept.size > 0;
+    for (const address of this.#kept) {
+      await Deno.remove(await this.#entryPath(address)).catch(() => {});
+    }
+    this.#kept.clear();
+    return forgotten;
+  }
+
+  async #lookUp(address: string): Promise<Uint8Array | "absent" | undefined> {
+    const entry = await Deno.readTextFile(await this.#entryPath(address)).catch(() => undefined);
     if (entry === undefined) return undefined;
     if (entry === "absent") return "absent";
     const bytes = await Deno.readFile(this.#blobPath(entry)).catch(() => undefined);
@@ -37,13 +76,13 @@ export class DownloadCache {
     return undefined;
   }
 
-  async #remember(url: URL, bytes: Uint8Array | undefined): Promise<void> {
+  async #keep(address: string, bytes: Uint8Array | undefined): Promise<void> {
     const hash = bytes ? await sha256Hex(bytes) : "absent";
     try {
       await Deno.mkdir(`${this.folder}/blobs`, { recursive: true });
       await Deno.mkdir(`${this.folder}/addresses`, { recursive: true });
       if (bytes) await writeWhole(this.#blobPath(hash), bytes);
-      await writeWhole(await this.#entryPath(url), new TextEncoder().encode(hash));
+      await writeWhole(await this.#entryPath(address), new TextEncoder().encode(hash));
     } catch (error) {
       throw new InputError(
         `the download cache ${this.folder} cannot be written (${
@@ -57,11 +96,15 @@ export class DownloadCache {
     return `${this.folder}/blobs/${hash}`;
   }
 
-  async #entryPath(url: URL): Promise<string> {
-    const plain = new URL(url);
-    plain.hash = "";
-    return `${this.folder}/addresses/${await sha256Hex(new TextEncoder().encode(plain.href))}`;
+  async #entryPath(address: string): Promise<string> {
+    return `${this.folder}/addresses/${await sha256Hex(new TextEncoder().encode(address))}`;
   }
+}
+
+function addressOf(url: URL): string {
+  const plain = new URL(url);
+  plain.hash = "";
+  return plain.href;
 }
 
 /** The user's cache folder, or undefined where this process may not use one. */

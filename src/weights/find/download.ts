@@ -22,6 +22,8 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal;
   /** Weights do without the file, so that a server which forbids it has none. */
   readonly optional?: boolean;
+  /** The token that an address is asked with; asked anew at every redirect. */
+  readonly token?: (url: URL) => string | undefined;
 }
 
 /**
@@ -32,9 +34,9 @@ export interface DownloadOptions {
  */
 export async function download(
   address: URL,
-  { maxBytes = MAX_DOWNLOAD_BYTES, onProgress, signal, optional }: DownloadOptions = {},
+  { maxBytes = MAX_DOWNLOAD_BYTES, onProgress, signal, optional, token }: DownloadOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const response = await follow(address, signal);
+  const response = await follow(address, signal, token);
   if (isAbsent(response.status, optional)) {
     await response.body?.cancel();
     return undefined;
@@ -42,7 +44,11 @@ export async function download(
   if (!response.ok) {
     await response.body?.cancel();
     throw new InputError(
-      `${address.href}: expected the file, the server answered ${response.status}`,
+      `${address.href}: expected the file, the server answered ${response.status}${
+        token && [401, 403].includes(response.status)
+          ? "; a private or gated repository is read with a token in HF_TOKEN, one of another name is not there"
+          : ""
+      }`,
     );
   }
   const announced = Number(response.headers.get("content-length") ?? NaN);
@@ -85,15 +91,21 @@ export async function download(
   return bytes;
 }
 
-async function follow(address: URL, signal?: AbortSignal): Promise<Response> {
+async function follow(
+  address: URL,
+  signal: AbortSignal | undefined,
+  token: DownloadOptions["token"],
+): Promise<Response> {
   let url = address;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     checkAddress(url);
     let response: Response;
     try {
-      response = await fetch(url, { redirect: "manual", signal });
+      const secret = token?.(url);
+      const headers = secret === undefined ? undefined : { authorization: `Bearer ${secret}` };
+      response = await fetch(url, { redirect: "manual", signal, headers });
       // A browser does not show where a redirect leads; there its own rules apply.
-      if (response.type === "opaqueredirect") response = await fetch(url, { signal });
+      if (response.type === "opaqueredirect") response = await fetch(url, { signal, headers });
     } catch (error) {
       signal?.throwIfAborted();
       throw new InputError(`${url.href}: could not be fetched (${(error as Error).message})`);
@@ -101,9 +113,29 @@ async function follow(address: URL, signal?: AbortSignal): Promise<Response> {
     const location = response.headers.get("location");
     if (response.status < 300 || response.status >= 400 || !location) return response;
     await response.body?.cancel();
-    url = new URL(location, url);
+    url = redirected(location, url);
   }
   throw new InputError(`${address.href}: more than ${MAX_REDIRECTS} redirects`);
+}
+
+/** @throws InputError for what is no address, or this machine's where another machine named it */
+function redirected(location: string, from: URL): URL {
+  if (!URL.canParse(location, from.href)) {
+    throw new InputError(
+      `${from.href}: redirects to ${JSON.stringify(location)}, which is no address`,
+    );
+  }
+  const to = new URL(location, from);
+  if (isThisMachine(to) && !isThisMachine(from)) {
+    throw new InputError(`${from.href}: redirects to this machine (${to.host}), which is refused`);
+  }
+  return to;
+}
+
+/** Whether a host is this machine by its name or number; what it has on its local link counts too. */
+function isThisMachine({ hostname }: URL): boolean {
+  return /(^|\.)localhost\.?$/.test(hostname) || /^(127|0|169\.254)\./.test(hostname) ||
+    /^\[(::1?|::ffff:(7f|a9fe|0:)[^\]]*|fe[89ab][^\]]*)\]$/.test(hostname);
 }
 
 /** @throws InputError for an address that weights are not taken from. */

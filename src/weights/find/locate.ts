@@ -1,56 +1,59 @@
 /** What a name, a path or an address of weights stands for. */
 import { InputError } from "../../errors.ts";
-import { networkFolders } from "../../networks/registry.ts";
-import { cacheFolder, DownloadCache, environment } from "./cache.ts";
-import { download, type DownloadOptions } from "./download.ts";
-import { type FetchFile, type Files, filesAt, filesOf } from "../files.ts";
 import { sha256Hex } from "../../files/hash.ts";
+import { type FetchFile, type Files, filesAt } from "../files.ts";
+import { weightEnding, weightEndings } from "../read/formats.ts";
+import { type CachedOptions, cacheFolder, DownloadCache } from "./cache.ts";
+import { download } from "./download.ts";
+import { hubFiles, hubPlace, hubToken, isCommit, isHub } from "./hub.ts";
 
 /** Weights that come with denoise, by name. */
 export const builtInWeights: Readonly<Record<string, URL>> = {
   digits: new URL("../../../weights/digits/", import.meta.url),
 };
 
-/** Where `hf:` weights are, unless the environment's HF_ENDPOINT says otherwise. */
-const HUB = "https://huggingface.co";
+/** How weights are looked for. */
+export type LocateOptions = Omit<CachedOptions, "optional" | "token">;
 
 /**
- * The files of weights: a built-in name, a folder or a file (.zip, .safetensors, .npz, .onnx) on disc,
- * an address of one, or `hf:owner/name[/path][@revision]`. A `#sha256=…` behind it is checked: an archive's, or the weights'
- * file's in a folder. What is downloaded is kept, so that a second run needs no network.
+ * The files of weights: a built-in name, a folder or a file ({@link weightEndings}) on disc, an address
+ * of one, or `hf:owner/name[/path][@revision]`. A `#sha256=…` behind it is compared with the file or
+ * archive, or with the weights' file in a folder. What is downloaded is kept once it has been read
+ * ({@link Files.settle}), so that a second run needs no network.
  * @throws InputError for what is none of these, or does not have that hash.
  */
-export async function locate(source: string | URL, options?: DownloadOptions): Promise<Files> {
+export async function locate(source: string | URL, options: LocateOptions = {}): Promise<Files> {
   const { place, sha256 } = splitHash(source);
-  const url = addressOf(place);
-  const fetchFile = fetcher(options);
+  const { fetchFile, settle } = fetcher(options);
+  const hub = hubPlace(place);
+  const { url, list } = hub ? await hubFiles(hub, fetchFile) : { url: addressOf(place) };
   const named = Object.hasOwn(builtInWeights, place);
   const onDisc = url.protocol === "file:" && !named ? await kindOnDisc(url, place) : undefined;
-  const kind = onDisc === "folder"
-    ? undefined
-    : /\.(zip|npz|safetensors|onnx)$/i.exec(url.pathname)?.[1].toLowerCase();
-  if (!kind) {
+  const ending = onDisc === "folder" ? undefined : weightEnding(decodeURIComponent(url.pathname));
+  if (!ending) {
     if (onDisc === "file") {
       throw new InputError(
-        `${place}: expected weights, found a file of another kind; read are a diffusers folder, .zip, .safetensors, .npz and .onnx`,
+        `${place}: expected weights, found a file of another kind; read are a diffusers folder, ${
+          weightEndings.map((ending) => `.${ending}`).join(", ")
+        }`,
       );
     }
-    const files = filesAt(url, fetchFile);
+    const files: Files = {
+      ...filesAt(url, fetchFile),
+      list: () => Promise.resolve(list ?? (onDisc && listFolder(url))),
+      settle,
+    };
     return sha256 ? checkedFolder(files, sha256) : files;
   }
   const bytes = await fetchFile(url);
-  if (!bytes) throw new InputError(`${place}: expected a .${kind} file, found nothing`);
-  await checkHash(bytes, sha256, url.href);
-  if (kind === "onnx") return onnxFiles(url, bytes, fetchFile);
-  const single: typeof import("../read/single_file.ts") = await import(
-    new URL("../read/single_file.ts", import.meta.url).href
-  );
-  if (kind === "safetensors") return single.filesOfSafetensors(bytes, place);
-  const zip: typeof import("../../files/zip.ts") = await import(
-    new URL("../../files/zip.ts", import.meta.url).href
-  );
-  const entries = await zip.readZip(bytes, place);
-  return kind === "npz" ? single.filesOfNpz(entries, place) : archiveFiles(entries, place);
+  if (!bytes) throw new InputError(`${place}: expected a .${ending} file, found nothing`);
+  try {
+    await checkHash(bytes, sha256, url.href);
+    return { ...await singleFile(url, ending, bytes, fetchFile, place), settle };
+  } catch (error) {
+    await settle(false);
+    throw error;
+  }
 }
 
 function splitHash(source: string | URL): { place: string; sha256?: string } {
@@ -67,26 +70,23 @@ function splitHash(source: string | URL): { place: string; sha256?: string } {
 function addressOf(place: string): URL {
   if (place === "") throw new InputError("weights: expected a name, a folder or an address");
   if (Object.hasOwn(builtInWeights, place)) return builtInWeights[place];
-  if (place.startsWith("hf:")) return hubAddress(place);
   if (/^(https?|file):\/\//.test(place)) {
     if (URL.canParse(place)) return new URL(place);
     throw new InputError(`${place}: expected an address like https://example.org/weights/`);
   }
-  const encoded = encodeURI(place.replaceAll("\\", "/"))
-    .replaceAll("?", "%3F").replaceAll("#", "%23");
-  return new URL(encoded, `file://${encodeURI(Deno.cwd().replaceAll("\\", "/"))}/`);
+  return fileAddress(place);
 }
 
-function hubAddress(place: string): URL {
-  const match = /^hf:([\w.-]+\/[\w.-]+)((?:\/[\w.-]+)*)(?:@([\w./-]+))?$/.exec(place);
-  if (!match || place.includes("..")) {
-    throw new InputError(
-      `${place}: expected hf:owner/name, a path in it behind that, and @revision if it is not main`,
-    );
-  }
-  const [, repository, path, revision = "main"] = match;
-  const endpoint = (environment("HF_ENDPOINT") ?? HUB).replace(/\/$/, "");
-  return new URL(`${endpoint}/${repository}/resolve/${revision}${path || "/"}`);
+/** A path's address: "run:1" and "C:\weights" are paths, whatever their beginnings look like. */
+function fileAddress(path: string): URL {
+  const isAbsolute = /^([a-z]:)?[\\/]/i.test(path);
+  const absolute = isAbsolute ? path : `${Deno.cwd()}/${path}`;
+  const slashed = absolute.replaceAll("\\", "/").replace(/^(?=[a-z]:)/i, "/");
+  const encoded = slashed.split("/").map((part, i) =>
+    // A drive's colon stays as it is.
+    i === 1 && /^[a-z]:$/i.test(part) ? part : encodeURIComponent(part)
+  );
+  return new URL(`file://${encoded.join("/")}`);
 }
 
 /** What lies at a path; undefined where this process may not look. @throws InputError for nothing */
@@ -98,49 +98,96 @@ async function kindOnDisc(url: URL, place: string): Promise<"file" | "folder" | 
     const { NotFound, NotADirectory } = Deno.errors;
     if (!(error instanceof NotFound || error instanceof NotADirectory)) return undefined;
     const names = Object.keys(builtInWeights).join(", ");
+    const onHub = /^[\w.-]+\/[\w.-]+$/.test(place) ? `; did you mean hf:${place}?` : "";
     throw new InputError(
-      `${place}: there is no such folder or file, and no built-in weights of that name (${names})`,
+      `${place}: there is no such folder or file, and no built-in weights of that name (${names})${onHub}`,
     );
   }
 }
 
-/** Files from disc are read, others downloaded once. */
-function fetcher(options?: DownloadOptions): FetchFile {
-  return (url, optional) => {
-    if (url.protocol === "file:") {
-      return Deno.readFile(url).catch((error) => {
-        if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-          return undefined;
+/** The files of a folder and of the parts that weights have. */
+async function listFolder(url: URL): Promise<readonly string[] | undefined> {
+  const root = url.href.endsWith("/") ? url : new URL(`${url.href}/`);
+  const names: string[] = [];
+  try {
+    for (const part of ["", "unet_ema/", "unet/", "scheduler/"]) {
+      try {
+        for await (const { name, isDirectory } of Deno.readDir(new URL(part, root))) {
+          if (!isDirectory) names.push(part + name);
         }
-        throw new InputError(`${url.pathname}: cannot be read (${error.message})`);
-      });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound) || part === "") throw error;
+      }
     }
-    const folder = cacheFolder();
-    const wanted = { ...options, optional };
-    return folder ? new DownloadCache(folder).fetch(url, wanted) : download(url, wanted);
-  };
+    return names.sort();
+  } catch {
+    return undefined;
+  }
 }
 
-/** The folder that an ONNX file lies in: its tensors and its scheduler's config may lie beside it. */
-function onnxFiles(url: URL, bytes: Uint8Array, fetchFile: FetchFile): Files {
-  const { where, read } = filesAt(new URL(".", url), fetchFile);
-  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
-  const onnx = url.protocol === "file:" ? decodeURIComponent(name) : name;
+/** Files from disc are read, others downloaded once; one reading's downloads are kept together. */
+function fetcher(options: LocateOptions) {
+  const folder = cacheFolder();
+  const cache = folder === undefined ? undefined : new DownloadCache(folder);
+  const fetchFile: FetchFile = (url, optional) => {
+    if (url.protocol === "file:") return readDisc(url);
+    const wanted = {
+      ...options,
+      refresh: options.refresh && !isCommit(url),
+      optional,
+      token: isHub(url) ? hubToken : undefined,
+    };
+    return cache ? cache.fetch(url, wanted) : download(url, wanted);
+  };
+  return { fetchFile, settle: (whole: boolean) => cache?.settle(whole) ?? Promise.resolve(false) };
+}
+
+async function readDisc(url: URL): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(url);
+  } catch (error) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return undefined;
+    throw new InputError(
+      `${decodeURIComponent(url.pathname)}: cannot be read (${(error as Error).message})`,
+    );
+  }
+}
+
+/** An archive's files; or the folder that a file lies in: what belongs to it may lie beside it. */
+async function singleFile(
+  url: URL,
+  ending: string,
+  bytes: Uint8Array,
+  fetchFile: FetchFile,
+  place: string,
+): Promise<Files> {
+  if (ending === "zip") {
+    const zip: typeof import("../../files/zip.ts") = await import(
+      new URL("../../files/zip.ts", import.meta.url).href
+    );
+    const archive: typeof import("./archive.ts") = await import(
+      new URL("./archive.ts", import.meta.url).href
+    );
+    return archive.archiveFiles(await zip.readZip(bytes, place), place);
+  }
+  const folder = new URL(".", url);
+  folder.search = url.search;
+  const { where, read } = filesAt(folder, fetchFile);
+  const file = decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf("/") + 1));
   return {
     where,
-    onnx,
-    read: (path, optional) => path === onnx ? Promise.resolve(bytes) : read(path, optional),
+    file,
+    read: (path, optional) => path === file ? Promise.resolve(bytes) : read(path, optional),
   };
 }
 
 function checkedFolder(files: Files, sha256: string): Files {
   return {
-    where: files.where,
-    async read(path) {
-      const bytes = await files.read(path);
-      if (bytes && path.endsWith(".safetensors")) {
-        await checkHash(bytes, sha256, files.where + path);
-      }
+    ...files,
+    async read(path, optional) {
+      const bytes = await files.read(path, optional);
+      if (bytes && weightEnding(path)) await checkHash(bytes, sha256, files.where + path);
       return bytes;
     },
   };
@@ -152,18 +199,4 @@ async function checkHash(bytes: Uint8Array, expected: string | undefined, where:
   if (found !== expected) {
     throw new InputError(`${where}: expected SHA-256 ${expected}, found ${found}`);
   }
-}
-
-/** An archive's files; a single folder that everything lies in is looked through. */
-function archiveFiles(entries: ReadonlyMap<string, Uint8Array>, where: string): Files {
-  const names = [...entries.keys()];
-  const top = names[0]?.split("/")[0];
-  const prefix = names.every((name) => name.startsWith(`${top}/`)) &&
-      ![...networkFolders, "scheduler"].includes(top)
-    ? `${top}/`
-    : "";
-  return filesOf(
-    Object.fromEntries(names.map((name) => [name.slice(prefix.length), entries.get(name)!])),
-    `${where}/`,
-  );
 }

@@ -1,16 +1,20 @@
-/** diffusers' folder: configs and weights, in today's layout or with everything at the root. */
+/** diffusers' folder: its configs and weights, wherever in it training left them. */
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
-import type { NetworkDefinition } from "../../networks/architecture.ts";
-import type { StoredTensor } from "../../networks/match_tensors.ts";
-import { networkFolders, parseNetwork } from "../../networks/registry.ts";
-import { parseCard, type WeightsCard } from "./card.ts";
-import { type Files, readJson, readText } from "../files.ts";
 import { sha256Hex } from "../../files/hash.ts";
-import { parseSafetensors } from "../../files/safetensors.ts";
+import { paramShapes } from "../../graph/mod.ts";
+import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
+import { matchTensors, type StoredTensor } from "../../networks/match_tensors.ts";
+import { networkFolders, parseNetwork } from "../../networks/registry.ts";
+import { type Files, parseJson, readText, settled } from "../files.ts";
+import { refuseLatents } from "./latents.ts";
+import { parseCard, type WeightsCard } from "./card.ts";
+import { folderFiles, networkFiles, networkFilesAmong } from "./formats/format.ts";
+import { samplerOf } from "./sampler.ts";
+import { type FoundTensors, readTensors } from "./tensors.ts";
 
-/** Everything a folder says, checked one file at a time; the tensors' shapes are not yet. */
+/** Everything a folder says, checked. */
 export interface WeightsFolder {
   /** The folder, as messages name it. */
   readonly where: string;
@@ -24,87 +28,182 @@ export interface WeightsFolder {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** SHA-256 over both configs, the card and the weights: what a picture depends on. */
   readonly hash: string;
+  /** The configs as they were written, under today's names. */
+  readonly configs: ReadonlyMap<string, string>;
+  /** What was taken in place of something that the folder does not say, in sentences. */
+  readonly notices: readonly string[];
 }
 
-const weightFiles = [
-  "diffusion_pytorch_model.safetensors",
-  "diffusion_pytorch_model.fp16.safetensors",
-  "model.safetensors",
-];
-const pickles = ["diffusion_pytorch_model.bin", "diffusion_model.pt", "pytorch_model.bin"];
+/** What is asked for among what a folder has. */
+export interface ReadOptions {
+  /** diffusers' variant: "fp16" is diffusion_pytorch_model.fp16.safetensors. */
+  readonly variant?: string;
+  /** A folder whose configs stand in where the weights come without. */
+  readonly configs?: Files;
+}
+
+/** Where a network's config lies in a folder. */
+const configPaths = [...networkFolders.map((folder) => networkFiles(folder).config), "config.json"];
 
 /**
- * Reads a diffusers folder.
+ * Reads a diffusers folder: a pipeline, its `unet/` alone, a checkpoint of diffusers' training scripts
+ * (the running mean of the weights where there is one), or a file of weights with its configs in it or
+ * beside it. Downloads are kept once they have been read and fit together.
  * @throws InputError naming the file, and in it the key or tensor, that does not fit.
  */
-export async function readFolder(files: Files): Promise<WeightsFolder> {
-  if (files.onnx !== undefined) {
+export async function readFolder(files: Files, options: ReadOptions = {}): Promise<WeightsFolder> {
+  if (files.file?.endsWith(".onnx")) {
     throw new InputError(
-      `${files.where}${files.onnx}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
+      `${files.where}${files.file}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
     );
   }
-  const layouts = [
-    ...networkFolders.map((folder) => ({ network: `${folder}/`, scheduler: "scheduler/" })),
-    { network: "", scheduler: "" },
-  ];
-  for (const layout of layouts) {
-    const configPath = `${layout.network}config.json`;
-    const [configJson, weights] = await Promise.all([
-      readJson(files, configPath),
-      readWeights(files, layout.network),
-    ]);
-    if (configJson === undefined) continue;
-    if (!weights) await refuseMissingWeights(files, layout.network);
+  return await settled(files, () => readParts(files, options));
+}
 
-    const schedulerPath = `${layout.scheduler}scheduler_config.json`;
-    // As text: diffusers writes -Infinity there, which is no JSON.
-    const [schedulerText, modelIndex] = await Promise.all([
-      readText(files, schedulerPath),
-      readJson(files, "model_index.json"),
-    ]);
-    if (schedulerText === undefined) {
-      throw new InputError(`${files.where}: expected ${schedulerPath}, found none`);
+async function readParts(files: Files, options: ReadOptions): Promise<WeightsFolder> {
+  for (const part of await partsOf(files)) {
+    const own = files.file === undefined ? undefined : await readTensors(files, part);
+    const text = own?.configs.get(networkFilesAmong(own.configs.keys())?.config ?? "") ??
+      await firstText(files, [`${part}config.json`]) ??
+      await firstText(options.configs, configPaths);
+    if (text === undefined) {
+      const found = own ??
+        (await files.list?.() && await readTensors(files, part, options.variant));
+      if (found) throw withoutConfig(files, found);
+      continue;
     }
-    const network = parseNetwork(configJson, files.where + configPath);
-    const where = files.where + layout.network + weights!.name;
-    const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify([
-      configJson,
-      schedulerText,
-      (modelIndex as Record<string, unknown>)?._denoise ?? null,
-      await sha256Hex(weights!.bytes),
-    ])));
-    return {
-      where: files.where,
-      network,
-      scheduler: parseSchedulerConfig(schedulerText, files.where + schedulerPath),
-      card: parseCard(modelIndex, network.classes, `${files.where}model_index.json`),
-      tensors: parseSafetensors(weights!.bytes, where).tensors,
-      hash,
-    };
+    // Before the weights, which are large: a network that is not read costs no download of them.
+    const where = `${files.where}${part}config.json`;
+    const config = parseJson(text, where);
+    const network = parseNetwork(config, where);
+    const [found, scheduler, index] = await Promise.all([
+      own ?? readTensors(files, part, options.variant),
+      own?.configs.get(folderFiles.scheduler) ?? schedulerText(files, part, options.configs),
+      own?.configs.get(folderFiles.index) ?? firstText(files, indexPaths(part)),
+    ]);
+    if (found) return await folderOf(files, network, { found, config, text, scheduler, index });
+    if (part === "" || !options.configs) throw await missing(files, part, options.variant);
   }
   throw new InputError(
     `${files.where}: expected a diffusers folder (${
-      layouts.map(({ network }) => `${network}config.json`).join(" or ")
-    }), found ${layouts.length === 2 ? "neither" : "none"}`,
+      configPaths.join(" or ")
+    }), found ${await listing(
+      files,
+    )}`,
   );
 }
 
-async function readWeights(files: Files, prefix: string) {
-  for (const name of weightFiles) {
-    const bytes = await files.read(prefix + name);
-    if (bytes) return { name, bytes };
+/** Where in a folder the network may lie: the running mean first, where there is one. */
+async function partsOf(files: Files): Promise<readonly string[]> {
+  if (files.file !== undefined) return [""];
+  const listed = await files.list?.();
+  const isCheckpoint = /(^|\/)checkpoint-\d+\/?$/.test(files.where);
+  const means = networkFolders.map((folder) => `${folder}_ema/`).filter((part) =>
+    listed?.includes(`${part}config.json`) ?? isCheckpoint
+  );
+  return [...means, ...networkFolders.map((folder) => `${folder}/`), ""];
+}
+
+interface Parts {
+  readonly found: FoundTensors;
+  /** The network's config.json, parsed, and as its text. */
+  readonly config: unknown;
+  readonly text: string;
+  readonly scheduler?: string;
+  readonly index?: string;
+}
+
+async function folderOf(
+  { where }: Files,
+  network: NetworkDefinition,
+  { found, config, text, scheduler, index }: Parts,
+): Promise<WeightsFolder> {
+  const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
+  refuseLatents(modelIndex, `${where}model_index.json`);
+  const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
+  const learned = network.outChannels === 2 * network.shape[0];
+  const process = parseSchedulerConfig(
+    scheduler ?? { variance_type: learned ? "learned_range" : "fixed_small" },
+    `${where}scheduler_config.json`,
+  );
+  // diffusers writes -Infinity there, which is no JSON; the class stands in every file as text.
+  const className = /"_class_name"\s*:\s*"(\w+)"/.exec(scheduler ?? "")?.[1];
+  const folder: WeightsFolder = {
+    where,
+    network,
+    scheduler: process,
+    card: { recommended: samplerOf(className, process), ...card },
+    tensors: found.tensors,
+    hash: await sha256Hex(new TextEncoder().encode(JSON.stringify([
+      config,
+      scheduler ?? null,
+      (modelIndex as Record<string, unknown> | undefined)?._denoise ?? null,
+      found.hash,
+    ]))),
+    configs: new Map(
+      [
+        [folderFiles.index, index],
+        [networkFiles(network.architecture.folder).config, text],
+        [folderFiles.scheduler, scheduler],
+      ].filter((entry): entry is [string, string] => entry[1] !== undefined),
+    ),
+    notices: scheduler === undefined
+      ? [
+        `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`,
+      ]
+      : [],
+  };
+  checkTensors(folder, where + found.name);
+  return folder;
+}
+
+/** @throws InputError where the tensors are not the network's */
+function checkTensors({ network, tensors }: WeightsFolder, where: string): void {
+  const { currentName } = network.architecture;
+  matchTensors(paramShapes(networkGraph(network)), tensors, where, currentName);
+}
+
+function withoutConfig({ where }: Files, { name, tensors }: FoundTensors): InputError {
+  const names = [...tensors.keys()].slice(0, 3).join(", ");
+  return new InputError(
+    `${where}${name}: found ${tensors.size} tensors (${names} …) and no config.json beside them that says which network they are; put it there, or give a folder that has it with --configs`,
+  );
+}
+
+/** In the folder, above it where it is a part of a pipeline or of a training run, or in another's. */
+async function schedulerText(files: Files, part: string, configs?: Files) {
+  const name = "scheduler_config.json";
+  return await firstText(files, [`scheduler/${name}`, name]) ??
+    await firstText(configs, [`scheduler/${name}`, name]) ??
+    await firstText(files, [
+      `../scheduler/${name}`,
+      ...(part === "" ? [`../${name}`, `../../scheduler/${name}`] : []),
+    ]);
+}
+
+function indexPaths(part: string): readonly string[] {
+  return part === "" ? [folderFiles.index, `../${folderFiles.index}`] : [folderFiles.index];
+}
+
+async function firstText(files: Files | undefined, paths: readonly string[]) {
+  if (!files) return undefined;
+  for (const path of paths) {
+    const text = await readText(files, path, true);
+    if (text !== undefined) return text;
   }
 }
 
-async function refuseMissingWeights(files: Files, prefix: string): Promise<never> {
-  for (const name of pickles) {
-    if (await files.read(prefix + name)) {
-      throw new InputError(
-        `${files.where}${prefix}${name}: a pickle can run code and is not read; save the model with safe_serialization=True to get ${
-          weightFiles[0]
-        }`,
-      );
-    }
-  }
-  throw new InputError(`${files.where}: expected ${prefix}${weightFiles[0]}, found none`);
+async function missing(files: Files, part: string, variant?: string): Promise<InputError> {
+  const name = `${part}diffusion_pytorch_model${variant ? `.${variant}` : ""}.safetensors`;
+  return new InputError(
+    `${files.where}: expected ${name} (or .bin), found ${await listing(files, part)}`,
+  );
+}
+
+/** What there is, where that can be known. */
+async function listing(files: Files, part = ""): Promise<string> {
+  const names = (await files.list?.())?.filter((path) => path.startsWith(part));
+  if (!names) return part === "" ? "neither" : "none";
+  const shown = names.slice(0, 8).join(", ");
+  return names.length > 8 ? `${shown} and ${names.length - 8} more files` : shown || "nothing";
 }

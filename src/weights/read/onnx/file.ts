@@ -6,9 +6,9 @@ import { InputError } from "../../../errors.ts";
 import type { NetworkDefinition } from "../../../networks/architecture.ts";
 import { parseNetwork } from "../../../networks/registry.ts";
 import { parseCard, type WeightsCard } from "../card.ts";
-import { type Files, filesOf, readJson, readText } from "../../files.ts";
+import { type Files, filesOf, readJson, readText, settled } from "../../files.ts";
 import { sha256Hex } from "../../../files/hash.ts";
-import { configsIn, folderFiles, networkFilesAmong } from "../single_file.ts";
+import { configsIn, folderFiles, networkFilesAmong } from "../formats/format.ts";
 import { checkGraph } from "../../../onnx/check.ts";
 import { classCount } from "./classes.ts";
 import { parseOnnx } from "../../../onnx/parse.ts";
@@ -52,11 +52,15 @@ const BESIDE = "scheduler_config.json";
 const MAX_SAMPLE = 2 ** 26;
 
 /**
- * Reads and checks the ONNX file that is meant by `files.onnx`, without running it.
+ * Reads and checks the ONNX file that is meant by `files.file`, without running it.
  * @throws InputError naming what does not fit: bytes, node, tensor, input or key.
  */
-export async function readOnnx(files: Files): Promise<OnnxFile> {
-  const name = files.onnx!;
+export function readOnnx(files: Files): Promise<OnnxFile> {
+  return settled(files, () => readGraph(files));
+}
+
+async function readGraph(files: Files): Promise<OnnxFile> {
+  const name = files.file!;
   const where = files.where + name;
   const bytes = await files.read(name);
   if (!bytes) throw new InputError(`${where}: expected an ONNX file, found nothing`);

@@ -1,0 +1,101 @@
+/** Classes and guidance: what a network can be asked for, and what it draws when nothing is asked. */
+import { FieldError } from "../errors.ts";
+import type { Network } from "../model/network.ts";
+import { check, number } from "../schema.ts";
+
+/** A class by its index or its name. */
+export type Label = number | string;
+
+/** How one image is conditioned. */
+export interface Conditioning {
+  /** The class; left out for a network without classes. */
+  readonly label?: number;
+  /** s in raw_uncond + s·(raw_cond − raw_uncond); 1 asks for the class alone. */
+  readonly guidance: number;
+  /** The class that means none; default what the weights say. */
+  readonly nullLabel?: number;
+}
+
+/** Of more classes messages list the first ones. */
+const MAX_NAMES_SHOWN = 20;
+
+/** How many class indices a network takes, its null class included. */
+export function classCount({ labels, nullLabel }: Network): number {
+  return Math.max(labels?.length ?? 0, labels && nullLabel !== undefined ? nullLabel + 1 : 0);
+}
+
+/** The class of a seed's picture when none is asked for: each seed has one, the same everywhere. */
+export function defaultLabel(network: Network, seed: number): number | undefined {
+  return network.labels?.length ? seed % network.labels.length : undefined;
+}
+
+/**
+ * The index of a class that was asked for by name or index.
+ * @throws FieldError where the network has no such class
+ */
+export function labelIndex(network: Network, label: Label): number {
+  const classes = classCount(network);
+  if (classes === 0) throw new FieldError("label", "none: these weights know no classes", label);
+  const named = network.labels!.indexOf(String(label));
+  if (named >= 0 && typeof label === "string") return named;
+  const index = typeof label === "string" && /^\d+$/.test(label) ? Number(label) : label;
+  if (Number.isInteger(index) && (index as number) >= 0 && (index as number) < classes) {
+    return index as number;
+  }
+  throw new FieldError("label", `a class (${namesOf(network.labels!)}) or its index`, label);
+}
+
+/** A class' name, or its index where it has none, as the null class. */
+export function labelName({ labels }: Network, index: number): string {
+  return labels?.[index] ?? String(index);
+}
+
+function namesOf(labels: readonly string[]): string {
+  const names = labels.slice(0, MAX_NAMES_SHOWN).join(", ");
+  return labels.length > MAX_NAMES_SHOWN ? `${names}, …` : names;
+}
+
+/** @throws FieldError where the network cannot be guided in this way */
+export function checkGuidance(
+  network: Network,
+  { guidance, nullLabel }: Pick<Conditioning, "guidance" | "nullLabel">,
+): void {
+  check(number(), guidance, "guidance");
+  const classes = classCount(network);
+  if (
+    nullLabel !== undefined &&
+    !(Number.isInteger(nullLabel) && nullLabel >= 0 && nullLabel < classes)
+  ) {
+    const expected = classes === 0 ? "none: these weights know no classes" : `0 to ${classes - 1}`;
+    throw new FieldError("nullLabel", expected, nullLabel);
+  }
+  if (guidance === 1) return;
+  if (network.distilled) {
+    const { teacher, guidance: folded } = network.distilled;
+    throw new FieldError(
+      "guidance",
+      `1 or none: these weights were distilled from ${teacher} with guidance ${folded} folded in, and more would be applied on top; leave it out, or take ${teacher}`,
+      guidance,
+    );
+  }
+  if (classes === 0) {
+    throw new FieldError("guidance", "1: these weights know no classes to be guided by", guidance);
+  }
+  if (nullLabel === undefined && network.nullLabel === undefined) {
+    throw new FieldError(
+      "guidance",
+      '1, or nullLabel beside it: these weights do not say which class means "none"',
+      guidance,
+    );
+  }
+}
+
+/** @throws FieldError where the network cannot be asked in this way */
+export function checkConditioning(network: Network, conditioning: Conditioning): void {
+  checkGuidance(network, conditioning);
+  const { label } = conditioning;
+  if (label !== undefined) labelIndex(network, label);
+  else if (classCount(network) > 0) {
+    throw new FieldError("label", `a class (${namesOf(network.labels!)}) or its index`, label);
+  }
+}

@@ -1,0 +1,144 @@
+/** PyTorch's files: what is in them is read, nothing in them runs. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { float8ToFloat } from "../src/files/half.ts";
+import { parseTorch } from "../src/files/torch/file.ts";
+import { readZip, writeZip } from "../src/files/zip.ts";
+import { mutations, refusals } from "./mutations.ts";
+import { torchBytes } from "./torch_fixtures.ts";
+
+/** What PyTorch says of its own file; "count", of whole numbers, is passed over. */
+const expected: Record<string, [number[], number[]]> = {
+  f32: [[2, 2], [1.5, -2, 0.25, 3]],
+  f64: [[2], [0.10000000149011612, 0.0010000000474974513]],
+  f16: [[2], [0.0999755859375, 65504]],
+  bf16: [[2], [0.10009765625, -3]],
+  rows: [[4], [4, 5, 6, 7]],
+  turned: [[4, 3], [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]],
+  scalar: [[], [2.5]],
+  none: [[0, 4], []],
+  param: [[1], [9]],
+};
+
+for (const name of ["zipped", "legacy", "protocol4"] as const) {
+  Deno.test(`a state dict is read as PyTorch does: ${name}`, async () => {
+    const tensors = await parseTorch(torchBytes(name), name);
+    const found = [...tensors].map(([key, { shape, data }]) => [key, [[...shape], [...data]]]);
+    assertEquals(Object.fromEntries(found), expected);
+  });
+}
+
+Deno.test("a state dict among epochs, versions and settings is found", async () => {
+  const tensors = await parseTorch(torchBytes("lightning"), "x.ckpt");
+  assertEquals([...tensors.keys()], ["model.conv.weight", "model.conv.bias"]);
+});
+
+const refused: Record<string, string> = {
+  evil: "calls posix.system, which is not run",
+  evilLegacy: "calls posix.system, which is not run",
+  module: "makes an object of torch.nn.modules.linear.Linear",
+  namespace: "makes an object of argparse.Namespace",
+};
+
+for (const [name, says] of Object.entries(refused)) {
+  Deno.test(`what is no data is refused by its name: ${name}`, async () => {
+    const bytes = torchBytes(name as "evil");
+    const error = await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, says);
+    assert(error.message.startsWith("x.pt: "), error.message);
+    await assertRejects(() => Deno.stat("/tmp/denoise-was-here"), Deno.errors.NotFound);
+  });
+}
+
+/** A pickle in the place of a file's own. */
+async function withPickle(pickle: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const files = await readZip(torchBytes("zipped"), "whole");
+  return await writeZip(
+    new Map([...files].map(([name, bytes]) => [name, name.endsWith("data.pkl") ? pickle : bytes])),
+  );
+}
+
+async function pickleOf(name: "zipped" | "lightning"): Promise<Uint8Array> {
+  const files = await readZip(torchBytes(name), "whole");
+  return files.entries().find(([path]) => path.endsWith("data.pkl"))![1];
+}
+
+Deno.test("2,000 damaged files are refused or read, none runs, hangs or takes memory", async () => {
+  const read = async (file: Uint8Array, where: string) => {
+    for (const { shape, data } of (await parseTorch(file, where)).values()) {
+      assertEquals(data.length, shape.reduce((a, b) => a * b, 1));
+    }
+  };
+  const MIB = 2 ** 20;
+  let count = await refusals(mutations(torchBytes("legacy"), 700, 21), read, MIB);
+  count += await refusals(mutations(torchBytes("zipped"), 500, 22), read, 4 * MIB);
+  const pickles: Uint8Array<ArrayBuffer>[] = [];
+  for (const name of ["zipped", "lightning"] as const) {
+    for (const damaged of mutations(await pickleOf(name), 400, 23)) {
+      pickles.push(await withPickle(damaged));
+    }
+  }
+  count += await refusals(pickles, read, 4 * MIB);
+  assert(count > 1400 && count < 2000, `${count} of 2,000 were refused`);
+});
+
+Deno.test("a tensor does not reach beyond its storage, nor repeat it", async () => {
+  const pickle = await pickleOf("zipped");
+  // The first tensor: offset 0, shape (2, 2), strides (2, 1) in a storage of 4.
+  const shape = [0x4b, 2, 0x4b, 2, 0x86];
+  const at = pickle.findIndex((_, i) => shape.every((byte, k) => pickle[i + k] === byte));
+  assert(at > 0);
+  const strides = pickle.findIndex((byte, i) => i >= at + 5 && byte === 0x4b);
+  for (const [where, value] of [[at + 1, 3], [at + 3, 200], [strides + 1, 3]]) {
+    const bytes = await withPickle(pickle.with(where, value));
+    await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "does not lie within");
+  }
+  // Strides of 0 would make a tensor of any size out of nothing.
+  const repeated = pickle.slice();
+  repeated.set([200, 0x4b, 200], at + 1);
+  repeated[strides + 1] = repeated[strides + 3] = 0;
+  const bytes = await withPickle(repeated);
+  await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "does not lie within");
+});
+
+Deno.test("one list cannot be copied into dicts without end", async () => {
+  const names = (
+    module: string,
+    name: string,
+  ) => [0x63, ...new TextEncoder().encode(`${module}\n${name}\n`)];
+  // A list of 60,000 pairs, remembered, and 100 dicts of it.
+  const pairs = [0x5d, 0x28, ...Array(60_000).fill([0x4b, 1, 0x4b, 1, 0x86]).flat(), 0x65, 0x85];
+  const again = [...names("collections", "OrderedDict"), 0x68, 0, 0x52];
+  const pickle = [0x80, 2, ...pairs, 0x71, 0, ...Array(100).fill(again).flat(), 0x2e];
+  const bytes = await withPickle(Uint8Array.from(pickle));
+  await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "more than 1000000 items");
+});
+
+Deno.test("8-bit floats are PyTorch's float8_e4m3fn and float8_e5m2", () => {
+  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const sum = (values: Float32Array) =>
+    values.reduce((total, x) => total + (Number.isFinite(x) ? Math.abs(x) : 0), 0);
+  const e4 = float8ToFloat(bytes, 4);
+  assertEquals([...e4.subarray(0, 3)], [0, 0.001953125, 0.00390625]);
+  assertEquals([...e4.subarray(120, 130)], [
+    256,
+    288,
+    320,
+    352,
+    384,
+    416,
+    448,
+    NaN,
+    -0,
+    -0.001953125,
+  ]);
+  assertEquals(sum(e4), 10815.75);
+  const e5 = float8ToFloat(bytes, 5);
+  assertEquals([e5[1], e5[123], e5[124], e5[125], e5[131]], [
+    1.52587890625e-5,
+    57344,
+    Infinity,
+    NaN,
+    -4.57763671875e-5,
+  ]);
+  assert(Math.abs(sum(e5) - 720896) < 0.01);
+});
