@@ -340,6 +340,8 @@ Deno.test("a gradient that is not finite loses no update before it", async () =>
     async createSession(...args) {
       const session = await native.createSession(...args);
       return {
+        inputNames: session.inputNames,
+        outputNames: session.outputNames,
         close: () => session.close(),
         async run(feeds) {
           const results = await session.run(feeds);

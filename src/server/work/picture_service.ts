@@ -1,4 +1,5 @@
 /** Makes pictures: admission, one run for all requests of a picture, a cache of finished ones. */
+import { denoiserOf } from "../../sampling/denoiser.ts";
 import { sampleImage } from "../../sampling/image.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
@@ -145,10 +146,13 @@ export class PictureService {
     const { signal } = controller;
     try {
       await place.acquire(signal);
-      const engine = this.engines.get(recipe.weights)!;
+      const engine = this.engines.get(recipe.source)!;
       const { seed, label, guidance } = recipe;
       const { shape } = engine.model;
-      const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
+      const frames = sampleImage(
+        denoiserOf(engine.batcher, plan, { label, guidance }, signal),
+        { seed, plan },
+      );
       for (let step = 1;; step++) {
         const { done, value } = await frames.next();
         signal.throwIfAborted();
@@ -158,7 +162,7 @@ export class PictureService {
         }
         const png = encodePicture(value, shape, recipe);
         this.cache.set(etag, png);
-        this.metrics.images.inc({ weights: recipe.weights });
+        this.metrics.images.inc({ weights: recipe.source });
         return png;
       }
     } finally {

@@ -71,6 +71,16 @@ function parseLine(text: string): LogLine | undefined {
   }
 }
 
+/** What of a log goes with the weights: the last line, and evenly out of the others. */
+const MOST_EXPORTED = 500;
+
+/** A log short enough to lie beside the weights, as text. */
+export function thinLog(lines: readonly LogLine[]): string {
+  const every = Math.ceil(lines.length / MOST_EXPORTED);
+  return lines.filter((_, i) => i % every === 0 || i === lines.length - 1)
+    .map((line) => `${JSON.stringify(line)}\n`).join("");
+}
+
 /** The mean loss of the last `count` lines. */
 export function recentLoss(lines: readonly LogLine[], count = 100): number {
   const last = lines.slice(-count);

@@ -15,7 +15,7 @@ import { splitData } from "../data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
 import { adoptNetwork, startFrom } from "./fine_tune.ts";
-import { Log, readText } from "./log.ts";
+import { Log, readText, thinLog } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
 import { networkFor } from "../network.ts";
@@ -234,7 +234,7 @@ async function exportRun(
     beside: {
       "README.md": modelCard(facts),
       "recipe.json": recipeText,
-      "log.jsonl": lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+      "log.jsonl": thinLog(lines),
       "loss.svg": lossPlot(lines),
     },
   });
