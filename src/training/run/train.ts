@@ -5,7 +5,7 @@ import type { DownloadOptions } from "../../weights/find/download.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { locate } from "../../weights/find/locate.ts";
 import { readFolder } from "../../weights/read/folder.ts";
-import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
+import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
