@@ -1,8 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { Batcher } from "../src/sampling/batcher.ts";
+import { scheduleFor } from "../src/diffusion/mod.ts";
+import { denoiserOf } from "../src/sampling/denoiser.ts";
 import type { Conditioning } from "../src/recipe/conditioning.ts";
-import { asker } from "../src/sampling/guidance.ts";
 import { sample } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { answer, fakeNetwork, type FakeOptions } from "./sampling_network.ts";
@@ -12,8 +12,11 @@ const classes: FakeOptions = { labels: ["a", "b"], nullLabel: 2 };
 
 async function ask(facts: FakeOptions, conditioning: Conditioning) {
   const network = fakeNetwork(facts);
-  const output = await asker(new Batcher(network), conditioning)(x, 400);
-  return { network, output };
+  const { scheduler: config } = network;
+  const levels = { schedule: scheduleFor(config), config, modelTime: (t: number) => t };
+  // The network predicts ε: eps is its output.
+  const { eps, variance } = await denoiserOf(network, levels, conditioning).denoise(x, 400);
+  return { network, output: eps, variance };
 }
 
 Deno.test("guided output is raw_uncond + s·(raw_cond − raw_uncond), both in one evaluation", async () => {
@@ -34,8 +37,8 @@ Deno.test("guidance 1 asks for the class alone", async () => {
 });
 
 Deno.test("the variance half of a guided output is the conditional one, unguided", async () => {
-  const { output } = await ask({ ...classes, outChannels: 2 }, { label: 1, guidance: 3 });
-  assertEquals(output.subarray(16), x.map((value) => -answer(value, 400, 1)));
+  const { variance } = await ask({ ...classes, outChannels: 2 }, { label: 1, guidance: 3 });
+  assertEquals(variance, x.map((value) => -answer(value, 400, 1)));
 });
 
 Deno.test("a null label that is given goes before the weights' own", async () => {

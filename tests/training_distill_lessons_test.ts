@@ -83,6 +83,7 @@ Deno.test("a guided teacher's estimate is that of the guided output, clipped", a
   const teacher = teacherOf({
     shape: [1, 1, 1],
     outChannels: 1,
+    labels: ["a"],
     nullLabel: 1,
     scheduler: parseSchedulerConfig({ prediction_type: "sample" }),
     predict: (_, t, labels) => Promise.resolve(Float32Array.from(t, (_, i) => answers[labels![i]])),

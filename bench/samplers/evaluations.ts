@@ -1,6 +1,8 @@
 /** How often a sampler asks the network: counted where it is asked, not taken from its steps. */
+import { schedulers } from "../../schedulers/mod.ts";
 import type { Network } from "../../src/model/network.ts";
-import { sample } from "../../src/sampling/sample.ts";
+import { countEvaluations } from "../../src/sampling/evaluations.ts";
+import { planRun } from "../../src/sampling/plan.ts";
 
 /** A network and how many pictures it was asked about; a batch of n counts n. */
 export interface Counted<N extends Network> {
@@ -25,8 +27,8 @@ export interface Effort {
 }
 
 /**
- * The most steps whose evaluations of one picture are at most `most`, found by running the sampler on
- * a network that answers 0; undefined where even one step takes more.
+ * The most steps whose evaluations of one picture are at most `most`, found by running the sampler;
+ * undefined where even one step takes more.
  */
 export async function stepsWithin(
   network: Network,
@@ -35,23 +37,8 @@ export async function stepsWithin(
   most: number,
 ): Promise<Effort | undefined> {
   for (let steps = most; steps >= 1; steps--) {
-    const evaluations = await evaluationsOf(network, scheduler, guidance, steps);
+    const plan = planRun(network.scheduler, { scheduler: schedulers[scheduler], steps });
+    const evaluations = await countEvaluations(plan, guidance !== 1);
     if (evaluations <= most) return { steps, evaluations };
   }
-}
-
-async function evaluationsOf(
-  network: Network,
-  scheduler: string,
-  guidance: number,
-  steps: number,
-): Promise<number> {
-  const { shape: [, height, width], outChannels } = network;
-  const blind = counted({
-    ...network,
-    predict: (_x, t) => Promise.resolve(new Float32Array(t.length * outChannels * height * width)),
-  });
-  const request = { seeds: [0], scheduler, steps, guidance };
-  for await (const _frame of sample(blind.network, request));
-  return blind.count();
 }

@@ -1,5 +1,6 @@
 /** The options of every command that samples, and what they ask for. */
-import { SCHEDULE_NAMES } from "../diffusion/mod.ts";
+import { backendNames } from "../backends/names.ts";
+import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
@@ -9,6 +10,7 @@ import { optionsFromText, resolveOptions } from "../recipe/options.ts";
 import { MAX_SEED } from "../recipe/recipe.ts";
 import { chooseScheduler } from "../recipe/resolve.ts";
 import type { SampleOptions } from "../sampling/sample.ts";
+import { labelNamed } from "../recipe/conditioning.ts";
 import type { Command } from "./command.ts";
 import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
@@ -38,11 +40,9 @@ export interface SamplingFlags extends ModelFlags {
   scale?: string;
 }
 
-const backends = ["auto", "wasm", "webgpu", "native"];
-
 export function defineModelOptions(command: Command): Command {
   return loadFlags(command.addOption(weightsOption()))
-    .option("--backend <name>", backends.join(", "), "auto")
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
@@ -65,13 +65,18 @@ export function defineSamplingOptions(command: Command): Command {
 
 /** The built-in schedulers and their options, as help text. */
 export function schedulersHelp(): string {
-  const lines = Object.values(schedulers).flatMap(({ name, description = "", options = {} }) => [
+  return optionsHelp("Schedulers", schedulers);
+}
+
+/** Plug-ins and their options, as help text. */
+export function optionsHelp(title: string, plugins: Readonly<Record<string, Scheduler>>): string {
+  const lines = Object.values(plugins).flatMap(({ name, description = "", options = {} }) => [
     `  ${name.padEnd(8)} ${description}`,
     ...Object.entries(options).map(([key, { description, default: value }]) =>
       `${" ".repeat(13)}--option ${key}=${value}: ${description}`
     ),
   ]);
-  return ["", "Schedulers:", ...lines].join("\n");
+  return ["", `${title}:`, ...lines].join("\n");
 }
 
 function collect(value: string, before: string[] = []): string[] {
@@ -80,9 +85,9 @@ function collect(value: string, before: string[] = []): string[] {
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
-  if (!backends.includes(flags.backend)) {
+  if (!(backendNames as readonly string[]).includes(flags.backend)) {
     throw new InputError(
-      `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
+      `--backend: expected one of ${backendNames.join(", ")}, found "${flags.backend}"`,
     );
   }
   const model = load(flags.weights, {
@@ -164,7 +169,6 @@ export async function readSamplingFlags(
       (flags.timesteps === undefined ? recipe?.steps : undefined),
     timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)) ??
       (flags.steps === undefined ? recipe?.timesteps : undefined),
-    labels: labelsOf(flags, seeds, from),
     guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)) ?? recipe?.guidance,
     nullLabel:
       parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
@@ -176,19 +180,29 @@ export async function readSamplingFlags(
   return (model) => {
     const chosen = chooseScheduler(model, schedulers, scheduler);
     const before = chosen.name === recipe?.scheduler ? recipe.options : {};
-    return { ...asked, options: { ...before, ...optionsFromText(chosen, given) } };
+    const labels = labelsOf(flags, seeds, model.labels, from);
+    return { ...asked, labels, options: { ...before, ...optionsFromText(chosen, given) } };
   };
 }
 
-/** "3,wizard,4": names or indices in the seeds' order; one stands for all. */
-function labelsOf({ label }: SamplingFlags, seeds: readonly number[], from?: RecipeFile) {
+/**
+ * "3,wizard,4": names or indices in the seeds' order; one stands for all. A class whose own name has
+ * commas or spaces around it goes before what they would mean.
+ */
+function labelsOf(
+  { label }: SamplingFlags,
+  seeds: readonly number[],
+  names: readonly string[] = [],
+  from?: RecipeFile,
+) {
   if (label === undefined) {
     const same = from?.recipes.length === seeds.length &&
       from.recipes.every(({ seed }, i) => seed === seeds[i]);
     const labels = same ? from.recipes.map((recipe) => recipe.label) : [];
     return labels.length === 0 || labels.includes(undefined) ? undefined : labels as number[];
   }
-  const labels = label.split(",").map((part) => part.trim());
+  for (const whole of [label, label.trim()]) if (labelNamed(names, whole) >= 0) return whole;
+  const labels = label.split(",").map((part) => labelNamed(names, part) >= 0 ? part : part.trim());
   if (labels.length === 1) return labels[0];
   if (labels.length === seeds.length) return labels;
   throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);

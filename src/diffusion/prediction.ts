@@ -1,4 +1,4 @@
-/** What a network predicts (ε, x_0 or v), both ways round. */
+/** Converts a network's output (ε, x_0 or v) to eps and x_0. */
 import { combine } from "./combine.ts";
 import { InputError } from "../errors.ts";
 import type { Denoised, PredictionType } from "./types.ts";
@@ -21,17 +21,33 @@ export function denoisedFrom(
   alpha_bar: number,
 ): Denoised {
   const prediction = output.subarray(0, x_t.length);
-  const denoised = fromPrediction(type, prediction, x_t, alpha_bar);
+  const { eps, x_0 } = predictionCoefficients(type, alpha_bar);
+  const sum = (of: { output: number; x_t: number }) =>
+    of.output === 1 && of.x_t === 0
+      ? prediction.slice()
+      : combine([of.output, prediction], [of.x_t, x_t]);
+  const denoised: Denoised = { eps: sum(eps), x_0: sum(x_0) };
   if (output.length === 2 * x_t.length) denoised.variance = output.slice(x_t.length);
   return denoised;
 }
 
-function fromPrediction(
+/** eps and x_0 as sums of a network's output and x_t; each is { output, x_t }, the two factors. */
+export interface PredictionCoefficients {
+  /** eps = output·network + x_t·x_t. */
+  readonly eps: { readonly output: number; readonly x_t: number };
+  /** x_0 in the same way. */
+  readonly x_0: { readonly output: number; readonly x_t: number };
+}
+
+/**
+ * How eps and x_0 follow from the output at ᾱ; see {@link denoisedFrom} for the equations.
+ *
+ * Throws `InputError` for ε at ᾱ = 0 and for x_0 at ᾱ = 1.
+ */
+export function predictionCoefficients(
   type: PredictionType,
-  prediction: Float32Array,
-  x_t: Float32Array,
   alpha_bar: number,
-): Denoised {
+): PredictionCoefficients {
   const signal = Math.sqrt(alpha_bar), sigma = Math.sqrt(1 - alpha_bar);
   switch (type) {
     case "epsilon":
@@ -43,21 +59,21 @@ function fromPrediction(
         );
       }
       return {
-        eps: prediction.slice(),
-        x_0: combine([1 / signal, x_t], [-sigma / signal, prediction]),
+        eps: { output: 1, x_t: 0 },
+        x_0: { output: -sigma / signal, x_t: 1 / signal },
       };
     case "sample":
       if (sigma === 0) {
         throw new InputError("prediction_type: eps cannot be told from x_0 at ᾱ = 1 (no noise)");
       }
       return {
-        eps: combine([1 / sigma, x_t], [-signal / sigma, prediction]),
-        x_0: prediction.slice(),
+        eps: { output: -signal / sigma, x_t: 1 / sigma },
+        x_0: { output: 1, x_t: 0 },
       };
     case "v_prediction":
       return {
-        eps: combine([signal, prediction], [sigma, x_t]),
-        x_0: combine([signal, x_t], [-sigma, prediction]),
+        eps: { output: signal, x_t: sigma },
+        x_0: { output: -sigma, x_t: signal },
       };
     default:
       throw new InputError(
@@ -86,5 +102,5 @@ export function predictionTarget(
  * and want eps to follow.
  */
 export function epsOf(x_0: Float32Array, x_t: Float32Array, alpha_bar: number): Float32Array {
-  return fromPrediction("sample", x_0, x_t, alpha_bar).eps;
+  return denoisedFrom("sample", x_0, x_t, alpha_bar).eps;
 }

@@ -130,10 +130,10 @@ export interface Run {
   /** What the image starts from beside noise, by the names in the plug-in's `needs`. */
   inputs: RunInputs;
   /**
-   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the engine has none.
-   * Costs about two evaluations besides the one it makes.
+   * (∂ε̂/∂x_t)ᵀ u, the gradient of Σ u·ε̂ with respect to x_t; undefined where the network has none.
+   * Costs about two evaluations. `alpha_bar` as for `denoise`.
    */
-  vjp?(x_t: Float32Array, t: number, u: Float32Array): Promise<Float32Array>;
+  vjp?(x_t: Float32Array, t: number, u: Float32Array, alpha_bar?: number): Promise<Float32Array>;
 }
 
 /** What an image starts from beside noise, by the names in a plug-in's `needs`. */
@@ -181,8 +181,6 @@ export interface Scheduler {
   options?: Record<string, OptionSchema>;
   /** What its runs have to bring beside noise: inputs by name, as "measurement"; "vjp" is gradients. */
   needs?: readonly string[];
-  /** Network evaluations of an n-step run, one with gradient counted as 3; n if left out. */
-  evaluations?(n: number, options: SchedulerOptions): number;
   /** β_1 … β_T of a schedule of its own. */
   betas?(T: number, config: SchedulerConfig): Float64Array;
   /** Descending timesteps for an n-step run; may be fractional. */

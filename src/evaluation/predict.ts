@@ -1,7 +1,9 @@
 /** Asking a network about noised pictures, many at a time. */
 import type { Denoised, Schedule } from "../diffusion/types.ts";
-import { denoisedFrom, q_sample } from "../diffusion/mod.ts";
+import { q_sample } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
+import { Batcher } from "../sampling/batcher.ts";
+import { denoiserOf } from "../sampling/denoiser.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 
 /** A picture of a set, at a timestep, under some noise. */
@@ -18,28 +20,19 @@ export interface Answer extends Question {
 }
 
 /** Noises every picture to its timestep and asks the network, all in one evaluation. */
-export async function askAbout(
+export function askAbout(
   network: Network,
   schedule: Schedule,
   questions: readonly Question[],
 ): Promise<Answer[]> {
-  const size = network.shape.reduce((a, b) => a * b);
-  const outSize = size / network.shape[0] * network.outChannels;
-  const x = new Float32Array(questions.length * size);
-  questions.forEach(({ x_0, t, noise }, i) => x.set(q_sample(x_0, t, schedule, noise), i * size));
-  const t = Float32Array.from(questions, ({ t }) => t);
-  const labels = network.labels && Int32Array.from(questions, ({ label }) => label!);
-  const output = await network.predict(x, t, labels);
-  return questions.map((question, i) => {
-    const x_t = x.subarray(i * size, (i + 1) * size);
-    const denoised = denoisedFrom(
-      network.scheduler.prediction_type,
-      output.subarray(i * outSize, (i + 1) * outSize),
-      x_t,
-      schedule.alpha_bar(question.t),
-    );
-    return { ...question, x_t, denoised };
-  });
+  const batcher = new Batcher(network, { maxBatch: questions.length });
+  const levels = { schedule, config: network.scheduler, modelTime: (t: number) => t };
+  return Promise.all(questions.map(async (question) => {
+    const { x_0, t, noise, label } = question;
+    const { denoise } = denoiserOf(batcher, levels, { label, guidance: 1 });
+    const x_t = q_sample(x_0, t, schedule, noise);
+    return { ...question, x_t, denoised: await denoise(x_t, t) };
+  }));
 }
 
 /** Picture i of a set as the network's x_0, with the label it is to be asked under. */

@@ -5,7 +5,7 @@ import { nn } from "./gradients/nn.ts";
 import type { GradientRules } from "./gradients/rule.ts";
 import { shape } from "./gradients/shape.ts";
 import { add } from "./ops/elementwise.ts";
-import { formatShape, sizeOf, type Value } from "./value.ts";
+import { formatShape, sameShape, sizeOf, type Value } from "./value.ts";
 
 /** How each differentiable operation passes a gradient on. */
 export const gradientRules: GradientRules = { ...elementwise, ...linear, ...nn, ...shape };
@@ -32,27 +32,36 @@ export const nonDifferentiable: ReadonlySet<string> = new Set([
  * @throws Error naming the operation, where the way leads through one without a rule
  */
 export function gradients(loss: Value, of: readonly Value[]): Value[] {
-  const { graph } = loss;
   if (sizeOf(loss.shape) !== 1) {
     throw new Error(`expected a loss of one number, found shape ${formatShape(loss.shape)}`);
   }
+  return vjp(loss, loss.graph.constant(new Float32Array([1]), loss.shape as number[]), of);
+}
+
+/**
+ * Vector–Jacobian products (∂y/∂x)ᵀ u for every x of `of`, in their order and shapes: the gradients of
+ * Σ u·y, for a y of any shape and dimensions that are known only at run time.
+ * @param u of y's shape
+ * @throws Error naming the operation, where the way leads through one without a rule
+ */
+export function vjp(y: Value, u: Value, of: readonly Value[]): Value[] {
+  const { graph } = y;
+  if (!sameShape(u.shape, y.shape)) {
+    throw new Error(`expected u of shape ${formatShape(y.shape)}, found ${formatShape(u.shape)}`);
+  }
   const onTheWay = dependents(of);
-  const found = new Map<Value, Value>([[
-    loss,
-    graph.constant(new Float32Array([1]), loss.shape as number[]),
-  ]]);
-  for (let id = loss.id; id >= 0; id--) {
-    const y = graph.values[id];
-    const dy = found.get(y);
-    if (!dy || !y.node.inputs.some((x) => onTheWay.has(x))) continue;
-    const rule = gradientRules[y.node.op];
-    if (!rule) throw new Error(`operation "${y.node.op}" cannot be differentiated`);
-    rule(y, dy).forEach((gradient, i) => {
-      const x = y.node.inputs[i];
+  const found = new Map<Value, Value>([[y, u]]);
+  for (let id = y.id; id >= 0; id--) {
+    const value = graph.values[id];
+    const dy = found.get(value);
+    const { op, inputs } = value.node;
+    if (!dy || !inputs.some((x) => onTheWay.has(x))) continue;
+    const rule = gradientRules[op];
+    if (!rule) throw new Error(`operation "${op}" cannot be differentiated`);
+    rule(value, dy).forEach((gradient, i) => {
+      const x = inputs[i];
       if (!onTheWay.has(x)) return;
-      if (!gradient) {
-        throw new Error(`operation "${y.node.op}" has no gradient for its input ${i}`);
-      }
+      if (!gradient) throw new Error(`operation "${op}" has no gradient for its input ${i}`);
       const dx = gradient();
       const others = found.get(x);
       found.set(x, others ? add(others, dx) : dx);

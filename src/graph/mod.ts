@@ -6,4 +6,4 @@ export * from "./ops/elementwise.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/nn.ts";
 export * from "./ops/shape.ts";
-export { gradients } from "./gradients.ts";
+export { gradients, vjp } from "./gradients.ts";

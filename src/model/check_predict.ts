@@ -1,4 +1,4 @@
-/** What every network is asked for in one form: N pictures, N timesteps, N labels or none. */
+/** Validates the arguments of `predict`: N pictures, N timesteps, N labels or none. */
 import { InputError } from "../errors.ts";
 
 /**
@@ -7,7 +7,7 @@ import { InputError } from "../errors.ts";
  * @param classes how many classes the network knows; null for an unconditional one
  * @throws InputError that names the argument that does not fit
  */
-export function checkFeeds(
+export function checkPredictArguments(
   x: Float32Array,
   t: Float32Array,
   labels: Int32Array | undefined,

@@ -1,12 +1,13 @@
 /** A network on an engine: what `load` gives. */
-import type { Backend, Session, SessionOptions } from "../backends/backend.ts";
+import type { Backend, Session, SessionOptions, Tensors } from "../backends/backend.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
 import { paramShapes } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
-import { networkGraph } from "../networks/architecture.ts";
+import { networkGraph, networkVjpGraph } from "../networks/architecture.ts";
 import { matchTensors } from "../networks/match_tensors.ts";
 import { classNames, type Distilled } from "../weights/read/card.ts";
-import { checkFeeds } from "./check_predict.ts";
+import { InputError } from "../errors.ts";
+import { checkPredictArguments } from "./check_predict.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
@@ -24,22 +25,32 @@ export interface Model extends Network, AsyncDisposable {
 }
 
 /** The network of a folder: its graph, and the numbers of every parameter. */
-export function networkOf(folder: WeightsFolder) {
+export function networkOf(folder: WeightsFolder, graphOf = networkGraph) {
   const { network, tensors, where } = folder;
-  const graph = networkGraph(network);
+  const graph = graphOf(network);
   const { currentName } = network.architecture;
   return { graph, weights: matchTensors(paramShapes(graph), tensors, where, currentName) };
 }
 
-/** Puts a folder's network on an engine. */
+/**
+ * Puts a folder's network on an engine.
+ * @param again gives the folder once more, for gradients, so that its tensors need not be kept
+ */
 export async function openModel(
   folder: WeightsFolder,
   backend: Backend,
   options?: SessionOptions,
+  again: () => Promise<WeightsFolder> = () => Promise.resolve(folder),
 ): Promise<Model> {
   const { graph, weights } = networkOf(folder);
   const session = await backend.createSession(graph, weights, options);
-  return new SessionModel(folder, backend.name, session);
+  const gradientSession = async () => {
+    const read = await again();
+    if (read.hash !== folder.hash) throw new Error("the weights have changed since they were read");
+    const { graph, weights } = networkOf(read, networkVjpGraph);
+    return await backend.createSession(graph, weights, options);
+  };
+  return new SessionModel(folder, backend.name, session, gradientSession);
 }
 
 class SessionModel implements Model {
@@ -54,39 +65,70 @@ class SessionModel implements Model {
   readonly recommended?: Recommendation;
   readonly distilled?: Distilled;
   readonly #classes: number | null;
+  /** Opened when a gradient is asked for. */
+  #gradient?: Promise<Session>;
 
   constructor(
-    folder: WeightsFolder,
+    { network, card, hash, where, scheduler }: WeightsFolder,
     readonly backend: string,
     readonly session: Session,
+    readonly gradientSession: () => Promise<Session>,
   ) {
-    const { network, card } = folder;
     this.config = network.json();
-    this.hash = folder.hash;
-    this.source = folder.where;
+    this.hash = hash;
+    this.source = where;
     this.shape = network.shape;
     this.outChannels = network.outChannels;
-    this.scheduler = folder.scheduler;
-    this.labels = classNames(card, network.classes);
+    this.scheduler = scheduler;
     this.#classes = network.classes;
+    this.labels = classNames(card, network.classes);
     this.nullLabel = card.null_label;
     this.recommended = card.recommended;
     this.distilled = card.distilled;
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
-    checkFeeds(x, t, labels, { shape: this.shape, classes: this.#classes });
-    const n = t.length;
-    const { out_sample } = await this.session.run({
-      sample: { data: x, dims: [n, ...this.shape] },
-      timestep: { data: t, dims: [n] },
-      ...(labels && { class_labels: { data: labels, dims: [n] } }),
-    });
+    const { out_sample } = await this.session.run(this.#feeds(x, t, labels));
     return out_sample.data as Float32Array;
   }
 
-  close(): Promise<void> {
-    return this.session.close();
+  async vjp(
+    x: Float32Array,
+    t: Float32Array,
+    u: Float32Array,
+    labels?: Int32Array,
+  ): Promise<Float32Array> {
+    const feeds = this.#feeds(x, t, labels);
+    const [, height, width] = this.shape;
+    const dims = [t.length, this.outChannels, height, width];
+    if (u.length !== dims.reduce((a, b) => a * b)) {
+      throw new InputError(`vjp: u has ${u.length} elements; expected [${dims}]`);
+    }
+    const session = await (this.#gradient ??= this.gradientSession().catch((cause) => {
+      throw new InputError(
+        `${this.source}: gradients of the network do not run on ${this.backend} (${
+          (cause as Error).message
+        }); native and wasm have them`,
+        { cause },
+      );
+    }));
+    const { gradient } = await session.run({ ...feeds, u: { data: u, dims } });
+    return gradient.data as Float32Array;
+  }
+
+  #feeds(x: Float32Array, t: Float32Array, labels?: Int32Array): Tensors {
+    checkPredictArguments(x, t, labels, { shape: this.shape, classes: this.#classes });
+    const n = t.length;
+    return {
+      sample: { data: x, dims: [n, ...this.shape] },
+      timestep: { data: t, dims: [n] },
+      ...(labels && { class_labels: { data: labels, dims: [n] } }),
+    };
+  }
+
+  async close(): Promise<void> {
+    const gradient = await this.#gradient?.catch(() => undefined);
+    await Promise.all([this.session.close(), gradient?.close()]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

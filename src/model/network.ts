@@ -36,4 +36,17 @@ export interface Network {
    * @returns [N, outChannels, H, W] flattened, the network's own output
    */
   predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array>;
+  /**
+   * The vector–Jacobian product (∂output/∂x)ᵀ u of every picture; undefined where the weights have no
+   * gradient (a bare ONNX file).
+   * @param u [N, outChannels, H, W] flattened
+   * @returns [N, C, H, W] flattened
+   * @throws InputError where the engine cannot run it
+   */
+  vjp?(
+    x: Float32Array,
+    t: Float32Array,
+    u: Float32Array,
+    labels?: Int32Array,
+  ): Promise<Float32Array>;
 }

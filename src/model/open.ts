@@ -1,4 +1,4 @@
-/** Weights of either kind: a U-Net's config and tensors, or a bare ONNX graph. */
+/** Weights of either kind: a network's config and tensors, or a bare ONNX graph. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { InputError } from "../errors.ts";
 import type { Files } from "../weights/files.ts";
@@ -16,13 +16,20 @@ export async function readWeights(files: Files, options?: ReadOptions): Promise<
   return readOnnx(files);
 }
 
-/** Puts weights on an engine. @throws InputError where a graph of an ONNX file does not run. */
+/**
+ * Puts weights on an engine.
+ * @param again reads the weights once more when gradients are asked for; left out, they are kept
+ * @throws InputError where a graph of an ONNX file does not run
+ */
 export async function openWeights(
   weights: Weights,
   backend: Backend,
   options?: SessionOptions,
+  again: () => Promise<Weights> = () => Promise.resolve(weights),
 ): Promise<Model> {
-  if (!("onnx" in weights)) return await openModel(weights, backend, options);
+  if (!("onnx" in weights)) {
+    return await openModel(weights, backend, options, again as () => Promise<WeightsFolder>);
+  }
   const { openOnnx } = await onnxModule(weights.where);
   return openOnnx(weights, backend, options);
 }

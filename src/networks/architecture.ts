@@ -2,7 +2,7 @@
  * The seam between networks and everything that loads, runs, trains and describes them. An architecture
  * is a folder beside this file and a line in `registry.ts`; nothing else names one.
  */
-import { Graph, type Value } from "../graph/mod.ts";
+import { Graph, type Value, vjp } from "../graph/mod.ts";
 
 /** The version of diffusers whose config keys are written. */
 export const DIFFUSERS_VERSION = "0.30.0";
@@ -85,6 +85,19 @@ export function networkGraph(network: NetworkDefinition, batch: number | "N" = "
   const graph = new Graph();
   const inputs = networkInputs(graph, network, batch);
   graph.output("out_sample", network.build(graph, inputs));
+  return graph;
+}
+
+/**
+ * A graph of the network's gradient: the inputs of {@link networkGraph} and u [N, outChannels, H, W],
+ * output gradient [N, C, H, W], which is (∂output/∂sample)ᵀ u.
+ */
+export function networkVjpGraph(network: NetworkDefinition, batch: number | "N" = "N"): Graph {
+  const graph = new Graph();
+  const inputs = networkInputs(graph, network, batch);
+  const output = network.build(graph, inputs);
+  const [gradient] = vjp(output, graph.input("u", output.shape), [inputs.sample]);
+  graph.output("gradient", gradient);
   return graph;
 }
 

@@ -51,6 +51,8 @@ class ModelWriter implements Emitter {
       this.#push("Identity", [this.#names.get(value)!], [name]);
     }
     const nodes = liveNodes(this.#nodes, graph.outputs.keys());
+    // A lowering may write numbers in another form than the one they came in.
+    const read = new Set(nodes.flatMap(({ input }) => input));
     const info = ([name, value]: [string, Value]) => valueInfo(name, value.type, value.shape);
     const fed = [...graph.inputs].filter(([, value]) =>
       needed.has(value) || value === options.flatParams?.input
@@ -67,7 +69,7 @@ class ModelWriter implements Emitter {
       graph: create(pb.GraphProtoSchema, {
         name: options.name ?? "graph",
         node: nodes,
-        initializer: this.#initializers,
+        initializer: this.#initializers.filter(({ name }) => read.has(name)),
         input: fed.map(info),
         output: [...graph.outputs].map(info),
       }),

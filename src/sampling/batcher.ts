@@ -1,4 +1,5 @@
-/** Many images' calls of the network, gathered into few evaluations. */
+/** Gathers many images' calls of the network into few evaluations. */
+import { allFinite } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 
@@ -30,6 +31,8 @@ export interface Call {
   readonly t: number;
   /** The class; given exactly when the network has labels. */
   readonly label?: number;
+  /** [outChannels, H, W]: asks for (∂output/∂x)ᵀ u, [C, H, W], in place of the output. */
+  readonly u?: Float32Array;
   /** Gives the call up at once: it is taken out, or once its evaluation runs, its answer is dropped. */
   readonly signal?: AbortSignal;
 }
@@ -45,10 +48,10 @@ interface Waiting {
 export const DEFAULT_MAX_BATCH = 16;
 
 /**
- * Answers calls from any number of samplers, each at its own timestep. An evaluation begins when no
- * sampler can run any further: when all that the last answers set in motion has run. A call that
- * comes while the network is busy joins the next evaluation. Evaluations never overlap, and one that
- * fails fails only the calls in it.
+ * Answers calls from any number of samplers, each at its own timestep. A batch is closed after the
+ * microtask queue has drained: when every sampler that was answered has asked again or finished. A call
+ * that comes while the network is busy joins the next evaluation. Evaluations never overlap, and one
+ * that fails fails only the calls in it.
  */
 export class Batcher {
   readonly #waiting: Waiting[] = [];
@@ -91,11 +94,14 @@ export class Batcher {
   evaluate(call: Call): Promise<Float32Array> {
     const { signal } = call;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const { shape } = this.network;
-    const size = shape.reduce((a, b) => a * b);
-    if (call.x.length !== size) {
+    const { shape: [C, H, W], outChannels } = this.network;
+    for (
+      const [name, vector, channels] of [["x_t", call.x, C], ["u", call.u, outChannels]] as const
+    ) {
+      if (vector === undefined || vector.length === channels * H * W) continue;
+      const expected = `${channels * H * W} numbers ([${channels},${H},${W}])`;
       return Promise.reject(
-        new InputError(`x_t: expected ${size} numbers ([${shape}]), found ${call.x.length}`),
+        new InputError(`${name}: expected ${expected}, found ${vector.length}`),
       );
     }
     return new Promise((resolve, reject) => {
@@ -116,7 +122,7 @@ export class Batcher {
     try {
       for (;;) {
         await nextTask();
-        const batch = this.#waiting.splice(0, this.maxBatch);
+        const batch = this.#next();
         if (batch.length === 0) return;
         await this.#evaluate(batch);
       }
@@ -125,19 +131,32 @@ export class Batcher {
     }
   }
 
+  /** The calls of the next evaluation, which are all for the output or all for gradients. */
+  #next(): Waiting[] {
+    const kind = ({ call }: Waiting) => call.u === undefined;
+    const batch = this.#waiting.filter((waiting) => kind(waiting) === kind(this.#waiting[0]))
+      .slice(0, this.maxBatch);
+    for (const waiting of batch) this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+    return batch;
+  }
+
   async #evaluate(batch: readonly Waiting[]): Promise<void> {
     const start = performance.now();
     let failed = false;
     try {
       const output = await this.#predict(batch.map(({ call }) => call));
       const size = output.length / batch.length;
-      batch.forEach(({ resolve }, i) => resolve(output.subarray(i * size, (i + 1) * size)));
+      batch.forEach(({ call, resolve, reject }, i) => {
+        const answer = output.subarray(i * size, (i + 1) * size);
+        if (allFinite(answer)) resolve(answer);
+        else reject(notFinite(call));
+      });
     } catch (error) {
       failed = true;
       for (const { reject } of batch) reject(error);
     }
     for (const { forget } of batch) forget();
-    this.#onEvaluation?.({
+    this.#report({
       batch: batch.length,
       milliseconds: performance.now() - start,
       pending: this.pending,
@@ -145,19 +164,48 @@ export class Batcher {
     });
   }
 
+  /** What the listener throws is its own: the calls that wait are answered all the same. */
+  #report(evaluation: Evaluation): void {
+    try {
+      this.#onEvaluation?.(evaluation);
+    } catch (error) {
+      console.error("onEvaluation threw:", error);
+    }
+  }
+
   async #predict(calls: readonly Call[]): Promise<Float32Array> {
-    const { shape: [C, H, W], outChannels } = this.network;
-    const size = C * H * W;
-    const x = new Float32Array(calls.length * size);
-    calls.forEach((call, i) => x.set(call.x, i * size));
-    const labels = this.network.labels && Int32Array.from(calls, ({ label }) => label ?? -1);
-    const output = await this.network.predict(x, Float32Array.from(calls, ({ t }) => t), labels);
-    const expected = calls.length * outChannels * H * W;
+    const { network } = this;
+    const { shape: [C, H, W], outChannels } = network;
+    const x = joined(calls.map(({ x }) => x));
+    const t = Float32Array.from(calls, ({ t }) => t);
+    const labels = network.labels && Int32Array.from(calls, ({ label }) => label ?? -1);
+    const asksGradient = calls[0].u !== undefined;
+    const output = asksGradient
+      ? await network.vjp!(x, t, joined(calls.map(({ u }) => u!)), labels)
+      : await network.predict(x, t, labels);
+    const expected = calls.length * (asksGradient ? C : outChannels) * H * W;
     if (output.length !== expected) {
       throw new Error(`network: expected an output of ${expected} numbers, found ${output.length}`);
     }
     return output;
   }
+}
+
+function notFinite({ x, t }: Call): InputError {
+  const given = allFinite(x)
+    ? "its numbers overflow, which float32 weights of a diverged training do"
+    : "x_t was not finite before, which is the sampler's or the starting point's doing";
+  return new InputError(
+    `the network's output at t = ${t} is not finite (NaN or infinite): ${given}`,
+  );
+}
+
+/** Vectors of one length, one after the other. */
+function joined(vectors: readonly Float32Array[]): Float32Array {
+  const [{ length }] = vectors;
+  const all = new Float32Array(vectors.length * length);
+  vectors.forEach((vector, i) => all.set(vector, i * length));
+  return all;
 }
 
 /**

@@ -1,10 +1,9 @@
-/** Ways between pictures: along the sphere that starting noise lies on, and back to it from a picture. */
-import { combine, denoisedFrom } from "../diffusion/mod.ts";
+/** Interpolation between starting noises (slerp), and DDIM inversion from a picture to its noise. */
+import { combine } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
-import { Batcher } from "./batcher.ts";
-import { checkConditioning, type Conditioning } from "../recipe/conditioning.ts";
+import type { Conditioning } from "../recipe/conditioning.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
-import { asker } from "./guidance.ts";
+import { denoiserOf } from "./denoiser.ts";
 import type { Network } from "../model/network.ts";
 import { type PlanRequest, planRun } from "./plan.ts";
 
@@ -40,22 +39,18 @@ export async function invert(
   x_0: Float32Array,
   request: InvertRequest,
 ): Promise<Float32Array> {
-  checkConditioning(network, request);
   const plan = planRun(network.scheduler, request);
   checkTaughtTimesteps(network, plan);
-  const { schedule, timesteps, modelTime, config } = plan;
-  const size = network.shape.reduce((a, b) => a * b);
+  const { size, denoise } = denoiserOf(network, plan, request, request.signal);
   if (x_0.length !== size) {
     throw new InputError(`expected a picture of [${network.shape}], found ${x_0.length} numbers`);
   }
-  const ask = asker(new Batcher(network), request, request.signal);
   let x = x_0;
   let alpha_bar = 1;
-  for (const t of timesteps.toReversed()) {
-    const output = await ask(x, modelTime(t));
-    const alpha_bar_t = schedule.alpha_bar(t);
+  for (const t of plan.timesteps.toReversed()) {
+    const alpha_bar_t = plan.schedule.alpha_bar(t);
     // The network is asked one level ahead of x: a step is small, and ε changes little in it.
-    const { eps } = denoisedFrom(config.prediction_type, output, x, alpha_bar_t);
+    const { eps } = await denoise(x, t);
     const estimate = combine([1 / Math.sqrt(alpha_bar), x], [
       -Math.sqrt((1 - alpha_bar) / alpha_bar),
       eps,

@@ -2,7 +2,7 @@
 import { schedulers } from "../../schedulers/mod.ts";
 import type { Scheduler } from "../diffusion/mod.ts";
 import { FieldError, InputError } from "../errors.ts";
-import type { Label } from "../recipe/conditioning.ts";
+import type { Conditioning, Label } from "../recipe/conditioning.ts";
 import { type Inputs, tensorInput, valuesOf } from "../recipe/inputs.ts";
 import type { Method, Recipe, Subject } from "../recipe/recipe.ts";
 import {
@@ -15,6 +15,7 @@ import {
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 import { Channel } from "./channel.ts";
 import { checkTaughtTimesteps } from "./distilled.ts";
+import { denoiserOf } from "./denoiser.ts";
 import { type ImageJob, sampleImage } from "./image.ts";
 import { type Plan, planRun } from "./plan.ts";
 
@@ -152,7 +153,7 @@ function nth<T>(values: T | readonly T[] | undefined, i: number): T | undefined 
 interface Image {
   readonly index: number;
   readonly recipe: Recipe;
-  readonly job: ImageJob;
+  readonly job: ImageJob & Conditioning;
 }
 
 async function imageOf(
@@ -178,9 +179,9 @@ async function* imageFrames(
   { index, recipe, job }: Image,
   signal: AbortSignal,
 ): AsyncGenerator<SampleFrame, void> {
-  const { seed, label, plan: { timesteps } } = job;
-  const steps = timesteps.length;
-  const frames = sampleImage(batcher, job, signal);
+  const { seed, label, plan } = job;
+  const steps = plan.timesteps.length;
+  const frames = sampleImage(denoiserOf(batcher, plan, job, signal), job);
   try {
     for (let step = 1; step <= steps; step++) {
       const frame = await frames.next();

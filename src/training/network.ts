@@ -20,6 +20,9 @@ export function schedulerOf(recipe: Recipe): SchedulerConfig {
     num_train_timesteps,
     beta_schedule,
     prediction_type,
+    // v says what colour a picture is from the first step on, if that step is at pure noise: started
+    // below T−1, as "leading" does, it takes the noise's own mean for it (Lin et al. 2024, §3.3).
+    ...(prediction_type === "v_prediction" ? { timestep_spacing: "trailing" } : {}),
   }, "recipe");
 }
 

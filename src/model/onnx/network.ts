@@ -10,7 +10,7 @@ import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { InputError } from "../../errors.ts";
 import type { Recommendation } from "../network.ts";
 import { classNames } from "../../weights/read/card.ts";
-import { checkFeeds } from "../check_predict.ts";
+import { checkPredictArguments } from "../check_predict.ts";
 import type { Model } from "../model.ts";
 import type { OnnxFile } from "../../weights/read/onnx/file.ts";
 import { GraphRuns } from "./runs.ts";
@@ -85,7 +85,7 @@ class OnnxModel implements Model {
   }
 
   async predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
-    checkFeeds(x, t, labels, this.file);
+    checkPredictArguments(x, t, labels, this.file);
     const { data } = await this.#runs.evaluate(x, t, labels);
     return data;
   }

@@ -2,6 +2,7 @@
 import { attributesOf } from "../../graph/value.ts";
 import { type Emitter, type LowerOp } from "../lowering.ts";
 import type { ConvGeometry } from "../../graph/ops/linear.ts";
+import type { Value } from "../../graph/value.ts";
 
 /** Kernels [O, C, kh, kw] of the opposite direction: [C, O, kh, kw], turned by half a circle. */
 export function turned(e: Emitter, weight: string, [, , kh, kw]: readonly number[]): string {
@@ -10,6 +11,49 @@ export function turned(e: Emitter, weight: string, [, , kh, kw]: readonly number
   const backwards = e.int64([-1, -1]);
   const beyond = e.int64([-(2 ** 31), -(2 ** 31)]);
   return e.op("Slice", [exchanged, backwards, beyond, e.int64([2, 3]), backwards]);
+}
+
+/** The same of kernels whose numbers are known. */
+function turnedKernels(weight: Float32Array, [O, C, kh, kw]: readonly number[]): Float32Array {
+  const size = kh * kw;
+  const turned = new Float32Array(weight.length);
+  for (let o = 0; o < O; o++) {
+    for (let c = 0; c < C; c++) {
+      const kernel = weight.subarray((o * C + c) * size, (o * C + c + 1) * size);
+      turned.set(kernel.toReversed(), (c * O + o) * size);
+    }
+  }
+  return turned;
+}
+
+/**
+ * dx where the weights are known and the stride is 1: a convolution of dy with kernels turned by half
+ * a circle, in the form that `conv2d` gives it (Winograd's, or one whose sums no batch changes).
+ */
+export function inputGradAs(conv2d: LowerOp): LowerOp {
+  return (e, value, [dy, weight]) => {
+    const { stride, padding } = attributesOf<ConvGeometry>(value.node);
+    const [dyValue, weightValue] = value.node.inputs;
+    const data = e.data(weightValue);
+    if (stride > 1 || !(data instanceof Float32Array)) {
+      return conv2dInputGrad(e, value, [dy, weight]);
+    }
+    const [out, channels, kh, kw] = weightValue.shape as number[];
+    const [top, left, bottom, right] = padding;
+    const kernels = turnedKernels(data, [out, channels, kh, kw]);
+    const shape = [channels, out, kh, kw];
+    const turnedValue: Value = {
+      ...weightValue,
+      shape,
+      node: { op: "constant", inputs: [], attributes: { data: kernels } },
+    };
+    const geometry: ConvGeometry = {
+      stride: 1,
+      padding: [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right],
+    };
+    const node = { op: "conv2d", inputs: [dyValue, turnedValue], attributes: { ...geometry } };
+    return conv2d(e, { ...value, node }, [dy, e.constant(kernels, shape)]);
+  };
 }
 
 /** dx: dy convolved with the kernel turned round; with a stride, the transposed convolution. */

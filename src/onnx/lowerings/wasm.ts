@@ -6,6 +6,7 @@ import { attributesOf } from "../../graph/value.ts";
 import { type Emitter, extendLowering, type LowerOp } from "../lowering.ts";
 import type { ConvGeometry } from "../../graph/ops/linear.ts";
 import type { Value } from "../../graph/value.ts";
+import { inputGradAs } from "./conv_grad.ts";
 import { fused } from "./fused.ts";
 import { suitsWinograd, winograd } from "./winograd.ts";
 
@@ -65,4 +66,7 @@ const conv2d: LowerOp = (e, value, inputs) => {
   return convInStrips(e, value, inputs);
 };
 
-export const wasm = extendLowering(winograd, "wasm", { conv2d });
+export const wasm = extendLowering(winograd, "wasm", {
+  conv2d,
+  conv2dInputGrad: inputGradAs(conv2d),
+});

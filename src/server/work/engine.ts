@@ -74,8 +74,18 @@ export class Engine {
 
   #network(): Network {
     const { shape, outChannels, scheduler, labels, nullLabel, recommended } = this.#model;
-    const predict: Network["predict"] = (x, t, classes) => this.#predict(x, t, classes);
-    return { shape, outChannels, scheduler, labels, nullLabel, recommended, predict };
+    const predict: Network["predict"] = (...of) => this.#ask((model) => model.predict(...of));
+    const vjp: Network["vjp"] = (...of) => this.#ask((model) => model.vjp!(...of));
+    return {
+      shape,
+      outChannels,
+      scheduler,
+      labels,
+      nullLabel,
+      recommended,
+      predict,
+      ...(this.#model.vjp && { vjp }),
+    };
   }
 
   /**
@@ -84,9 +94,9 @@ export class Engine {
    * images fail. Whatever is thrown here is the server's failure, for its log alone: the message of
    * weights that cannot be opened names where they lie.
    */
-  async #predict(x: Float32Array, t: Float32Array, labels?: Int32Array): Promise<Float32Array> {
+  async #ask(evaluate: (model: Network) => Promise<Float32Array>): Promise<Float32Array> {
     const { log, metrics, reopen } = this.options;
-    const ask = () => within(this.options.hangMs, this.#model.predict(x, t, labels));
+    const ask = () => within(this.options.hangMs, evaluate(this.#model));
     try {
       if (this.#broken) await this.#reopen();
       return await ask().catch((error) => {
@@ -114,6 +124,7 @@ export class Engine {
     this.#model.close?.().catch(() => {});
     const model = await this.options.reopen!();
     if (model.hash !== this.#model.hash) {
+      model.close?.().catch(() => {});
       throw new Error(`reopened "${this.name}" as ${model.hash}; it was ${this.#model.hash}`);
     }
     this.#model = model;

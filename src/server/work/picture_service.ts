@@ -1,18 +1,16 @@
 /** Makes pictures: admission, one run for all requests of a picture, a cache of finished ones. */
+import { denoiserOf } from "../../sampling/denoiser.ts";
 import { sampleImage } from "../../sampling/image.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
-import type { Order } from "./cost.ts";
+import type { Charge, Order } from "./cost.ts";
 import type { Engine } from "./engine.ts";
 import type { Limits } from "./limits.ts";
 import { encodePicture } from "./picture.ts";
 import { type SharedRun, waitFor } from "./shared_run.ts";
 import { StepBuffer } from "./step_buffer.ts";
-
-/** Told what work will cost before it starts; refuses by throwing. */
-export type Charge = (cost: number) => void;
 
 /** A reverse step as the event streams tell it. */
 export interface Step {
@@ -145,10 +143,13 @@ export class PictureService {
     const { signal } = controller;
     try {
       await place.acquire(signal);
-      const engine = this.engines.get(recipe.weights)!;
+      const engine = this.engines.get(recipe.source)!;
       const { seed, label, guidance } = recipe;
       const { shape } = engine.model;
-      const frames = sampleImage(engine.batcher, { seed, plan, label, guidance }, signal);
+      const frames = sampleImage(
+        denoiserOf(engine.batcher, plan, { label, guidance }, signal),
+        { seed, plan },
+      );
       for (let step = 1;; step++) {
         const { done, value } = await frames.next();
         signal.throwIfAborted();
@@ -158,7 +159,7 @@ export class PictureService {
         }
         const png = encodePicture(value, shape, recipe);
         this.cache.set(etag, png);
-        this.metrics.images.inc({ weights: recipe.weights });
+        this.metrics.images.inc({ weights: recipe.source });
         return png;
       }
     } finally {

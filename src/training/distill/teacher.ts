@@ -1,7 +1,8 @@
 /** The network that is learned from, asked as it is sampled. */
-import { combine, denoisedFrom, makeClip, scheduleFor } from "../../diffusion/mod.ts";
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import { makeClip, scheduleFor } from "../../diffusion/mod.ts";
 import type { Network } from "../../model/network.ts";
+import { Batcher } from "../../sampling/batcher.ts";
+import { denoiserOf } from "../../sampling/denoiser.ts";
 
 /** Pictures at their times, and the classes they are of. */
 export interface Question {
@@ -23,34 +24,20 @@ export interface Teacher {
 /**
  * @param guidance s in uncond + s·(cond − uncond), of the network's raw output (Ho & Salimans 2022)
  */
-export function teacherOf(
-  network: Pick<Network, "shape" | "outChannels" | "nullLabel" | "predict"> & {
-    readonly scheduler: SchedulerConfig;
-  },
-  guidance: number,
-): Teacher {
-  const { scheduler, shape: [channels, height, width], outChannels, nullLabel } = network;
-  const { alpha_bar } = scheduleFor(scheduler);
-  const clip = makeClip(scheduler);
-  const size = channels * height * width;
-  const outSize = outChannels * height * width;
+export function teacherOf(network: Network, guidance: number): Teacher {
+  const { scheduler: config } = network;
+  const schedule = scheduleFor(config);
+  const levels = { schedule, config, modelTime: (t: number) => t };
+  const clip = makeClip(config);
   return {
-    alpha_bar,
-    async estimate({ z, t, labels }) {
-      const x = new Float32Array(z.length * size);
-      z.forEach((picture, i) => x.set(picture, i * size));
-      let raw = await network.predict(x, t, labels);
-      if (guidance !== 1) {
-        const none = new Int32Array(z.length).fill(nullLabel!);
-        const uncond = await network.predict(x, t, none);
-        raw = combine([1 - guidance, uncond], [guidance, raw]);
-      }
-      return z.map((z_t, i) => {
-        // Of a 2C-channel output the second half is the variance, which DDIM does not use.
-        const output = raw.subarray(i * outSize, i * outSize + size);
-        const { x_0 } = denoisedFrom(scheduler.prediction_type, output, z_t, alpha_bar(t[i]));
+    alpha_bar: schedule.alpha_bar,
+    estimate({ z, t, labels }) {
+      const batcher = new Batcher(network, { maxBatch: z.length });
+      return Promise.all(z.map(async (z_t, i) => {
+        const conditioning = { label: labels?.[i], guidance };
+        const { x_0 } = await denoiserOf(batcher, levels, conditioning).denoise(z_t, t[i]);
         return clip(x_0);
-      });
+      }));
     },
   };
 }

@@ -56,7 +56,7 @@ export function modelCard(facts: TrainingFacts): string {
     "",
     `# A DDPM of ${width}×${height} pictures`,
     "",
-    "The weights are the running mean (EMA) of the training run's. `recipe.json` is all it takes to train them again, `log.jsonl` is every update's loss.",
+    "The weights are the running mean (EMA) of the training run's. `recipe.json` is all it takes to train them again, `log.jsonl` is the loss along the way.",
     "",
     "| | |",
     "|---|---|",

@@ -1,0 +1,54 @@
+/** How often a run asks the network, counted where it is asked and not taken from its steps. */
+import type { Measurement, Vector } from "../diffusion/mod.ts";
+import type { Denoiser } from "./denoiser.ts";
+import { sampleImage } from "./image.ts";
+import type { Plan } from "./plan.ts";
+
+const same = (x: Vector) => Float64Array.from(x);
+/** A single pixel as it is. */
+const ONE_PIXEL: Measurement = {
+  operator: {
+    name: "one pixel",
+    shape: [1, 1, 1],
+    measured: [1, 1, 1],
+    s: Float64Array.of(1),
+    apply: same,
+    Vt: same,
+    V: same,
+    Ut: same,
+    U: same,
+  },
+  y: Float32Array.of(0.5),
+  sigma_y: 0,
+};
+
+/**
+ * The network's evaluations for one image of a run, found by running its sampler on a single pixel of
+ * which nothing is known. Guidance takes two for each call, a gradient costs about two.
+ * @param atMost the count ends where it is passed
+ */
+export async function countEvaluations(
+  plan: Plan,
+  guided: boolean,
+  atMost = Infinity,
+): Promise<number> {
+  const each = guided ? 2 : 1;
+  let count = 0;
+  const blind: Denoiser = {
+    size: 1,
+    guided,
+    denoise: (x_t) => {
+      count += each;
+      return Promise.resolve({ eps: x_t.slice(), x_0: x_t.slice(), variance: x_t.slice() });
+    },
+    vjp: (_x_t, _t, u) => {
+      count += 2 * each;
+      return Promise.resolve(u.slice());
+    },
+  };
+  const inputs = plan.scheduler.needs?.includes("measurement") ? { measurement: ONE_PIXEL } : {};
+  const frames = sampleImage(blind, { seed: 0, plan, inputs });
+  while (count <= atMost && !(await frames.next()).done);
+  await frames.return(new Float32Array());
+  return count;
+}
