@@ -2,9 +2,7 @@
 import { InputError } from "../errors.ts";
 import { firstThatCan } from "./auto.ts";
 import type { Backend } from "./backend.ts";
-
-export const backendNames = ["auto", "simd", "wasm", "webgpu", "native"] as const;
-export type BackendName = typeof backendNames[number];
+import { type BackendName, backendNames } from "./names.ts";
 
 export interface SelectOptions {
   /** Told in a sentence when "auto" could not use an engine and took the next. */
@@ -28,7 +26,7 @@ const engines = {
     const file = new URL("./onnxruntime/native.ts", import.meta.url).href;
     return (await import(file) as typeof import("./onnxruntime/native.ts")).native();
   },
-};
+} satisfies Record<Exclude<BackendName, "auto">, () => Promise<Backend>>;
 
 /**
  * The engine of that name. "auto" is WebGPU where there is a GPU adapter that is not a software

@@ -22,6 +22,7 @@ export const commands: readonly CommandEntry[] = [
   { name: "noise", summary: "show how noise takes a picture apart" },
   { name: "compare", summary: "one seed under several schedulers and steps" },
   { name: "interpolate", summary: "the way from one seed or picture to another" },
+  { name: "restore", summary: "give a picture back what it lost" },
   { name: "train", summary: "learn from pictures" },
   { name: "eval", summary: "measure how good weights are" },
   { name: "inspect", summary: "say what weights are" },

@@ -1,5 +1,6 @@
 /** The options of every command that samples, and what they ask for. */
-import { SCHEDULE_NAMES } from "../diffusion/mod.ts";
+import { backendNames } from "../backends/names.ts";
+import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
@@ -38,11 +39,9 @@ export interface SamplingFlags extends ModelFlags {
   scale?: string;
 }
 
-const backends = ["auto", "wasm", "webgpu", "native"];
-
 export function defineModelOptions(command: Command): Command {
   return loadFlags(command.addOption(weightsOption()))
-    .option("--backend <name>", backends.join(", "), "auto")
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
@@ -65,13 +64,18 @@ export function defineSamplingOptions(command: Command): Command {
 
 /** The built-in schedulers and their options, as help text. */
 export function schedulersHelp(): string {
-  const lines = Object.values(schedulers).flatMap(({ name, description = "", options = {} }) => [
+  return optionsHelp("Schedulers", schedulers);
+}
+
+/** Plug-ins and their options, as help text. */
+export function optionsHelp(title: string, plugins: Readonly<Record<string, Scheduler>>): string {
+  const lines = Object.values(plugins).flatMap(({ name, description = "", options = {} }) => [
     `  ${name.padEnd(8)} ${description}`,
     ...Object.entries(options).map(([key, { description, default: value }]) =>
       `${" ".repeat(13)}--option ${key}=${value}: ${description}`
     ),
   ]);
-  return ["", "Schedulers:", ...lines].join("\n");
+  return ["", `${title}:`, ...lines].join("\n");
 }
 
 function collect(value: string, before: string[] = []): string[] {
@@ -80,9 +84,9 @@ function collect(value: string, before: string[] = []): string[] {
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
 export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
-  if (!backends.includes(flags.backend)) {
+  if (!(backendNames as readonly string[]).includes(flags.backend)) {
     throw new InputError(
-      `--backend: expected one of ${backends.join(", ")}, found "${flags.backend}"`,
+      `--backend: expected one of ${backendNames.join(", ")}, found "${flags.backend}"`,
     );
   }
   const model = load(flags.weights, {

@@ -1,13 +1,13 @@
 /** From a name, a path or an address to a model that runs. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
+import type { BackendName } from "../backends/names.ts";
 import type { DownloadProgress } from "../weights/find/download.ts";
 import type { Files } from "../weights/files.ts";
 import { locate, type LocateOptions } from "../weights/find/locate.ts";
 import type { Model } from "./model.ts";
 import { openWeights, readWeights } from "./open.ts";
 
-/** The engines by name; see {@link LoadOptions.backend}. */
-export type BackendName = "auto" | "simd" | "wasm" | "webgpu" | "native";
+export type { BackendName };
 
 /** What {@link load} takes besides the weights. */
 export interface LoadOptions extends SessionOptions {

@@ -1,4 +1,5 @@
 /** `serve`: pictures over HTTP. */
+import { backendNames } from "../../backends/names.ts";
 import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
@@ -49,7 +50,7 @@ export function define(command: Command, io: () => Io): void {
       collect,
       [],
     )
-    .option("--backend <name>", "auto, webgpu, wasm, native", "auto")
+    .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("-p, --port <n>", "port; 0 takes any", "8000")
     .option("--host <address>", "address to listen on; 0.0.0.0 is every one", "127.0.0.1")

@@ -1,0 +1,109 @@
+/** What a picture has lost, as flags say it. */
+import { FieldError, InputError } from "../../errors.ts";
+import { importPlugin, isModuleSpec } from "../../files/import_plugin.ts";
+import { optionsFromText, resolveOptions } from "../../recipe/options.ts";
+import type { Blur, Degradation } from "../../restoration/degradation.ts";
+import type { OperatorPlugin } from "../../restoration/operator.ts";
+import { operators } from "../../restoration/operators/mod.ts";
+import { checkOperator } from "../../restoration/plugin.ts";
+import type { Command } from "../command.ts";
+import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+
+export interface DegradationFlags {
+  mask?: string;
+  grow?: string;
+  scale?: string;
+  blur?: string;
+  colour?: boolean;
+  noise?: string;
+  operator?: string;
+  operatorOption?: string[];
+}
+
+export function defineDegradationOptions(command: Command): Command {
+  return command
+    .option("--mask <picture>", "a hole: white, or transparent where the file has transparency")
+    .option("--grow <pixels>", "make the hole larger, as its edge may be blurred", "0")
+    .option("--scale <n[:kernel]>", "it is n times smaller: 4, 4:bicubic (else means of blocks)")
+    .option(
+      "--blur <kernel>",
+      "it is blurred: gaussian:2, uniform:9, motion:7:30 (pixels, degrees)",
+    )
+    .option("--colour", "its colours are gone")
+    .option("--noise <sigma>", "it is noisy, pixels counted from -1 to 1; or auto")
+    .option(
+      "--operator <name>",
+      `in place of these: ${Object.keys(operators).join(", ")}, ./mine.ts`,
+    )
+    .option(
+      "--operator-option <name=value>",
+      "an option of the operator: share=0.25",
+      (value: string, before: string[] = []) => [...before, value],
+    );
+}
+
+/** The degradation without its mask, which needs the picture's size. */
+export async function readDegradation(flags: DegradationFlags): Promise<Degradation> {
+  return {
+    colour: flags.colour,
+    blur: flags.blur === undefined ? undefined : readBlur(flags.blur),
+    scale: flags.scale === undefined ? undefined : readScale(flags.scale),
+    operator: await readOperator(flags),
+  };
+}
+
+/** σ_y, or that it is to be told from the picture; undefined where nothing is said. */
+export function readNoise({ noise }: DegradationFlags): number | "auto" | undefined {
+  if (noise === undefined || noise === "auto") return noise;
+  const sigma = parseNumber("--noise", noise);
+  if (sigma >= 0 && sigma <= 10) return sigma;
+  throw new FieldError("--noise", "a number from 0 to 10, or auto", noise);
+}
+
+function readScale(text: string): Degradation["scale"] {
+  const [factor, kernel = "mean", ...rest] = text.split(":");
+  if ((kernel !== "mean" && kernel !== "bicubic") || rest.length > 0) {
+    throw new FieldError("--scale", "a whole number such as 4, 4:mean or 4:bicubic", text);
+  }
+  return { factor: parseWhole("--scale", factor, 2, 64), kernel };
+}
+
+function readBlur(text: string): Blur {
+  const [kind, size, angle, ...rest] = text.split(":");
+  const expected = "gaussian:SIGMA, uniform:WIDTH or motion:LENGTH:DEGREES";
+  if (size === undefined || rest.length > 0) throw new FieldError("--blur", expected, text);
+  if (kind === "motion") {
+    return {
+      kind,
+      length: parseNumber("--blur", size),
+      angle: angle === undefined ? 0 : parseNumber("--blur", angle),
+    };
+  }
+  if ((kind !== "gaussian" && kind !== "uniform") || angle !== undefined) {
+    throw new FieldError("--blur", expected, text);
+  }
+  return { kind, size: parseNumber("--blur", size) };
+}
+
+async function readOperator(flags: DegradationFlags): Promise<Degradation["operator"]> {
+  const { operator: spec, operatorOption = [] } = flags;
+  if (spec === undefined) {
+    if (operatorOption.length > 0) throw new InputError("--operator-option: needs --operator");
+    return undefined;
+  }
+  const plugin = await loadOperator(spec);
+  const given = parsePairs("--operator-option", operatorOption);
+  return { plugin, options: resolveOptions(plugin, optionsFromText(plugin, given)) };
+}
+
+/** A built-in operator by its name, or a plug-in by its path or address. */
+async function loadOperator(spec: string): Promise<OperatorPlugin> {
+  if (Object.hasOwn(operators, spec)) return operators[spec];
+  const where = `operator ${spec}`;
+  if (isModuleSpec(spec)) return checkOperator(await importPlugin(spec, where), where);
+  throw new FieldError(
+    "--operator",
+    `one of ${Object.keys(operators).join(", ")}, or a plug-in's path (./mine.ts) or address`,
+    spec,
+  );
+}
