@@ -6,7 +6,7 @@ import type { Checkpoints } from "./checkpoint.ts";
 import { emaDecay } from "../optimiser/ema.ts";
 import { learningRate } from "../optimiser/learning_rate.ts";
 import type { Log } from "./log.ts";
-import type { Recipe } from "../recipe.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
 import type { TrainState } from "../optimiser/state.ts";
 import { type TrainBatch, TrainStep } from "../objective/step.ts";
@@ -23,7 +23,7 @@ export interface Progress {
 }
 
 export interface LoopOptions {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   readonly start: Start;
   /** Updates that were carried out before. */
   readonly done: number;
@@ -118,7 +118,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   return { step, state: trainer.state, finished };
 }
 
-function batchOptionsOf(recipe: Recipe, { scheduler, card }: Start): BatchOptions {
+function batchOptionsOf(recipe: TrainingRecipe, { scheduler, card }: Start): BatchOptions {
   return {
     seed: recipe.seed,
     images: recipe.batch * recipe.accumulate,
