@@ -1,8 +1,7 @@
 /** A folder of PNG and JPEG files. */
 import { decodePicture } from "../../image/read.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPicture } from "./fit.ts";
-import type { DataOptions } from "./open.ts";
 
 interface Entry {
   readonly path: string;

@@ -1,9 +1,8 @@
 /** MNIST's files: pictures and labels as IDX arrays beside each other. */
 import { InputError } from "../../errors.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPictures } from "./fit.ts";
 import { parseIdx } from "./idx.ts";
-import type { DataOptions } from "./open.ts";
 
 /** The IDX files of pictures in a folder. */
 export async function idxImagesIn(folder: string): Promise<string[]> {

@@ -1,10 +1,9 @@
 /** Pictures in numpy's archives. */
 import { InputError } from "../../errors.ts";
 import { readNpz } from "../../image/npz.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPictures } from "./fit.ts";
 import { withLabels } from "./idx_files.ts";
-import type { DataOptions } from "./open.ts";
 
 /**
  * An archive with pictures, uint8 [N, H, W, C] or [N, H, W], as `arr_0` or `images`, and maybe labels

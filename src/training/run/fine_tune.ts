@@ -3,11 +3,10 @@ import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import { matchTensors } from "../../networks/match_tensors.ts";
 import type { PictureSource } from "../data/data_set.ts";
-import { packParams } from "../optimiser/layout.ts";
+import { initialState, packParams } from "../optimiser/layout.ts";
 import { keysOf } from "../network.ts";
 import { sizeOf, trainingFields, type TrainingRecipe } from "../recipe.ts";
 import { recommendedFor, type Start, withoutLabels } from "./start.ts";
-import { initialState } from "../optimiser/state.ts";
 import { networkLayout } from "../objective/step.ts";
 
 /**

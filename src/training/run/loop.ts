@@ -1,16 +1,15 @@
 /** The training loop: batches in, checkpoints, log and sample grids out. */
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { scheduleFor } from "../../diffusion/mod.ts";
-import { batchOf, type BatchOptions } from "../objective/batch.ts";
+import { batchOf, type BatchOptions, type TrainBatch } from "../objective/batch.ts";
 import type { Checkpoints } from "./checkpoint.ts";
-import { emaDecay } from "../optimiser/ema.ts";
-import { learningRate } from "../optimiser/learning_rate.ts";
+import { emaDecay, learningRate } from "../optimiser/update_rule.ts";
 import type { Log } from "./log.ts";
 import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
-import type { TrainState } from "../optimiser/state.ts";
-import { type TrainBatch, TrainStep } from "../objective/step.ts";
-import { letEventsIn } from "../yield.ts";
+import type { TrainState } from "../optimiser/layout.ts";
+import { TrainStep } from "../objective/step.ts";
+import { yieldToEventLoop } from "../event_loop.ts";
 
 export interface Progress {
   /** Updates done. */
@@ -108,7 +107,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       await options.onSample?.(trainer.state.ema, step);
       sampled = step;
     }
-    await letEventsIn();
+    await yieldToEventLoop();
   }
   await save(step);
   const finished = step >= recipe.steps;

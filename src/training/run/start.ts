@@ -4,10 +4,9 @@ import type { WeightsCard } from "../../weights/read/card.ts";
 import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { initialTheta } from "../optimiser/init.ts";
-import type { ParamLayout } from "../optimiser/layout.ts";
+import { initialState, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
 import { networkFor, schedulerOf } from "../network.ts";
 import type { TrainingRecipe } from "../recipe.ts";
-import { initialState, type TrainState } from "../optimiser/state.ts";
 import { networkLayout } from "../objective/step.ts";
 
 export interface Start {

@@ -7,9 +7,9 @@ import { locate } from "../../weights/find/locate.ts";
 import { readFolder } from "../../weights/read/folder.ts";
 import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
-import type { PictureSource } from "../data/data_set.ts";
+import type { DataOptions, PictureSource } from "../data/data_set.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
-import { type DataOptions, openData } from "../data/open.ts";
+import { openData } from "../data/open.ts";
 import { generatedPictures, isDataPlugin, loadDataPlugin } from "../data/plugin.ts";
 import { splitData } from "../data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
@@ -23,7 +23,7 @@ import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
 import { type Start, startFresh } from "./start.ts";
-import type { TrainBatch } from "../objective/step.ts";
+import type { TrainBatch } from "../objective/batch.ts";
 
 export interface RunOptions {
   readonly recipe: TrainingRecipe;
