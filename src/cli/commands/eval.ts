@@ -11,7 +11,7 @@ import type { Split } from "../../training/data/data_set.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
-import type { SamplerChoice } from "../../evaluation/score.ts";
+import type { SamplerChoice } from "../../evaluation/samples.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
 import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
 import type { Command } from "../command.ts";
@@ -24,7 +24,7 @@ import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
-import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
 
 /** More held-out pictures make the figures no surer: the number of samples limits them. */
@@ -46,10 +46,6 @@ interface Flags {
   teacher?: string;
   sideBySide?: string;
   option: string[];
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 export function define(command: Command, io: () => Io): void {

@@ -1,8 +1,8 @@
 /** Minimises any loss that is written as a graph, with the whole update inside the graph. */
-import type { Backend, Session, SessionOptions, Tensor, Tensors } from "../../backends/backend.ts";
+import type { Backend, Session, Tensor, Tensors } from "../../backends/backend.ts";
 import { InputError } from "../../errors.ts";
-import { Graph, paramShapes, type Value } from "../../graph/mod.ts";
-import { type AdamOptions, adamScalars } from "./update_rule.ts";
+import { Graph, paramShapes } from "../../graph/mod.ts";
+import { adamScalars } from "./update_rule.ts";
 import { layoutOf, type ParamLayout, type TrainState } from "./layout.ts";
 import {
   accumulateGraph,
