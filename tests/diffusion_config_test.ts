@@ -108,3 +108,15 @@ Deno.test("what is not understood is refused by key and value", () => {
     assertThrows(() => parseSchedulerConfig(json), InputError, "expected an object");
   }
 });
+
+Deno.test("a flag that is null is false, as in diffusers, whatever a missing one is", () => {
+  const flags = [
+    "clip_sample",
+    "set_alpha_to_one",
+    "thresholding",
+    "rescale_betas_zero_snr",
+  ] as const;
+  for (const flag of flags) assertEquals(parseSchedulerConfig({ [flag]: null })[flag], false);
+  assertEquals(parseSchedulerConfig({}).clip_sample, true);
+  assertEquals(parseSchedulerConfig({}).set_alpha_to_one, true);
+});

@@ -185,3 +185,21 @@ Deno.test("a tensor whose shape does not fit its data is not written", () => {
   const wrong = new Map([["w", { shape: [3], data: Float32Array.of(1, 2) }]]);
   assertThrows(() => writeSafetensors(wrong), Error, '"w" of shape [3]');
 });
+
+Deno.test("numbers beyond half precision are not written as infinite: their tensors are named", () => {
+  const tensor = (...values: number[]) => ({
+    shape: [values.length],
+    data: Float32Array.from(values),
+  });
+  const write = (value: number) =>
+    writeSafetensors(new Map([["small", tensor(1)], ["large", tensor(0, value)]]), {
+      dtype: "F16",
+    });
+  // 65520 is half way to what would be the next half, 65536, and rounds to infinity.
+  for (const value of [65520, -65520, 1e6, Infinity, NaN]) {
+    const error = assertThrows(() => write(value), InputError, '"large"');
+    assert(!error.message.includes("small"), error.message);
+  }
+  const { tensors } = parseSafetensors(write(-65519), "half");
+  assertEquals(tensors.get("large")!.data, Float32Array.of(0, -65504));
+});

@@ -176,3 +176,64 @@ Deno.test("a maxBatch below one is refused", () => {
     assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, "maxBatch");
   }
 });
+
+Deno.test("an output that is not finite fails its own call, and says whose doing it was", async () => {
+  const network = fakeNetwork();
+  const predict = network.predict.bind(network);
+  const overflowing = {
+    ...network,
+    predict: async (...asked: Parameters<typeof predict>) => {
+      const output = await predict(...asked);
+      asked[1].forEach((t, n) => t === 13 && output.fill(Infinity, n * 16 + 15, n * 16 + 16));
+      return output;
+    },
+  };
+  const batcher = new Batcher(overflowing);
+  const good = batcher.evaluate({ x: x(1), t: 5 });
+  const bad = batcher.evaluate({ x: x(1), t: 13 });
+  const given = batcher.evaluate({ x: x(NaN), t: 7 });
+  await Promise.all([
+    assertRejects(() => bad, InputError, "t = 13 is not finite (NaN or infinite): its numbers"),
+    assertRejects(() => given, InputError, "t = 7 is not finite (NaN or infinite): x_t was not"),
+  ]);
+  assertEquals(await good, x(answer(1, 5)));
+});
+
+Deno.test("a listener that throws costs no call its answer", async () => {
+  const said = console.error;
+  const heard: unknown[] = [];
+  console.error = (...words) => heard.push(words[1]);
+  try {
+    const failure = new Error("metrics broke");
+    const batcher = new Batcher(fakeNetwork(), {
+      maxBatch: 1,
+      onEvaluation() {
+        throw failure;
+      },
+    });
+    const calls = [9, 8, 7].map((t) => batcher.evaluate({ x: x(1), t }));
+    assertEquals(await Promise.all(calls), [9, 8, 7].map((t) => x(answer(1, t))));
+    await batcher.idle();
+    assertEquals(heard, [failure, failure, failure]);
+  } finally {
+    console.error = said;
+  }
+});
+
+Deno.test("calls that were answered listen no longer to their signal", async () => {
+  const batcher = new Batcher(fakeNetwork());
+  const { signal } = new AbortController();
+  let listening = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...given: Parameters<typeof addEventListener>) => {
+    listening++;
+    addEventListener.apply(signal, given);
+  };
+  signal.removeEventListener = (...given: Parameters<typeof removeEventListener>) => {
+    listening--;
+    removeEventListener.apply(signal, given);
+  };
+  await Promise.all([3, 2, 1].map((t) => batcher.evaluate({ x: x(1), t, signal })));
+  await batcher.idle();
+  assertEquals(listening, 0);
+});

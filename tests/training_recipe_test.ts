@@ -19,7 +19,7 @@ Deno.test("a wrong recipe is refused with the key, its value and what was expect
   );
   refuse({ data: "x", lr: "fast" }, 'recipe: lr: expected a number from 0 to 1, found "fast"');
   refuse({ data: "x", leanring_rate: 1 }, "unknown key leanring_rate with value 1");
-  refuse({}, "recipe: data: expected text, found nothing");
+  refuse({}, "recipe: data: expected a folder of PNG or JPEG");
   refuse(
     { data: "x", attention: [true] },
     "recipe: attention: expected 3 values, one for each of block_out_channels, found [true]",

@@ -156,3 +156,21 @@ Deno.test("attention weights that lie as 1×1 convolutions are squeezed", () => 
     [Float32Array.of(1, 2, 3, 4)],
   );
 });
+
+Deno.test("a flag that is null is false, as in diffusers, whatever a missing one is", () => {
+  const json = { ...tiny, flip_sin_to_cos: null, add_attention: null, center_input_sample: null };
+  const { flip_sin_to_cos, add_attention, center_input_sample } = parseUNetConfig(json);
+  assertEquals([flip_sin_to_cos, add_attention, center_input_sample], [false, false, false]);
+  const defaults = parseUNetConfig(tiny);
+  assertEquals([defaults.flip_sin_to_cos, defaults.add_attention], [true, true]);
+});
+
+Deno.test("what diffusers takes for the same is the same", () => {
+  const expected = parseUNetConfig(tiny);
+  for (const act_fn of ["SiLU", "swish", "Swish"]) {
+    assertEquals(parseUNetConfig({ ...tiny, act_fn }), expected);
+  }
+  assertEquals(parseUNetConfig({ ...tiny, time_embedding_dim: 0 }), expected);
+  assertEquals(parseUNetConfig({ ...tiny, mid_block_type: "AnyMidBlock" }), expected);
+  assertEquals(parseUNetConfig({ ...tiny, mid_block_type: null }).mid_block_type, null);
+});

@@ -32,3 +32,10 @@ export function combine(
   }
   return new Float32Array(sum);
 }
+
+/** Whether every number is finite, without a branch a number: x·0 is 0 for a finite x alone. */
+export function allFinite(x: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i] * 0;
+  return sum === 0;
+}

@@ -42,7 +42,7 @@ function wrong(where: string, key: string, expected: string, found: unknown): In
   );
 }
 
-/** Reads keys of one file; a missing or null key takes the default. */
+/** Reads keys of one file; a missing or null key takes the default, but null flags are false. */
 class Keys {
   constructor(private readonly json: Json, private readonly where: string) {}
 
@@ -72,6 +72,8 @@ class Keys {
   }
 
   boolean(key: string, fallback: boolean): boolean {
+    // diffusers asks only whether they are true.
+    if (this.json[key] === null) return false;
     return this.#read(key, fallback, "true or false", (value) => typeof value === "boolean");
   }
 
@@ -114,7 +116,7 @@ function parsePythonJson(text: string, where: string): unknown {
 /**
  * Reads diffusers' `scheduler_config.json`, as its text or as parsed JSON. Keys that old files lack
  * take diffusers' defaults; `predict_epsilon: false` is today's `prediction_type: "sample"`; null is
- * the same as missing. Keys that only configure one of diffusers' samplers are passed over.
+ * false for a flag, else the same as missing. Keys that only configure one of diffusers' samplers are passed over.
  *
  * Throws `InputError` that names the key and its value for everything that is not understood and
  * would change the picture.

@@ -191,6 +191,7 @@ export function writeSafetensors(
   { dtype = "F32", metadata }: WriteOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const header: [string, unknown][] = metadata ? [["__metadata__", metadata]] : [];
+  if (dtype === "F16") refuseOverflow(tensors);
   let at = 0;
   for (const [name, { shape, data }] of tensors) {
     checkWritten(name, shape, data);
@@ -213,10 +214,32 @@ export function writeSafetensors(
   return bytes;
 }
 
+/** From here on a half is infinite; the largest is 65504. */
+const HALF_OVERFLOW = 65520;
+
+function refuseOverflow(tensors: ReadonlyMap<string, SafeTensor>): void {
+  const beyond = [...tensors].filter(([, { data }]) =>
+    data.some((x) => !(Math.abs(x) < HALF_OVERFLOW))
+  ).map(([name]) => name);
+  if (beyond.length > 0) {
+    throw new InputError(
+      `16 bits: numbers of ${beyond.length} tensors are beyond ±65504, the largest half: ${
+        namesText(beyond)
+      }; keep 32 bits`,
+    );
+  }
+}
+
 function checkWritten(name: string, shape: readonly number[], data: Float32Array): void {
   if (name === "__metadata__" || shape.reduce((a, b) => a * b, 1) !== data.length) {
     throw new Error(
       `tensor "${name}" of shape [${shape}] cannot be written: ${data.length} values`,
     );
   }
+}
+
+/** The first names of a list, and how many more there are. */
+export function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, 4).map((name) => `"${name}"`).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }

@@ -1,5 +1,7 @@
 /** A network's parameters out of the tensors of a file. */
+import { allFinite } from "../diffusion/combine.ts";
 import { InputError } from "../errors.ts";
+import { namesText } from "../files/safetensors.ts";
 import type { Architecture } from "./architecture.ts";
 
 /** A tensor as it lies in a file. */
@@ -12,9 +14,9 @@ export interface StoredTensor {
 
 /**
  * The network's parameters out of a file's tensors: renamed, [C, C, 1, 1] attention weights squeezed
- * to [C, C], every shape checked, none missing and none left over.
+ * to [C, C], every shape checked, none missing and none left over, and every number finite.
  * @param currentName today's name of a tensor in the file
- * @throws InputError naming what is missing, left over or of another shape
+ * @throws InputError naming what is missing, left over, of another shape or not finite
  */
 export function matchTensors(
   expected: ReadonlyMap<string, readonly number[]>,
@@ -46,15 +48,23 @@ export function matchTensors(
   if (missing.length > 0) {
     throw new InputError(
       `${where}: ${missing.length} of ${expected.size} tensors that the config asks for are missing: ${
-        some(missing)
-      }${foreign.length > 0 ? `; the file has others: ${some(foreign)}` : ""}`,
+        namesText(missing)
+      }${foreign.length > 0 ? `; the file has others: ${namesText(foreign)}` : ""}`,
     );
   }
   if (foreign.length > 0) {
     throw new InputError(
       `${where}: ${foreign.length} tensors are not in the network the config describes: ${
-        some(foreign)
+        namesText(foreign)
       }`,
+    );
+  }
+  const broken = [...found].filter(([, data]) => !allFinite(data)).map(([name]) => name);
+  if (broken.length > 0) {
+    throw new InputError(
+      `${where}: numbers of ${broken.length} tensors are not finite (NaN or infinite): ${
+        namesText(broken)
+      }; the training diverged, or the file was written in too few bits`,
     );
   }
   return found;
@@ -65,9 +75,4 @@ function fits(stored: readonly number[], shape: readonly number[]): boolean {
     ? stored.slice(0, 2)
     : stored;
   return squeezed.length === shape.length && squeezed.every((d, i) => d === shape[i]);
-}
-
-function some(names: readonly string[]): string {
-  const shown = names.slice(0, 4).map((n) => `"${n}"`).join(", ");
-  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }

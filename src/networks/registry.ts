@@ -8,19 +8,42 @@ export const architectures: readonly [Architecture, ...Architecture[]] = [unet2d
 
 /**
  * Reads a config.json of any architecture.
- * @throws InputError for a class that is none of them, or naming the key that does not fit
+ * @throws InputError for a class that is none of them, or naming the key that does not fit; also
+ * for a network whose output is no noise of its input, or whose input is no picture
  */
 export function parseNetwork(json: unknown, where = "config.json"): NetworkDefinition {
   const name = (json as Record<string, unknown> | null)?._class_name;
   const found = name === undefined ? architectures[0] : architectures.find(
     ({ className, oldClassNames = [] }) => [className, ...oldClassNames].includes(name as string),
   );
-  if (found) return found.parse(json, where);
+  if (found) {
+    const network = found.parse(json, where);
+    checkDrawable(network, where);
+    return network;
+  }
   throw new InputError(
     `${where}: _class_name is ${JSON.stringify(name)}; expected one of ${
       architectures.map(({ className }) => className).join(", ")
     }`,
   );
+}
+
+/** Grey, RGB, and either with alpha: what a picture file holds. */
+const MOST_CHANNELS = 4;
+
+function checkDrawable({ shape: [channels], outChannels }: NetworkDefinition, where: string): void {
+  if (channels > MOST_CHANNELS) {
+    throw new InputError(
+      `${where}: in_channels is ${channels}; pictures of 1 to ${MOST_CHANNELS} channels are drawn`,
+    );
+  }
+  if (outChannels !== channels && outChannels !== 2 * channels) {
+    throw new InputError(
+      `${where}: out_channels is ${outChannels}; expected in_channels, ${channels}, or ${
+        2 * channels
+      } where the variance is learned: a network that is given something beside x_t is not drawn`,
+    );
+  }
 }
 
 /** The folders of a diffusers pipeline that a network may lie in. */

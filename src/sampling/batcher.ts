@@ -1,4 +1,5 @@
 /** Gathers many images' calls of the network into few evaluations. */
+import { allFinite } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 
@@ -145,18 +146,31 @@ export class Batcher {
     try {
       const output = await this.#predict(batch.map(({ call }) => call));
       const size = output.length / batch.length;
-      batch.forEach(({ resolve }, i) => resolve(output.subarray(i * size, (i + 1) * size)));
+      batch.forEach(({ call, resolve, reject }, i) => {
+        const answer = output.subarray(i * size, (i + 1) * size);
+        if (allFinite(answer)) resolve(answer);
+        else reject(notFinite(call));
+      });
     } catch (error) {
       failed = true;
       for (const { reject } of batch) reject(error);
     }
     for (const { forget } of batch) forget();
-    this.#onEvaluation?.({
+    this.#report({
       batch: batch.length,
       milliseconds: performance.now() - start,
       pending: this.pending,
       failed,
     });
+  }
+
+  /** What the listener throws is its own: the calls that wait are answered all the same. */
+  #report(evaluation: Evaluation): void {
+    try {
+      this.#onEvaluation?.(evaluation);
+    } catch (error) {
+      console.error("onEvaluation threw:", error);
+    }
   }
 
   async #predict(calls: readonly Call[]): Promise<Float32Array> {
@@ -175,6 +189,15 @@ export class Batcher {
     }
     return output;
   }
+}
+
+function notFinite({ x, t }: Call): InputError {
+  const given = allFinite(x)
+    ? "its numbers overflow, which float32 weights of a diverged training do"
+    : "x_t was not finite before, which is the sampler's or the starting point's doing";
+  return new InputError(
+    `the network's output at t = ${t} is not finite (NaN or infinite): ${given}`,
+  );
 }
 
 /** Vectors of one length, one after the other. */

@@ -1,6 +1,6 @@
 /** A training run as one JSON object, `recipe.json`: every choice is in it, with its value. */
 import { MAX_SEED } from "../diffusion/random.ts";
-import { InputError, shown } from "../errors.ts";
+import { FieldError, InputError, shown } from "../errors.ts";
 import type { Architecture, NetworkKeys, TrainingField } from "../networks/architecture.ts";
 import { architectures } from "../networks/registry.ts";
 import {
@@ -175,6 +175,10 @@ export function parseFields<R extends object>(
         Object.keys(fields).join(", ")
       }`,
     );
+  }
+  for (const [key, { missing, help }] of Object.entries<TrainingField>(fields)) {
+    if (missing !== undefined || Object.hasOwn(given, key)) continue;
+    throw new FieldError(key, help, undefined, "recipe");
   }
   return readFields<R>(given, fields as Fields<R>, "recipe");
 }

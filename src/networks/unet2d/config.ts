@@ -93,6 +93,7 @@ export function parseUNetConfig(json: unknown, where = "unet/config.json"): UNet
   keys.only("_class_name", ["UNet2DModel", "UNetUnconditionalModel"], "UNet2DModel");
   keys.only("time_embedding_type", ["positional"], "positional");
   keys.only("class_embed_type", [null], null);
+  keys.lower("act_fn");
   keys.only("act_fn", ["silu", "swish"], "silu");
   keys.ignore("num_train_timesteps");
 
@@ -102,7 +103,8 @@ export function parseUNetConfig(json: unknown, where = "unet/config.json"): UNet
     in_channels: keys.count("in_channels", 3),
     out_channels: keys.count("out_channels", 3),
     center_input_sample: keys.flag("center_input_sample", false),
-    time_embedding_dim: keys.nullable("time_embedding_dim", null, isCount) ??
+    // 0 is as good as null in Python.
+    time_embedding_dim: keys.nullable("time_embedding_dim", null, isCountOrNone) ||
       block_out_channels[0] * 4,
     freq_shift: keys.number("freq_shift", 0),
     flip_sin_to_cos: keys.flag("flip_sin_to_cos", true),
@@ -112,7 +114,10 @@ export function parseUNetConfig(json: unknown, where = "unet/config.json"): UNet
       "AttnDownBlock2D",
       "AttnDownBlock2D",
     ]),
-    mid_block_type: keys.only("mid_block_type", ["UNetMidBlock2D", null], "UNetMidBlock2D"),
+    // diffusers asks only whether it is null: any name makes the one middle block.
+    mid_block_type: keys.nullable("mid_block_type", "UNetMidBlock2D", isText) === null
+      ? null
+      : "UNetMidBlock2D",
     up_block_types: keys.blocks("up_block_types", upBlockTypes, [
       "AttnUpBlock2D",
       "AttnUpBlock2D",
@@ -203,6 +208,9 @@ const MAX_CHANNELS = 1 << 16;
 const isCount = (x: unknown): x is number =>
   Number.isInteger(x) && (x as number) > 0 && (x as number) <= MAX_CHANNELS;
 
+const isCountOrNone = (x: unknown): x is number => x === 0 || isCount(x);
+const isText = (x: unknown): x is string => typeof x === "string";
+
 /** Takes keys out of a JSON object one by one, so that what is left over is known to be foreign. */
 class KeyReader {
   readonly #keys = new Map<string, unknown>();
@@ -228,6 +236,12 @@ class KeyReader {
     this.#keys.delete(key);
   }
 
+  /** Names that diffusers reads in either case. */
+  lower(key: string): void {
+    const value = this.#keys.get(key);
+    if (typeof value === "string") this.#keys.set(key, value.toLowerCase());
+  }
+
   only<T extends string | number | null>(key: string, allowed: readonly T[], missing: T): T {
     const value = this.#keys.has(key) ? this.#take(key) : missing;
     if (allowed.includes(value as T)) return value as T;
@@ -246,8 +260,9 @@ class KeyReader {
     this.#fail(key, `a whole number from 1 to ${MAX_CHANNELS}`, value);
   }
 
+  /** null is false where it is there, as in Python. */
   flag(key: string, missing: boolean): boolean {
-    const value = this.#take(key) ?? missing;
+    const value = this.#keys.has(key) ? this.#take(key) ?? false : missing;
     if (typeof value === "boolean") return value;
     this.#fail(key, "true or false", value);
   }
@@ -255,7 +270,11 @@ class KeyReader {
   nullable<T>(key: string, missing: T | null, is: (x: unknown) => x is T): T | null {
     const value = this.#keys.has(key) ? this.#take(key) : missing;
     if (value === null || is(value)) return value as T | null;
-    this.#fail(key, "a whole number or null", value);
+    this.#fail(
+      key,
+      typeof missing === "string" ? "a name or null" : "a whole number or null",
+      value,
+    );
   }
 
   list<T>(key: string, missing: readonly T[], is: (x: unknown) => x is T): readonly T[] {

@@ -8,6 +8,7 @@ import { type NetworkDefinition, networkGraph } from "../../networks/architectur
 import { matchTensors, type StoredTensor } from "../../networks/match_tensors.ts";
 import { networkFolders, parseNetwork } from "../../networks/registry.ts";
 import { type Files, parseJson, readText, settled } from "../files.ts";
+import { refuseLatents } from "./latents.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
 import { folderFiles, networkFiles, networkFilesAmong } from "./formats/format.ts";
 import { samplerOf } from "./sampler.ts";
@@ -118,6 +119,7 @@ async function folderOf(
   { found, config, text, scheduler, index }: Parts,
 ): Promise<WeightsFolder> {
   const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
+  refuseLatents(modelIndex, `${where}model_index.json`);
   const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
   const learned = network.outChannels === 2 * network.shape[0];
   const process = parseSchedulerConfig(
