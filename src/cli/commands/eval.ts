@@ -14,7 +14,7 @@ import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts"
 import type { SamplerChoice } from "../../evaluation/samples.ts";
 import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
-import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
+import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import {
