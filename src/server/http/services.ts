@@ -3,10 +3,10 @@ import type { Context } from "npm:hono@4.13.19";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { invalid, Problem } from "../problem.ts";
-import type { Order, Orders } from "../work/cost.ts";
+import type { Charge, Order, Orders } from "../work/cost.ts";
 import type { Engine } from "../work/engine.ts";
 import type { Limits } from "../work/limits.ts";
-import type { Charge, PictureService } from "../work/picture_service.ts";
+import type { PictureService } from "../work/picture_service.ts";
 import type { Catalog } from "../work/recipe.ts";
 import type { Access, Standing } from "./access.ts";
 import { eventStream, type OpenStreams, type ServerEvent } from "./events.ts";
@@ -52,8 +52,8 @@ export function checkCaps(
   n: number,
   enlarging: "scale" | "size",
 ): void {
-  const [, height, width] = engines.get(recipe.weights)!.model.shape;
-  const pixels = n * height * width * recipe.scale ** 2;
+  const [, height, width] = engines.get(recipe.source)!.model.shape;
+  const pixels = n * height * width * (recipe.scale ?? 1) ** 2;
   if (pixels > limits.maxPixels) {
     throw invalid(
       n > 1 ? "n" : enlarging,

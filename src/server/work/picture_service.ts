@@ -5,15 +5,12 @@ import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
-import type { Order } from "./cost.ts";
+import type { Charge, Order } from "./cost.ts";
 import type { Engine } from "./engine.ts";
 import type { Limits } from "./limits.ts";
 import { encodePicture } from "./picture.ts";
 import { type SharedRun, waitFor } from "./shared_run.ts";
 import { StepBuffer } from "./step_buffer.ts";
-
-/** Told what work will cost before it starts; refuses by throwing. */
-export type Charge = (cost: number) => void;
 
 /** A reverse step as the event streams tell it. */
 export interface Step {
@@ -146,7 +143,7 @@ export class PictureService {
     const { signal } = controller;
     try {
       await place.acquire(signal);
-      const engine = this.engines.get(recipe.weights)!;
+      const engine = this.engines.get(recipe.source)!;
       const { seed, label, guidance } = recipe;
       const { shape } = engine.model;
       const frames = sampleImage(
@@ -162,7 +159,7 @@ export class PictureService {
         }
         const png = encodePicture(value, shape, recipe);
         this.cache.set(etag, png);
-        this.metrics.images.inc({ weights: recipe.weights });
+        this.metrics.images.inc({ weights: recipe.source });
         return png;
       }
     } finally {
