@@ -33,6 +33,7 @@ export type {
   NetworkDefinition,
   NetworkInputs,
   NetworkKeys,
+  TrainingField,
   TrainingKeys,
 } from "./src/networks/architecture.ts";
 export type { StoredTensor } from "./src/networks/match_tensors.ts";

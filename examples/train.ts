@@ -3,12 +3,12 @@
  * `deno run -A examples/train.ts` leaves weights in run/weights, and three pictures of them.
  */
 import { generate, load } from "../mod.ts";
-import { backendByName, parseRecipe, train } from "../src/training/mod.ts";
+import { backendByName, parseTrainingRecipe, train } from "../src/training/mod.ts";
 
 /** Trains long enough to see that it learns; for pictures worth keeping give it thousands of steps. */
 export async function trainBlobs(folder: string, steps = 300): Promise<string> {
   const { weights, step } = await train({
-    recipe: parseRecipe({
+    recipe: parseTrainingRecipe({
       data: new URL("./blobs.ts", import.meta.url).pathname,
       size: 16,
       channels: 1,

@@ -82,25 +82,11 @@ export function nullable<T>(inner: Type<T>): Type<T | null> {
   );
 }
 
-/** Values of one type or of another; a text is read as the first where it can be. */
-export function either<A, B>(first: Type<A>, second: Type<B>): Type<A | B> {
+/** At least one value, in text with commas between them. */
+export function list<T>(item: Type<T>): Type<readonly T[]> {
   return type(
-    `${first.expected}, or ${second.expected}`,
-    (value) => first.accepts(value) || second.accepts(value),
-    (text) => {
-      const value = first.fromText(text);
-      return first.accepts(value) ? value : second.fromText(text);
-    },
-  );
-}
-
-/** At least one value, or just so many; in text with commas between them. */
-export function list<T>(item: Type<T>, length?: number): Type<readonly T[]> {
-  return type(
-    `a list${length === undefined ? "" : ` of ${length}`}, each ${item.expected}`,
-    (value) =>
-      Array.isArray(value) && value.length > 0 && value.length === (length ?? value.length) &&
-      value.every((one) => item.accepts(one)),
+    `a list, each ${item.expected}`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => item.accepts(one)),
     (text) => {
       const inside = /^\s*\[(.*)\]\s*$/s.exec(text)?.[1] ?? text;
       return inside.split(",").map((part) => item.fromText(part.trim()));

@@ -3,9 +3,9 @@
  *
  * @example
  * ```ts ignore
- * import { backendByName, parseRecipe, train } from "@denoise/denoise/train";
+ * import { backendByName, parseTrainingRecipe, train } from "@denoise/denoise/train";
  * const { weights } = await train({
- *   recipe: parseRecipe({ data: "my-pictures/", size: 32, steps: 2000 }),
+ *   recipe: parseTrainingRecipe({ data: "my-pictures/", size: 32, steps: 2000 }),
  *   folder: "run",
  *   backend: await backendByName("native"),
  *   onProgress: ({ step, loss }) => console.log(step, loss),
@@ -17,10 +17,10 @@
 export { train } from "./run/train.ts";
 export type { RunOptions, RunResult } from "./run/train.ts";
 export type { Progress } from "./run/loop.ts";
-export { parseRecipe } from "./recipe.ts";
-export type { Recipe } from "./recipe.ts";
+export { parseTrainingRecipe } from "./recipe.ts";
+export type { TrainingRecipe } from "./recipe.ts";
 export type { DataPlugin, Draw, DrawnPicture } from "./data/plugin.ts";
-export type { DataOptions, Split } from "./data/open.ts";
+export type { DataOptions, Split } from "./data/data_set.ts";
 export { backendByName, type SelectOptions } from "../backends/select.ts";
 export type {
   Backend,
@@ -43,3 +43,4 @@ export type {
 } from "../graph/value.ts";
 export type { Graph } from "../graph/graph.ts";
 export type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
+export type { NetworkKeys, TrainingField } from "../networks/architecture.ts";
