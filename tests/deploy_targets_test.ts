@@ -75,7 +75,7 @@ Deno.test({
     await using site = await serveSite();
     const browser = await launch(chromium!);
     try {
-      for (const engine of ["wasm", "webgpu"] as const) {
+      for (const engine of ["simd", "webgpu"] as const) {
         await t.step(engine, async () => {
           const { page, errors } = await openPage(browser);
           await page.goto(`${site.origin}/index.html?engine=${engine}&seed=7&steps=2`);
@@ -94,7 +94,7 @@ Deno.test({
           page.on("request", (request) => {
             if (request.isNavigationRequest()) documents++;
           });
-          const preset = "engine=wasm&seed=7&steps=2&label=3&guidance=1";
+          const preset = "engine=simd&seed=7&steps=2&label=3&guidance=1";
           await page.route("**/weights/**", async (route) => {
             await new Promise((resolve) => setTimeout(resolve, 300));
             await route.continue();
@@ -112,9 +112,9 @@ Deno.test({
       );
       await t.step("WebAssembly gives the library's picture, bit for bit", async () => {
         const { page } = await openPage(browser);
-        await page.goto(`${site.origin}/index.html?engine=wasm&steps=1`);
+        await page.goto(`${site.origin}/index.html?engine=simd&steps=1`);
         const { pixels } = await sampleInPage(page, {
-          engine: "wasm",
+          engine: "simd",
           ...probe,
           seeds: [probe.seed],
         });
