@@ -36,7 +36,7 @@ export function number(least = -Infinity, most = Infinity): Type<number> {
   return type(
     range("a number", least, most),
     (value) => Number.isFinite(value) && (value as number) >= least && (value as number) <= most,
-    (text) => /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text) : text,
+    (text) => /^\s*[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text) : text,
   );
 }
 

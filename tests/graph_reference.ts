@@ -212,7 +212,7 @@ export const referenceOps: Readonly<Record<string, Reference>> = {
   },
 };
 
-/** The value of `wanted` for the given inputs, in float64. */
+/** The value of `wanted` for the given inputs and parameters, in float64. */
 export function interpret(
   graph: Graph,
   wanted: Value,
@@ -222,7 +222,7 @@ export function interpret(
   for (const value of graph.values.slice(0, wanted.id + 1)) {
     const { op, inputs, attributes } = value.node;
     const shape = value.shape as number[];
-    if (op === "input") {
+    if (op === "input" || op === "param") {
       done.set(value, { shape, data: Float64Array.from(feeds[attributes.name as string]) });
     } else if (op === "constant") {
       const data = Float64Array.from(attributes.data as Float32Array, Number);

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { decodePng } from "../src/image/png.ts";
+import { number, whole } from "../src/schema.ts";
 import { createApp, type Scheduler } from "../src/server/mod.ts";
 import { Problem } from "../src/server/problem.ts";
 import { seedOf } from "../src/server/work/seed.ts";
@@ -50,7 +51,7 @@ Deno.test("a problem names the field, what was expected and what was found", asy
     ["guidance=2", "guidance", "no class", 2],
     ["guidance=NaN", "guidance", "a number", "NaN"],
     ["scale=100", "scale", "at most 64", 100],
-    ["eta=7", "eta", "at most 1", 7],
+    ["eta=7", "eta", "a number from 0 to 1", 7],
     ["eta=yes", "eta", "a number", "yes"],
     ["scheduler=linear&eta=1", "eta", "linear", 1],
     ["label=", "label", "at least 1 character", ""],
@@ -242,6 +243,8 @@ Deno.test("a name of a million digits and a letter is refused like a short one",
   const name = `${"1".repeat(1_000_000)}x`;
   assertThrows(() => seedOf(name, 1000), Problem, "1 to 1000 characters");
   assertEquals(seedOf(name, 2_000_000), seedOf(` ${name.toUpperCase()}`, 2_000_000));
+  assertEquals(number().fromText(name), name);
+  assertEquals(whole().fromText(name), name);
 });
 
 Deno.test("a Host that is none is a 400, and chooses no path", async () => {

@@ -1,6 +1,7 @@
 /** A training run from its recipe to its weights, and every way it can be interrupted. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
+import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { sha256Hex } from "../src/files/hash.ts";
@@ -303,3 +304,61 @@ for (
     assertEquals([now.code, now.out], [0, `${run}/weights`], now.err);
   });
 }
+
+Deno.test("--resume that cannot read its log, checkpoint or data's hash says so and changes nothing", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  const recipe = tiny(await writePictures(folder.path), { steps: 2 });
+  await train(runOf(run, recipe));
+  const contents = async () => {
+    const files = [];
+    for (const name of ["data.sha256", "log.jsonl", "recipe.json"]) {
+      files.push(await Deno.readTextFile(`${run}/${name}`).catch(() => "unreadable"));
+    }
+    return [...files, await names(`${run}/checkpoints`)];
+  };
+  for (const name of ["log.jsonl", "data.sha256", "checkpoints/step-00000002.safetensors"]) {
+    await Deno.rename(`${run}/${name}`, `${run}/away`);
+    await Deno.mkdir(`${run}/${name}`);
+    const before = await contents();
+    const again = runOf(run, { ...recipe, steps: 4 }, { resume: true });
+    await assertRejects(() => train(again), InputError, `${name}: cannot be read`);
+    assertEquals(await contents(), before);
+    await Deno.remove(`${run}/${name}`);
+    await Deno.rename(`${run}/away`, `${run}/${name}`);
+  }
+});
+
+Deno.test("a gradient that is not finite loses no update before it", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  const recipe = tiny(await writePictures(folder.path), { steps: 9, checkpoint_every: 9 });
+  let updates = 0;
+  const breaking: Backend = {
+    ...native,
+    name: "breaking",
+    async createSession(...args) {
+      const session = await native.createSession(...args);
+      return {
+        inputNames: session.inputNames,
+        outputNames: session.outputNames,
+        close: () => session.close(),
+        async run(feeds) {
+          const results = await session.run(feeds);
+          if ("grad_norm" in results && ++updates === 4) {
+            results.grad_norm.data[0] = NaN;
+          }
+          return results;
+        },
+      };
+    },
+  };
+  const broken = runOf(run, recipe, { backend: breaking });
+  await assertRejects(() => train(broken), InputError, "step 4: the loss is");
+  assertEquals((await logOf(run)).map((line) => line.step), [1, 2, 3]);
+  assertEquals(await names(`${run}/checkpoints`), ["step-00000003.safetensors"]);
+  // Going on from there is the run that never broke.
+  const resumed = await train(runOf(run, recipe, { resume: true }));
+  const whole = await train(runOf(`${folder.path}/whole`, recipe));
+  assertEquals(resumed.hash, whole.hash);
+});

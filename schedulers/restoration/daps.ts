@@ -79,7 +79,6 @@ const daps: Scheduler = {
     const last = Math.max(Number(last_sigma), sigmaOf(alpha_bar(0)));
     return levels(n, first, last).map((sigma) => t_of(logSnr(alphaBarOfSigma(sigma))));
   },
-  evaluations: (n, { ode }) => n * Number(ode),
   async *sampler(run) {
     const { timesteps, schedule, options } = run;
     const measurement = measurementOf(run, "daps");

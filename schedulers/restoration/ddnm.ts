@@ -4,12 +4,10 @@ import {
   measurementOf,
   type Scheduler,
   sigmaOf,
-  spacedTimesteps,
   timeTravel,
   toSpectrum,
-  travelSteps,
 } from "../../src/diffusion/mod.ts";
-import { spectralStart, spectralStep, spectrum } from "./ddrm.ts";
+import { rangeOptions, spectralStart, spectralStep, spectrum, timestepsWithin } from "./ddrm.ts";
 
 const ddnm: Scheduler = {
   name: "ddnm",
@@ -24,6 +22,7 @@ const ddnm: Scheduler = {
       minimum: 0,
       maximum: 1,
     },
+    ...rangeOptions,
     travel: {
       type: "integer",
       description: "how many steps back it travels",
@@ -39,8 +38,8 @@ const ddnm: Scheduler = {
       maximum: 100,
     },
   },
-  timesteps: (n, { T }) => spacedTimesteps(n, T, "leading"),
-  evaluations: (n, { travel, repeats }) => travelSteps(n, Number(travel), Number(repeats)),
+  timesteps: (n, { T }, _config, { start, end }) =>
+    timestepsWithin(n, T, Number(start), Number(end)),
   async *sampler(run) {
     const { timesteps, schedule, options } = run;
     const eta = Number(options.eta);

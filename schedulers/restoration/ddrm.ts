@@ -6,10 +6,12 @@ import {
   measurementOf,
   type Observation,
   observe,
+  type OptionSchema,
   type Scheduler,
   sigmaOf,
   spacedTimesteps,
 } from "../../src/diffusion/mod.ts";
+import { InputError } from "../../src/errors.ts";
 
 /** How much of a step's noise is fresh. */
 export interface Etas {
@@ -17,6 +19,34 @@ export interface Etas {
   readonly eta: number;
   /** η_b, the weight of the data at levels noisier than they are. */
   eta_b(sigma_t: number, noise: number): number;
+}
+
+/** Where a run begins and ends: high levels decide little where y says much, low ones sharpen alone. */
+export const rangeOptions: Record<"start" | "end", OptionSchema> = {
+  start: {
+    type: "number",
+    description: "the first timestep as a share of all; 1 is the paper's",
+    default: 1,
+    minimum: 0.05,
+    maximum: 1,
+  },
+  end: {
+    type: "number",
+    description: "the last timestep as a share of all; 0 is the paper's",
+    default: 0,
+    minimum: 0,
+    maximum: 0.5,
+  },
+};
+
+/** n timesteps with leading spacing, as published, or evenly over a part of them. */
+export function timestepsWithin(n: number, T: number, start: number, end: number): number[] {
+  if (start === 1 && end === 0) return spacedTimesteps(n, T, "leading");
+  if (!(end < start)) {
+    throw new InputError(`option end: expected less than start, ${start}, found ${end}`);
+  }
+  const [first, last] = [start * (T - 1), end * (T - 1)];
+  return Array.from({ length: n }, (_, i) => first - (first - last) * (n === 1 ? 0 : i / (n - 1)));
 }
 
 /** Everything of one step that is the same for all its components. */
@@ -92,13 +122,15 @@ const ddrm: Scheduler = {
       minimum: 0,
       maximum: 1,
     },
+    ...rangeOptions,
     theorem: {
       type: "boolean",
       description: "eta_b by theorem 3.2, 2 sigma_t^2/(sigma_t^2 + sigma_y^2/s^2), in place of it",
       default: false,
     },
   },
-  timesteps: (n, { T }) => spacedTimesteps(n, T, "leading"),
+  timesteps: (n, { T }, _config, { start, end }) =>
+    timestepsWithin(n, T, Number(start), Number(end)),
   async *sampler(run) {
     const { timesteps, schedule, options } = run;
     const seen = spectrum(measurementOf(run, "ddrm"));

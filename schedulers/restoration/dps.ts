@@ -35,7 +35,6 @@ const dps: Scheduler = {
     },
   },
   timesteps: (n, { T }) => spacedTimesteps(n, T, "trailing"),
-  evaluations: (n) => 3 * n,
   async *sampler(run) {
     const { timesteps, schedule, config, options } = run;
     const zeta = Number(options.zeta), from = Number(options.from);

@@ -46,7 +46,6 @@ const pigdm: Scheduler = {
     },
   },
   timesteps: (n, { T }) => spacedTimesteps(n, T, "trailing"),
-  evaluations: (n) => 3 * n,
   async *sampler(run) {
     const { timesteps, schedule, options } = run;
     const [eta, deviation, from] = [options.eta, options.deviation, options.from].map(Number);

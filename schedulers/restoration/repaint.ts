@@ -11,7 +11,6 @@ import {
   spacedTimesteps,
   timeTravel,
   toSpectrum,
-  travelSteps,
 } from "../../src/diffusion/mod.ts";
 import { InputError } from "../../src/errors.ts";
 import { spectrum } from "./ddrm.ts";
@@ -38,7 +37,6 @@ const repaint: Scheduler = {
     },
   },
   timesteps: (n, { T }) => spacedTimesteps(n, T, "trailing"),
-  evaluations: (n, { travel, repeats }) => travelSteps(n, Number(travel), Number(repeats)),
   async *sampler(run) {
     const { timesteps, schedule, options, config } = run;
     const measurement = measurementOf(run, "repaint");

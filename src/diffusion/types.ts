@@ -180,8 +180,6 @@ export interface Scheduler {
   options?: Record<string, OptionSchema>;
   /** What its runs have to bring beside noise: inputs by name, as "measurement"; "vjp" is gradients. */
   needs?: readonly string[];
-  /** Network evaluations of an n-step run, one with gradient counted as 3; n if left out. */
-  evaluations?(n: number, options: SchedulerOptions): number;
   /** β_1 … β_T of a schedule of its own. */
   betas?(T: number, config: SchedulerConfig): Float64Array;
   /** Descending timesteps for an n-step run; may be fractional. */

@@ -6,6 +6,8 @@ import relaxed from "./wasm/relaxed.ts";
 export interface Kernels {
   /** Carries out the commands from an address on, as thread `thread` of `threads`. */
   run(at: number, thread: number, threads: number): void;
+  /** 96 · rounds floating-point operations at this machine's best, for benchmarks. */
+  peak(rounds: number, x: number, y: number): number;
 }
 
 /** A module of one function that multiplies and adds with relaxed SIMD. */

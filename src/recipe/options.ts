@@ -33,15 +33,17 @@ export function resolveOptions(
   );
 }
 
-/** Options as typed in a command line or an address, each turned into its own type. */
+/** Options as typed in a command line or an address, each turned into its own type; what is no text stays. */
 export function optionsFromText(
   { options: schemas = {} }: Scheduler,
-  given: Readonly<Record<string, string>>,
+  given: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(given).map(([key, typed]) => [
       key,
-      Object.hasOwn(schemas, key) ? optionType(schemas[key]).fromText(typed) : typed,
+      typeof typed === "string" && Object.hasOwn(schemas, key)
+        ? optionType(schemas[key]).fromText(typed)
+        : typed,
     ]),
   );
 }

@@ -1,7 +1,26 @@
 /** How often a run asks the network, counted where it is asked and not taken from its steps. */
+import type { Measurement, Vector } from "../diffusion/mod.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";
 import type { Plan } from "./plan.ts";
+
+const same = (x: Vector) => Float64Array.from(x);
+/** A single pixel as it is. */
+const ONE_PIXEL: Measurement = {
+  operator: {
+    name: "one pixel",
+    shape: [1, 1, 1],
+    measured: [1, 1, 1],
+    s: Float64Array.of(1),
+    apply: same,
+    Vt: same,
+    V: same,
+    Ut: same,
+    U: same,
+  },
+  y: Float32Array.of(0.5),
+  sigma_y: 0,
+};
 
 /**
  * The network's evaluations for one image of a run, found by running its sampler on a single pixel of
@@ -27,7 +46,8 @@ export async function countEvaluations(
       return Promise.resolve(u.slice());
     },
   };
-  const frames = sampleImage(blind, { seed: 0, plan });
+  const inputs = plan.scheduler.needs?.includes("measurement") ? { measurement: ONE_PIXEL } : {};
+  const frames = sampleImage(blind, { seed: 0, plan, inputs });
   while (count <= atMost && !(await frames.next()).done);
   await frames.return(new Float32Array());
   return count;

@@ -4,7 +4,7 @@ import { InputError, shown } from "../errors.ts";
 import { optionType } from "../recipe/options.ts";
 import { check } from "../schema.ts";
 
-const functions = ["betas", "timesteps", "sampler", "evaluations"] as const;
+const functions = ["betas", "timesteps", "sampler"] as const;
 const keys = ["name", "api", "description", "options", "needs", ...functions];
 const optionTypes = ["number", "integer", "boolean", "string"];
 

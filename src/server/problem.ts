@@ -1,5 +1,6 @@
 /** Failures with an HTTP answer, written as problem+json (RFC 9457). */
 import { HTTPException } from "npm:hono@4.13.19/http-exception";
+import { FieldError, InputError } from "../errors.ts";
 
 /** Why a request failed; the label of `denoise_failures_total` and the end of the problem's type. */
 export type Reason =
@@ -20,7 +21,7 @@ export type Reason =
   | "internal";
 
 /** One field that does not fit the schema. */
-export interface FieldError {
+export interface WrongField {
   readonly field: string;
   readonly expected: string;
   readonly found: unknown;
@@ -48,7 +49,7 @@ const titles: Record<Reason, string> = {
 export const reasons = Object.keys(titles) as Reason[];
 
 export interface ProblemOptions {
-  readonly errors?: readonly FieldError[];
+  readonly errors?: readonly WrongField[];
   readonly retryAfter?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly cause?: unknown;
@@ -57,7 +58,7 @@ export interface ProblemOptions {
 /** Thrown anywhere while a request is handled; the app answers with it. */
 export class Problem extends Error {
   override readonly name = "Problem";
-  readonly errors?: readonly FieldError[];
+  readonly errors?: readonly WrongField[];
   readonly headers: Record<string, string>;
 
   constructor(
@@ -135,8 +136,31 @@ export function invalid(field: string, expected: string, value: unknown): Proble
 }
 
 /** A field's error in a sentence. */
-export function sentence({ field, expected, found }: FieldError, absent = false): string {
+export function sentence({ field, expected, found }: WrongField, absent = false): string {
   return `${field}: expected ${expected}, found ${absent ? "nothing" : JSON.stringify(found)}`;
+}
+
+/**
+ * What `work` gives; what it refuses is the client's fault. For work that has seen nothing but what a
+ * client chose: elsewhere an InputError may speak of the operator's files.
+ * @throws Problem 422 for an InputError
+ */
+export function refusing<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw refusal(error);
+  }
+}
+
+/** An InputError as a 422; what else was thrown as it is. */
+export function refusal(error: unknown): unknown {
+  if (error instanceof FieldError) {
+    return invalid(error.field.replace(/^options\./, ""), error.expected, error.found);
+  }
+  return error instanceof InputError
+    ? new Problem(422, "invalid", excerpt(error.message, 500))
+    : error;
 }
 
 /** What was thrown, as a problem. Of an unforeseen error strangers learn nothing; the log has its cause. */

@@ -11,10 +11,17 @@ import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
 import type { SamplerChoice } from "../../evaluation/score.ts";
+import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
 import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
+import {
+  DEFAULT_RESTORERS,
+  evaluateRestoration,
+  type RestorationReport,
+  type RestoreFlags,
+} from "../evaluate_restoration.ts";
 import type { Io } from "../io.ts";
 import { partProgress } from "../long_job.ts";
 import { checkFile } from "../output.ts";
@@ -29,7 +36,7 @@ import { weightsArgument } from "../weights.ts";
 /** More held-out pictures make the figures no surer: the number of samples limits them. */
 const MOST_HELD_OUT = 10_000;
 
-interface Flags {
+interface Flags extends RestoreFlags {
   data: string;
   holdout: string;
   lossPictures: string;
@@ -85,6 +92,11 @@ export function define(command: Command, io: () => Io): void {
       "--side-by-side <file>",
       "a PNG of seeds 0-15: the teacher's pictures above, the weights' own below",
     )
+    .option("--restore <n>", "measure restoration on n held-out pictures, in place of all this")
+    .option("--restore-samplers <list>", "NAME:STEPS[:OPTION=VALUE], …", DEFAULT_RESTORERS)
+    .option("--restore-tasks <names>", "some of its tasks, between semicolons (default: all)")
+    .option("--answers <n>", "answers a picture, whose majority is read too", "1")
+    .option("--labelled", "tell the samplers that restore what the picture shows")
     .option("--backend <name>", "native, wasm, webgpu", "native")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("--json <file>", "write the figures as JSON too; - is standard output")
@@ -102,6 +114,11 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   await using teacher = await teacherOf(flags, model, backend, io);
   if (flags.sideBySide !== undefined) await checkFile(flags.sideBySide, "--side-by-side");
   const { train, heldOut } = await parts(flags, model.shape);
+  if (flags.restore !== undefined) {
+    const engine = { backend, session };
+    const report = await evaluateRestoration(model, flags, { train, heldOut }, engine, io);
+    return await showReport(report, flags.json, io);
+  }
 
   let soFar: Evaluation | undefined;
   try {
@@ -159,6 +176,17 @@ async function show(evaluation: Evaluation, file: string | undefined, io: Io): P
   const json = JSON.stringify(evaluation, null, 2);
   if (file === "-") return io.out(json);
   io.out(evaluationTable(evaluation));
+  if (file !== undefined) await writeTextDurably(file, `${json}\n`);
+}
+
+async function showReport(
+  report: RestorationReport,
+  file: string | undefined,
+  io: Io,
+): Promise<void> {
+  const json = JSON.stringify(report, null, 2);
+  if (file === "-") return io.out(json);
+  io.out(restorationTables(report.baselines, report.scores));
   if (file !== undefined) await writeTextDurably(file, `${json}\n`);
 }
 

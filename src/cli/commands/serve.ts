@@ -31,6 +31,8 @@ interface Flags {
   host: string;
   signed: boolean;
   publicUrl?: string;
+  schedulerVersion?: string;
+  metrics?: string;
   cors: string[];
   proxy?: string;
   page: boolean;
@@ -55,8 +57,13 @@ export function define(command: Command, io: () => Io): void {
     .option("-p, --port <n>", "port; 0 takes any", "8000")
     .option("--host <address>", "address to listen on; 0.0.0.0 is every one", "127.0.0.1")
     .option("--scheduler <file>", "a plug-in to offer, by path or address; repeatable", collect, [])
+    .option(
+      "--scheduler-version <text>",
+      "names the plug-ins' code in ETags; give several servers the same (default: each start its own)",
+    )
     .option("--limit <name=n>", "a limit, see below; repeatable", collect, [])
     .option("--signed", "pictures only by signed address or key", false)
+    .option("--metrics <who>", "public, key (default: key where there are keys or --signed)")
     .option("--public-url <url>", "where visitors reach this server")
     .option("--cors <origin>", "an origin browsers may call from (default: all)", collect, [])
     .option("--proxy <header>", "trust this header of a proxy for the client's address")
@@ -82,6 +89,7 @@ function collect(value: string, before: string[]): string[] {
 }
 
 async function run(flags: Flags, io: Io): Promise<void> {
+  parseMetrics(flags.metrics);
   const port = parseWhole("--port", flags.port, 0, 65535);
   const limits = parseLimits(flags.limit);
   const keys = Deno.env.get("DENOISE_KEYS")?.split(",").map((key) => key.trim()).filter(Boolean);
@@ -99,14 +107,16 @@ async function run(flags: Flags, io: Io): Promise<void> {
   }
   const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : defaultSources());
   const schedulers = await allSchedulers(flags.scheduler);
-  const opened: Model[] = [];
+  const opened = new Map<string, Model>();
   const open = async (name: string) => {
     const { backend, threads } = flags;
     const model = await loadModel({ weights: sources.get(name)!, backend, threads }, io);
-    opened.push(model);
+    // In the place of one that broke, which the server has closed.
+    opened.set(name, model);
     return model;
   };
   const models: Record<string, Model> = {};
+  let served = false;
   try {
     for (const name of sources.keys()) models[name] = await open(name);
     if (Object.values(models).some(({ backend }) => backend === "native")) {
@@ -120,6 +130,8 @@ async function run(flags: Flags, io: Io): Promise<void> {
       models,
       limits,
       schedulers,
+      schedulersVersion: flags.schedulerVersion,
+      metrics: parseMetrics(flags.metrics),
       keys,
       signingKey,
       pictures: flags.signed ? "signed" : "public",
@@ -137,12 +149,18 @@ async function run(flags: Flags, io: Io): Promise<void> {
       signal: io.signal,
       onListen: (address) => io.err(`denoise: listening on ${address} (Ctrl-C ends it)`),
     });
+    served = true;
   } finally {
-    const closing = Promise.all(opened.map((model) => model.close()));
+    const closing = Promise.all([...opened.values()].map((model) => model.close()));
     // An engine that hangs cannot be closed, and must not keep the process from ending.
-    const timer = setTimeout(() => Deno.exit(1), CLOSE_MS);
+    const timer = setTimeout(() => Deno.exit(served ? 0 : 1), CLOSE_MS);
     await closing.finally(() => clearTimeout(timer));
   }
+}
+
+function parseMetrics(who: string | undefined): "public" | "key" | undefined {
+  if (who === undefined || who === "public" || who === "key") return who;
+  throw new InputError(`--metrics: expected public or key, found "${who}"`);
 }
 
 /** @throws InputError where nothing can listen there. */

@@ -1,5 +1,5 @@
 // softmax(q·kᵀ·scale)·v, a block of query rows at a time: the scores never leave the cache.
-import { exp4, max4, sum4 } from "./math";
+import { expWithin4, max4, sum4 } from "./math";
 import { product } from "./gemm";
 import { packColumns, packRows } from "./pack";
 import { barrier, claim, thread } from "./sync";
@@ -96,7 +96,7 @@ export function softmaxRow(x: usize, count: i32, scale: f32): void {
   for (; p < whole; p += 16) {
     const v = f32x4.mul(v128.load(p), factor);
     v128.store(p, v);
-    most4 = f32x4.max(most4, v);
+    most4 = f32x4.pmax(most4, v);
   }
   let most = max4(most4);
   for (; p < end; p += 4) {
@@ -107,13 +107,13 @@ export function softmaxRow(x: usize, count: i32, scale: f32): void {
   const shift = f32x4.splat(most);
   let sum = f32x4.splat(0);
   for (p = x; p < whole; p += 16) {
-    const v = exp4(f32x4.sub(v128.load(p), shift));
+    const v = expWithin4(f32x4.sub(v128.load(p), shift));
     v128.store(p, v);
     sum = f32x4.add(sum, v);
   }
   let total = sum4(sum);
   for (; p < end; p += 4) {
-    const v = f32x4.extract_lane(exp4(f32x4.splat(load<f32>(p) - most)), 0);
+    const v = f32x4.extract_lane(expWithin4(f32x4.splat(load<f32>(p) - most)), 0);
     store<f32>(p, v);
     total += v;
   }

@@ -1,7 +1,7 @@
 // Convolutions of any kernel, stride and padding, 1×1 ones and linear layers: matrix products whose
 // rows are pieces of the picture, found by address and never copied.
 import { pieces4, pieces6, rowsAtOnce } from "./gemm";
-import { finish, Output } from "./output";
+import { added, finish, Output } from "./output";
 import { barrier, claim, thread } from "./sync";
 
 @unmanaged
@@ -77,6 +77,7 @@ export function conv(at: usize): void {
   const result = c.scratch + <usize> thread * c.scratchBytes;
   const table = result + 192;
   const tableBytes = <usize> taps << 5;
+  const scale = f32x4.splat(out.scale), silu = out.silu;
 
   for (let item = claim(); item < blocks * parts; item = claim()) {
     const part = item / blocks, first = (item - part * blocks) * c.rowBlock;
@@ -100,11 +101,24 @@ export function conv(at: usize): void {
         else pieces4(from, taps, c.bytes, b, result);
         from += tableBytes;
         const count = min(now, last - row);
+        let n = row / pixels, pixel = row - n * pixels;
         for (let i = 0; i < count; i++) {
-          const n = (row + i) / pixels, pixel = row + i - n * pixels;
           const v = result + (<usize> i << 5);
-          finish(out, v128.load(v), n, pixel, channel);
-          if (both) finish(out, v128.load(v, 16), n, pixel, channel + 16);
+          const y = out.y + <usize> n * out.picture + <usize> pixel * out.pixel + channel;
+          let r: usize = 0;
+          if (out.residual) {
+            r = out.residual + <usize> n * out.residualPicture +
+              <usize> pixel * out.residualPixel + channel;
+          }
+          finish(v128.load(v), added(out, n, channel), r, scale, silu, y);
+          if (both) {
+            const sum = added(out, n, channel + 16);
+            finish(v128.load(v, 16), sum, r ? r + 16 : 0, scale, silu, y + 16);
+          }
+          if (++pixel == pixels) {
+            pixel = 0;
+            n++;
+          }
         }
         row += now;
       }

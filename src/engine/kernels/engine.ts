@@ -1,6 +1,8 @@
 // The whole of an evaluation in one call: a list of commands, carried out one after another by all
 // threads together.
 import { attention } from "./attention";
+export { peak } from "./gemm";
+import { writeConstants } from "./constants";
 import { conv } from "./conv";
 import { groupNorm } from "./norm";
 import { packConv, packWinograd } from "./pack";
@@ -13,6 +15,7 @@ import { winograd } from "./winograd";
  * 0 … threads − 1 call this at the same time.
  */
 export function run(at: usize, thread: i32, threads: i32): void {
+  writeConstants();
   enter(thread, threads);
   for (let op = load<i32>(at); op != 0; op = load<i32>(at)) {
     command(op, at);

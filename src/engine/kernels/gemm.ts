@@ -240,3 +240,29 @@ export function product(
     c += 32;
   }
 }
+
+/**
+ * What this machine can do at most in SIMD: 12 independent sums, `rounds` multiply-adds each on four
+ * numbers, which are no constants of the code for the reason in `constants.ts`. For benchmarks.
+ */
+export function peak(rounds: i32, u: f32, v: f32): f32 {
+  const x = f32x4.splat(u), y = f32x4.splat(v);
+  let a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y;
+  for (let n = 0; n < rounds; n++) {
+    a = madd(x, y, a);
+    b = madd(x, y, b);
+    c = madd(x, y, c);
+    d = madd(x, y, d);
+    e = madd(x, y, e);
+    f = madd(x, y, f);
+    g = madd(x, y, g);
+    h = madd(x, y, h);
+    i = madd(x, y, i);
+    j = madd(x, y, j);
+    k = madd(x, y, k);
+    l = madd(x, y, l);
+  }
+  a = f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(e, f));
+  g = f32x4.add(f32x4.add(f32x4.add(g, h), f32x4.add(i, j)), f32x4.add(k, l));
+  return f32x4.extract_lane(f32x4.add(a, g), 0);
+}

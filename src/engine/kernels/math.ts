@@ -1,4 +1,6 @@
 // Vector arithmetic that the kernels share.
+import * as c from "./constants";
+import { constant } from "./constants";
 
 /** a·b + c: fused where the build has relaxed SIMD and the processor can. */
 // @ts-ignore: decorator
@@ -19,43 +21,50 @@ export function nmadd(a: v128, b: v128, c: v128): v128 {
 }
 
 /**
- * eˣ to 1e-7 relative: x = n·ln 2 + r, |r| ≤ ln 2 / 2, eʳ by Cephes' polynomial, times 2ⁿ. Below
- * −87.3 it is 0 and above 88.72 infinite, where float32 ends; NaN stays.
+ * eˣ to 1e-7 relative for x from −87.3 to 88.7, and of the nearer end beyond: x = n·ln 2 + r with
+ * |r| ≤ ln 2 / 2, eʳ by Cephes' polynomial, times 2ⁿ. NaN stays.
  */
 // @ts-ignore: decorator
 @inline
-export function exp4(x: v128): v128 {
-  const high = f32x4.splat(88.7228), low = f32x4.splat(-87.3);
-  const clamped = f32x4.min(f32x4.max(x, low), high);
-  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341)));
+export function expWithin4(x: v128): v128 {
+  const clamped = f32x4.pmin(f32x4.pmax(x, constant(c.LOWEST)), constant(c.HIGHEST));
+  // 1.5·2²³: behind it the sum has no bits left but those of the whole number n.
+  const t = madd(clamped, constant(c.LOG2E), constant(c.WHOLE));
+  const n = f32x4.sub(t, constant(c.WHOLE));
   // ln 2 in two parts, of which the first has few bits, so that n times it is exact.
-  let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
-  let p = f32x4.splat(1.9875691500e-4);
-  p = madd(p, r, f32x4.splat(1.3981999507e-3));
-  p = madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = madd(p, r, f32x4.splat(5.0000001201e-1));
-  const y = f32x4.add(madd(f32x4.mul(r, r), p, r), f32x4.splat(1));
-  const scaled = i32x4.add(y, i32x4.shl(i32x4.trunc_sat_f32x4_s(n), 23));
-  const finite = v128.andnot(scaled, f32x4.lt(x, low));
-  return v128.bitselect(f32x4.splat(<f32> Infinity), finite, f32x4.gt(x, high));
+  let r = nmadd(n, constant(c.LN2_HIGH), clamped);
+  r = nmadd(n, constant(c.LN2_LOW), r);
+  let p = constant(c.P0);
+  p = madd(p, r, constant(c.P1));
+  p = madd(p, r, constant(c.P2));
+  p = madd(p, r, constant(c.P3));
+  p = madd(p, r, constant(c.P4));
+  p = madd(p, r, constant(c.P5));
+  const y = f32x4.add(madd(f32x4.mul(r, r), p, r), constant(c.ONE));
+  return i32x4.add(y, i32x4.shl(t, 23));
+}
+
+/** eˣ to 1e-7 relative: 0 below −87.3 and infinite above 88.7, where float32 ends; NaN stays. */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const finite = v128.andnot(expWithin4(x), f32x4.lt(x, constant(c.LOWEST)));
+  return v128.bitselect(f32x4.splat(<f32> Infinity), finite, f32x4.gt(x, constant(c.HIGHEST)));
 }
 
 /** 1 / (1 + e⁻ˣ). */
 // @ts-ignore: decorator
 @inline
 export function sigmoid4(x: v128): v128 {
-  const one = f32x4.splat(1);
-  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+  const one = constant(c.ONE);
+  return f32x4.div(one, f32x4.add(one, expWithin4(f32x4.neg(x))));
 }
 
 /** x·σ(x). */
 // @ts-ignore: decorator
 @inline
 export function silu4(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
+  return f32x4.div(x, f32x4.add(constant(c.ONE), expWithin4(f32x4.neg(x))));
 }
 
 // @ts-ignore: decorator

@@ -23,21 +23,32 @@ export class Output {
   silu: i32;
 }
 
-/** Finishes and stores four channels, `at` bytes into the pixel, of pixel `pixel` of picture n. */
+/** Finishes and stores four channels: y and residual are addresses, `sum` is bias and embedding. */
 // @ts-ignore: decorator
 @inline
-export function finish(out: Output, v: v128, n: usize, pixel: usize, at: usize): void {
-  if (out.bias) v = f32x4.add(v, v128.load(out.bias + at));
+export function finish(
+  v: v128,
+  sum: v128,
+  residual: usize,
+  scale: v128,
+  silu: i32,
+  y: usize,
+): void {
+  v = f32x4.add(v, sum);
+  if (residual) v = f32x4.add(v, v128.load(residual));
+  v = f32x4.mul(v, scale);
+  if (silu) v = silu4(v);
+  v128.store(y, v);
+}
+
+/** What is added to four channels of every pixel of picture n, `at` bytes into the pixel. */
+// @ts-ignore: decorator
+@inline
+export function added(out: Output, n: usize, at: usize): v128 {
+  let sum = f32x4.splat(0);
+  if (out.bias) sum = v128.load(out.bias + at);
   if (out.embedding) {
-    v = f32x4.add(v, v128.load(out.embedding + n * out.embeddingPicture + at));
+    sum = f32x4.add(sum, v128.load(out.embedding + n * out.embeddingPicture + at));
   }
-  if (out.residual) {
-    v = f32x4.add(
-      v,
-      v128.load(out.residual + n * out.residualPicture + pixel * out.residualPixel + at),
-    );
-  }
-  v = f32x4.mul(v, f32x4.splat(out.scale));
-  if (out.silu) v = silu4(v);
-  v128.store(out.y + n * out.picture + pixel * out.pixel + at, v);
+  return sum;
 }

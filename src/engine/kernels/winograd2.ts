@@ -1,5 +1,5 @@
 // The transforms of F(2×2, 3×3), with the interpolation points 0, ±1 and ∞.
-import { finish, Output } from "./output";
+import { added, finish, Output } from "./output";
 
 /** Bᵀ of four numbers, stored `step` bytes apart. */
 // @ts-ignore: decorator
@@ -72,16 +72,25 @@ export function outputTile2(
   columns: i32,
 ): void {
   const row = plane * 4;
-  for (let k = 0; k < channels; k += 4) {
-    const at = channel + (<usize> k << 2);
-    const from = m + (<usize> k << 2);
+  const scale = f32x4.splat(out.scale), silu = out.silu;
+  const step = out.pixel, down = width * step;
+  const rStep = out.residualPixel, rDown = width * rStep;
+  const tile = out.y + n * out.picture + pixel * step + channel;
+  const rTile = out.residual
+    ? out.residual + n * out.residualPicture + pixel * rStep + channel
+    : 0;
+  for (let k: usize = 0; k < <usize> channels << 2; k += 16) {
+    const sum = added(out, n, channel + k);
+    let y = tile + k, r = rTile ? rTile + k : 0;
     for (let j = 0; j < columns; j++) {
-      let a = from + <usize> j * plane;
-      const sum = j == 0;
-      const t0 = column(a, plane, sum), t1 = column(a + row, plane, sum);
-      const t2 = column(a + row * 2, plane, sum), t3 = column(a + row * 3, plane, sum);
-      finish(out, first(t0, t1, t2), n, pixel + <usize> j, at);
-      if (rows > 1) finish(out, second(t1, t2, t3), n, pixel + <usize> j + width, at);
+      const a = m + k + <usize> j * plane;
+      const left = j == 0;
+      const t0 = column(a, plane, left), t1 = column(a + row, plane, left);
+      const t2 = column(a + row * 2, plane, left), t3 = column(a + row * 3, plane, left);
+      finish(first(t0, t1, t2), sum, r, scale, silu, y);
+      if (rows > 1) finish(second(t1, t2, t3), sum, r ? r + rDown : 0, scale, silu, y + down);
+      y += step;
+      if (r) r += rStep;
     }
   }
 }
@@ -89,7 +98,7 @@ export function outputTile2(
 /** Aᵀ along a row of m: from m₀ on the first result, from m₁ on the second. */
 // @ts-ignore: decorator
 @inline
-function column(at: usize, plane: usize, sum: bool): v128 {
+function column(at: usize, plane: usize, left: bool): v128 {
   const x = v128.load(at), y = v128.load(at + plane), z = v128.load(at + plane * 2);
-  return sum ? first(x, y, z) : second(x, y, z);
+  return left ? first(x, y, z) : second(x, y, z);
 }

@@ -7,6 +7,8 @@ import { pixelOf, product, roundUp, type View } from "./view.ts";
 
 /** Tiles of a block: V of a block and M of a range of columns stay in the second cache. */
 const MOST_TILES = 24;
+/** Panels of a range of columns. */
+const RANGE = 4;
 /** Rows of a block of a matrix product. */
 const ROW_BLOCK = 24;
 /** Memory for addresses and half-transformed tiles; see `kernels/winograd.ts`. */
@@ -126,7 +128,7 @@ function lowerWinograd(
   const planes = (m + 2) ** 2;
   const bytes = 4 * channels;
   const tiles = n * ceil(height, m) * ceil(width, m);
-  const range = outChannels > 64 ? 8 : 4;
+  const range = RANGE;
   const apart = p.threads > 1 && tiles < 8 * p.threads;
   const blocks = apart
     ? ceil(tiles, MOST_TILES)

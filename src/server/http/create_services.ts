@@ -6,7 +6,7 @@ import { Orders } from "../work/cost.ts";
 import { Engine } from "../work/engine.ts";
 import { defaultLimits, type Limits } from "../work/limits.ts";
 import { PictureService } from "../work/picture_service.ts";
-import { type Catalog, defaultScheduler } from "../work/recipe.ts";
+import type { Catalog } from "../work/recipe.ts";
 import { Access } from "./access.ts";
 import type { AppOptions } from "./app.ts";
 import { clientAddress } from "./client.ts";
@@ -73,9 +73,15 @@ function createCatalog(options: AppOptions, limits: Limits): Catalog {
   if (offered.length === 0) {
     throw new InputError("createApp: expected at least one scheduler in schedulers");
   }
+  for (const [key, { name }] of Object.entries(schedulers)) {
+    if (key === name) continue;
+    throw new InputError(
+      `createApp: expected schedulers by their names, found "${key}": "${name}"`,
+    );
+  }
   for (const name of names) {
-    const scheduler = defaultScheduler(models[name], schedulers);
-    if (Object.hasOwn(schedulers, scheduler)) continue;
+    const scheduler = models[name].recommended?.scheduler;
+    if (scheduler === undefined || Object.hasOwn(schedulers, scheduler)) continue;
     throw new InputError(
       `createApp: expected the scheduler "${scheduler}", which "${name}" recommends, among ` +
         `schedulers, found ${offered.join(", ")}; add it, or give the model another recommended`,

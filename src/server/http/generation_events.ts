@@ -1,7 +1,7 @@
 /** A generation as server-sent events: previews and pictures of several images, as they come. */
+import type { Recipe } from "../../recipe/recipe.ts";
 import { base64, encodePreview } from "../work/picture.ts";
 import type { Step } from "../work/picture_service.ts";
-import type { Recipe } from "../work/recipe.ts";
 import { errorEvent, type ServerEvent } from "./events.ts";
 import { describeImage, type Generation } from "./read_generation.ts";
 import type { Services } from "./services.ts";

@@ -3,7 +3,7 @@ import type { Context } from "npm:hono@4.13.19";
 import { z } from "npm:zod@4.6.7";
 import { base64 } from "../work/picture.ts";
 import type { Charge } from "../work/picture_service.ts";
-import { addressOf, type Recipe } from "../work/recipe.ts";
+import { addressOf, type ServedRecipe } from "../work/recipe.ts";
 import { signAddress, type Standing } from "./access.ts";
 import { readJson } from "./body.ts";
 import { generationEvents } from "./generation_events.ts";
@@ -103,7 +103,7 @@ async function addresses(
   const expires = Math.floor(Date.now() / 1000) + URL_LIFETIME;
   // A signature frees from the rate limit, so the public gets none.
   const secret = standing === "trusted" ? signingKey : undefined;
-  const address = async (recipe: Recipe) => {
+  const address = async (recipe: ServedRecipe) => {
     const url = new URL(addressOf(recipe, model), base);
     return secret === undefined ? url : await signAddress(url, secret, expires);
   };

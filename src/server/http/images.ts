@@ -3,7 +3,7 @@ import type { Context } from "npm:hono@4.13.19";
 import type { Order } from "../work/cost.ts";
 import { base64, encodePreview } from "../work/picture.ts";
 import type { Step } from "../work/picture_service.ts";
-import { addressOf, etagMatches, findWeights, type Recipe, resolve } from "../work/recipe.ts";
+import { addressOf, etagMatches, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
 import { seedOf } from "../work/seed.ts";
 import { labelText } from "../work/served_model.ts";
 import { pictureResource } from "./access.ts";
@@ -110,8 +110,8 @@ async function picture(services: Services, c: Context): Promise<Response> {
 }
 
 /** The pinned address, relative to `v1/images/`. */
-function relativeTo({ engines }: Services, recipe: Recipe): string {
-  return addressOf(recipe, engines.get(recipe.weights)!.model).replace("v1/images/", "");
+function relativeTo({ engines }: Services, recipe: ServedRecipe): string {
+  return addressOf(recipe, engines.get(recipe.source)!.model).replace("v1/images/", "");
 }
 
 async function events(services: Services, c: Context): Promise<Response> {
@@ -169,7 +169,7 @@ async function* stepEvents(
 }
 
 function doneData(services: Services, { recipe, etag }: Order, png: Uint8Array) {
-  const { model } = services.engines.get(recipe.weights)!;
+  const { model } = services.engines.get(recipe.source)!;
   return {
     seed: recipe.seed,
     scheduler: recipe.scheduler,

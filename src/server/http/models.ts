@@ -1,8 +1,9 @@
 /** /v1/models: OpenAI's list of models, and one of them. */
 import { z } from "npm:zod@4.6.7";
+import { DEFAULT } from "../../recipe/recipe.ts";
+import { chooseScheduler } from "../../recipe/resolve.ts";
 import { planRun } from "../../sampling/plan.ts";
 import { invalid, listed, Problem } from "../problem.ts";
-import { defaultScheduler } from "../work/recipe.ts";
 import type { ServedModel } from "../work/served_model.ts";
 import { answer, type Json, jsonSchema, type Route } from "./route.ts";
 import type { Services } from "./services.ts";
@@ -72,7 +73,7 @@ export function modelRoutes(services: Services): Route[] {
 
 function describeModel(services: Services, name: string, model: ServedModel): Json {
   const { schedulers } = services.catalog;
-  const scheduler = defaultScheduler(model, schedulers);
+  const { name: scheduler } = chooseScheduler(model, schedulers);
   const offered = Object.fromEntries(
     Object.entries(schedulers).map(([name, { description, options = {} }]) => [
       name,
@@ -92,7 +93,7 @@ function describeModel(services: Services, name: string, model: ServedModel): Js
       guidance: model.nullLabel !== undefined,
       recommended: {
         scheduler,
-        steps: model.recommended?.steps ?? 50,
+        steps: model.recommended?.steps ?? DEFAULT.steps,
         guidance: model.recommended?.guidance ?? 1,
       },
       schedule: {

@@ -1,8 +1,9 @@
 /** What a generation request asks for, and how an answer says what was made. */
+import { MAX_SEED } from "../../recipe/recipe.ts";
 import { invalid } from "../problem.ts";
 import type { Order } from "../work/cost.ts";
-import { findWeights, type Recipe, resolve } from "../work/recipe.ts";
-import { hashToSeed, MAX_SEED, nextSeed, seedOf } from "../work/seed.ts";
+import { findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
+import { hashToSeed, nextSeed, seedOf } from "../work/seed.ts";
 import { labelNames, labelText, type ServedModel } from "../work/served_model.ts";
 import { recipeRequest } from "./recipe_request.ts";
 import { checkCaps, type Services } from "./services.ts";
@@ -80,14 +81,14 @@ function readSize(size: string | undefined, model: ServedModel): { scale: number
 }
 
 /** A recipe in an answer's words. */
-export function describeImage(recipe: Recipe, model: ServedModel): Record<string, unknown> {
-  const { seed, scheduler, schedule, steps, guidance, options, weights } = recipe;
+export function describeImage(recipe: ServedRecipe, model: ServedModel): Record<string, unknown> {
+  const { seed, scheduler, schedule, steps, guidance, options, source } = recipe;
   const label = recipe.label === undefined ? undefined : labelText(model, recipe.label);
   const chosen = label === undefined ? "" : `label ${label}, `;
   return {
     revised_prompt: `${chosen}seed ${seed}`,
     seed,
-    weights: `${weights}@${model.hash.slice(0, 16)}`,
+    weights: `${source}@${model.hash.slice(0, 16)}`,
     scheduler,
     ...(schedule === undefined ? {} : { schedule }),
     steps,

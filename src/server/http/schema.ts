@@ -1,10 +1,10 @@
 /** What a request may say: validation and /openapi.json both come from these schemas. */
 import { z } from "npm:zod@4.6.7";
-import { type OptionSchema, SCHEDULE_NAMES, type Scheduler } from "../../diffusion/mod.ts";
+import { type OptionSchema, SCHEDULE_NAMES } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
+import { MAX_SEED } from "../../recipe/recipe.ts";
 import { listed } from "../problem.ts";
 import type { Catalog } from "../work/recipe.ts";
-import { MAX_SEED } from "../work/seed.ts";
 import { labelNames } from "../work/served_model.ts";
 
 type Shape = Record<string, z.ZodType>;
@@ -17,10 +17,6 @@ function numberFromText(schema: z.ZodType): z.ZodType {
 
 const NUMBER = /^-?\d+(?:\.\d+)?(?:e[+-]?\d{1,5})?$/i;
 
-function booleanFromText(schema: z.ZodType): z.ZodType {
-  return z.preprocess((text) => text === "true" ? true : text === "false" ? false : text, schema);
-}
-
 /** A plug-in's option in zod's words. */
 function optionType({ type, description, minimum, maximum, enum: values }: OptionSchema) {
   if (values) return z.literal([...values]).describe(description);
@@ -30,19 +26,6 @@ function optionType({ type, description, minimum, maximum, enum: values }: Optio
   if (minimum !== undefined) number = number.min(minimum);
   if (maximum !== undefined) number = number.max(maximum);
   return number.describe(description);
-}
-
-/** The same, of an option that is written in an address: its type says how its text is read. */
-function optionFromText(option: OptionSchema): z.ZodType {
-  const schema = optionType(option);
-  if (option.type === "string") return schema;
-  return option.type === "boolean" ? booleanFromText(schema) : numberFromText(schema);
-}
-
-function optionsSchema({ options = {} }: Scheduler, type: (option: OptionSchema) => z.ZodType) {
-  return z.object(Object.fromEntries(
-    Object.entries(options).map(([name, option]) => [name, type(option).nullish()]),
-  ));
 }
 
 /** Every plug-in option by name; one name may mean something else to another scheduler. */
@@ -109,7 +92,7 @@ function bodyFields({ limits }: Catalog, choices: Shape): Shape {
   };
 }
 
-/** The schemas for one catalog. Options are validated by {@link Schemas.options}, once their scheduler is known. */
+/** The schemas for one catalog. What an option may be is looked at once its scheduler is known. */
 export interface Schemas {
   readonly picture: z.ZodObject;
   readonly generation: z.ZodObject;
@@ -117,8 +100,6 @@ export interface Schemas {
   readonly described: { readonly picture: z.ZodObject; readonly generation: z.ZodObject };
   /** Names of plug-in options among the fields. */
   readonly optionNames: ReadonlySet<string>;
-  /** A scheduler's options as an address writes them, or as JSON does. */
-  options(scheduler: string, source: "address" | "json"): z.ZodObject;
 }
 
 export function createSchemas(catalog: Catalog): Schemas {
@@ -147,16 +128,11 @@ export function createSchemas(catalog: Catalog): Schemas {
   // Clients write null for what they leave out.
   const generation = (options: Shape) =>
     z.strictObject({ prompt, ...each({ ...body, ...options }, (schema) => schema.nullish()) });
-  const byScheduler = {
-    address: each(catalog.schedulers, (scheduler) => optionsSchema(scheduler, optionFromText)),
-    json: each(catalog.schedulers, (scheduler) => optionsSchema(scheduler, optionType)),
-  };
   return {
     picture: picture(unread),
     generation: generation(unread),
     described: { picture: picture(options), generation: generation(options) },
     optionNames: new Set(Object.keys(options)),
-    options: (scheduler, source) => byScheduler[source][scheduler],
   };
 }
 

@@ -52,8 +52,8 @@ export function checkCaps(
   n: number,
   enlarging: "scale" | "size",
 ): void {
-  const [, height, width] = engines.get(recipe.weights)!.model.shape;
-  const pixels = n * height * width * recipe.scale ** 2;
+  const [, height, width] = engines.get(recipe.source)!.model.shape;
+  const pixels = n * height * width * (recipe.scale ?? 1) ** 2;
   if (pixels > limits.maxPixels) {
     throw invalid(
       n > 1 ? "n" : enlarging,

@@ -1,6 +1,6 @@
 /** From what a schema says of an input to a problem that a client can act on. */
 import type { z } from "npm:zod@4.6.7";
-import { excerpt, type FieldError, found, listed, Problem, sentence } from "../problem.ts";
+import { excerpt, found, listed, Problem, sentence, type WrongField } from "../problem.ts";
 
 /** Fields that one answer speaks of; a question may have thousands that are wrong. */
 const MAX_ERRORS = 16;
@@ -22,7 +22,7 @@ function fieldErrors(
   issue: z.core.$ZodIssue,
   input: unknown,
   known: readonly string[],
-): FieldError[] {
+): WrongField[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.slice(0, MAX_ERRORS).map((key, i) => ({
       field: excerpt(key),

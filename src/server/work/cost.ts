@@ -1,13 +1,15 @@
 /** What a picture costs, before it is made. */
 import { InputError } from "../../errors.ts";
+import { etag } from "../../recipe/etag.ts";
+import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
 import { countEvaluations } from "../../sampling/evaluations.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
-import { Problem } from "../problem.ts";
-import { type Catalog, etagOf, type Recipe } from "./recipe.ts";
+import { invalid, refusal } from "../problem.ts";
+import type { Catalog, ServedRecipe } from "./recipe.ts";
 
 /** A picture that can be made: its recipe, the ETag that names it, the run that makes it, its cost. */
 export interface Order {
-  readonly recipe: Recipe;
+  readonly recipe: ServedRecipe;
   readonly etag: string;
   readonly plan: Plan;
   /** Network evaluations of the image; its enlarged pixels count as such, too. */
@@ -35,24 +37,24 @@ export class Orders {
    * @param previews pictures of its size that are shown before the image is done
    * @throws Problem 422 where the sampler cannot run so
    */
-  async of(recipe: Recipe, previews = 0): Promise<Order> {
+  async of(recipe: ServedRecipe, previews = 0): Promise<Order> {
     const { plan, calls } = await this.#run(recipe);
-    const [, height, width] = this.catalog.models.get(recipe.weights)!.shape;
-    const pixels = (1 + previews) * height * width * recipe.scale ** 2;
+    const [, height, width] = this.catalog.models.get(recipe.source)!.shape;
+    const pixels = (1 + previews) * height * width * (recipe.scale ?? 1) ** 2;
     const cost = Math.max(1, calls) + Math.floor(pixels / PIXELS_PER_EVALUATION);
-    return { recipe, etag: etagOf(recipe), plan, cost };
+    return { recipe, etag: etag(recipe), plan, cost };
   }
 
   /** The same run for another seed. */
-  again(order: Order, recipe: Recipe): Order {
-    return { ...order, recipe, etag: etagOf(recipe) };
+  again(order: Order, recipe: ServedRecipe): Order {
+    return { ...order, recipe, etag: etag(recipe) };
   }
 
   /** Runs are the same whatever the seed, the class, the strength of guidance and the size. */
-  async #run(recipe: Recipe): Promise<Run> {
-    const { weights, scheduler, schedule, steps, options } = recipe;
+  async #run(recipe: ServedRecipe): Promise<Run> {
+    const { source, scheduler, schedule, steps, options } = recipe;
     const guided = recipe.guidance !== 1;
-    const key = JSON.stringify([weights, scheduler, schedule, steps, options, guided]);
+    const key = JSON.stringify([source, scheduler, schedule, steps, options, guided]);
     const known = this.#runs.get(key);
     if (known) return known;
     try {
@@ -65,14 +67,23 @@ export class Orders {
       return run;
     } catch (error) {
       // Here the sampler has seen nothing but what the client chose.
-      if (error instanceof InputError) throw new Problem(422, "invalid", error.message);
-      throw error;
+      throw refusal(error);
     }
   }
 
-  #plan({ weights, scheduler, schedule, steps, options }: Recipe): Plan {
+  #plan({ source, scheduler, schedule, steps, options }: ServedRecipe): Plan {
     const { models, schedulers } = this.catalog;
-    const config = models.get(weights)!.scheduler;
-    return planRun(config, { scheduler: schedulers[scheduler], schedule, steps, options });
+    const model = models.get(source)!;
+    const request = { scheduler: schedulers[scheduler], schedule, steps, options };
+    const plan = planRun(model.scheduler, request);
+    try {
+      checkTaughtTimesteps(model, plan);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      // Few-step weights answer at their own timesteps alone.
+      const own = model.distilled?.steps;
+      throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+    }
+    return plan;
   }
 }

@@ -124,6 +124,7 @@ export class Engine {
     this.#model.close?.().catch(() => {});
     const model = await this.options.reopen!();
     if (model.hash !== this.#model.hash) {
+      model.close?.().catch(() => {});
       throw new Error(`reopened "${this.name}" as ${model.hash}; it was ${this.#model.hash}`);
     }
     this.#model = model;

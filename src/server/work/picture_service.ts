@@ -146,7 +146,7 @@ export class PictureService {
     const { signal } = controller;
     try {
       await place.acquire(signal);
-      const engine = this.engines.get(recipe.weights)!;
+      const engine = this.engines.get(recipe.source)!;
       const { seed, label, guidance } = recipe;
       const { shape } = engine.model;
       const frames = sampleImage(
@@ -162,7 +162,7 @@ export class PictureService {
         }
         const png = encodePicture(value, shape, recipe);
         this.cache.set(etag, png);
-        this.metrics.images.inc({ weights: recipe.weights });
+        this.metrics.images.inc({ weights: recipe.source });
         return png;
       }
     } finally {

@@ -1,29 +1,14 @@
-/** Everything that decides a picture, with every default filled in. */
-import type { Scheduler, SchedulerOptions } from "../../diffusion/mod.ts";
-import { InputError } from "../../errors.ts";
-import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
-import { planRun } from "../../sampling/plan.ts";
-import { invalid, listed, Problem } from "../problem.ts";
+/** What a picture is asked for by, resolved against what is loaded here. */
+import type { Scheduler } from "../../diffusion/mod.ts";
+import type { Recipe } from "../../recipe/recipe.ts";
+import { resolve as resolveRecipe } from "../../recipe/resolve.ts";
+import { invalid, listed, Problem, refusing } from "../problem.ts";
 import type { Limits } from "./limits.ts";
 import { labelIndex, labelNames, labelText, type ServedModel } from "./served_model.ts";
 
-/** Goes up when the same recipe begins to give other bytes. */
-export const PICTURE_VERSION = 1;
-
-export interface Recipe {
-  readonly weights: string;
-  readonly hash: string;
-  readonly backend: string;
-  readonly scheduler: string;
-  /** Which code of that name, where it is not built in. */
-  readonly plugin?: string;
-  readonly schedule?: string;
-  readonly steps: number;
-  readonly options: SchedulerOptions;
-  readonly seed: number;
-  readonly label?: number;
-  readonly guidance: number;
-  readonly scale: number;
+/** A recipe whose source is the name that the weights have here. */
+export interface ServedRecipe extends Recipe {
+  readonly source: string;
 }
 
 /** What a request says; everything but the seed may be left out. */
@@ -35,7 +20,7 @@ export interface RecipeRequest {
   readonly label?: string | number;
   readonly guidance?: number;
   readonly scale?: number;
-  readonly options?: SchedulerOptions;
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** What the operator loaded. */
@@ -76,109 +61,37 @@ function notLoaded(expected: string, found: unknown): Problem {
   return new Problem(404, "not_found", message, { errors });
 }
 
-/** The sampler of requests that name none: what the weights recommend, else DDIM, else the first. */
-export function defaultScheduler(
-  { recommended }: ServedModel,
-  schedulers: Catalog["schedulers"],
-): string {
-  return recommended?.scheduler ??
-    (Object.hasOwn(schedulers, "ddim") ? "ddim" : Object.keys(schedulers)[0]);
-}
-
 /**
- * Fills in the defaults. The seed also picks the class where none is named, as an image of the
- * training data has one.
- *
+ * One picture's recipe, every default filled in.
  * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them
  */
-export function resolve(catalog: Catalog, request: RecipeRequest, seed: number): Recipe {
+export function resolve(catalog: Catalog, request: RecipeRequest, seed: number): ServedRecipe {
   const { name, model } = findWeights(catalog, request.weights);
-  const scheduler = request.scheduler ?? defaultScheduler(model, catalog.schedulers);
-  const steps = request.steps ?? model.recommended?.steps ?? 50;
+  const { steps, guidance } = request;
   const T = model.scheduler.num_train_timesteps;
-  if (steps > T) throw invalid("steps", `at most ${T}, the steps "${name}" learned`, steps);
-  const label = chooseLabel(model, name, request.label, seed);
-  checkTaught(catalog, request, { model, name, scheduler, steps });
-  const plugin = catalog.plugins[scheduler];
-  return {
-    weights: name,
-    hash: model.hash,
-    backend: model.backend,
-    scheduler,
-    ...(plugin === undefined ? {} : { plugin }),
-    ...(request.schedule === undefined ? {} : { schedule: request.schedule }),
-    steps,
-    options: completeOptions(catalog.schedulers[scheduler], request.options ?? {}),
-    seed,
-    ...(label === undefined ? {} : { label }),
-    guidance: chooseGuidance(model, name, request.guidance),
-    scale: request.scale ?? 1,
-  };
-}
-
-/** Few-step weights answer at their own timesteps alone. */
-function checkTaught(
-  catalog: Catalog,
-  { schedule }: RecipeRequest,
-  { model, name, scheduler, steps }: {
-    readonly model: ServedModel;
-    readonly name: string;
-    readonly scheduler: string;
-    readonly steps: number;
-  },
-): void {
-  if (model.distilled?.steps === undefined) return;
-  const request = { scheduler: catalog.schedulers[scheduler], schedule, steps };
-  try {
-    checkTaughtTimesteps(model, planRun(model.scheduler, request));
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    const own = model.distilled.steps;
-    throw invalid("steps", `${own}, the steps "${name}" was distilled to`, steps);
+  if (steps !== undefined && steps > T) {
+    throw invalid("steps", `at most ${T}, the steps "${name}" learned`, steps);
   }
-}
-
-function chooseLabel(
-  model: ServedModel,
-  name: string,
-  label: string | number | undefined,
-  seed: number,
-): number | undefined {
-  const labels = labelNames(model);
-  if (label === undefined) return model.labels ? seed % labels.length : undefined;
-  if (!model.labels) throw invalid("label", `nothing: "${name}" knows no classes`, label);
-  const index = labelIndex(model, label);
-  if (index === undefined) throw invalid("label", `one of ${listed(labels)}`, label);
-  return index;
-}
-
-function chooseGuidance(model: ServedModel, name: string, guidance?: number): number {
-  if (guidance === undefined || guidance === 1) return guidance ?? model.recommended?.guidance ?? 1;
-  if (model.distilled) {
+  if (guidance !== undefined && guidance !== 1 && model.distilled) {
     const { guidance: folded } = model.distilled;
     throw invalid("guidance", `1: "${name}" has guidance ${folded} folded in`, guidance);
   }
-  if (model.nullLabel === undefined) {
+  if (guidance !== undefined && guidance !== 1 && model.nullLabel === undefined) {
     throw invalid("guidance", `1: "${name}" has no label that means "no class"`, guidance);
   }
-  return guidance;
-}
-
-function completeOptions({ options = {} }: Scheduler, asked: SchedulerOptions): SchedulerOptions {
-  return Object.fromEntries(
-    Object.entries(options).map(([name, option]) => [name, asked[name] ?? option.default]),
+  const label = request.label === undefined ? undefined : findLabel(model, name, request.label);
+  const recipe = refusing(() =>
+    resolveRecipe(model, catalog.schedulers, { ...request, seed, label })
   );
+  const plugin = catalog.plugins[recipe.scheduler];
+  return { ...recipe, source: name, ...(plugin === undefined ? {} : { plugin }) };
 }
 
-/**
- * The ETag of a recipe's PNG: the recipe itself. It is known before anything is computed, without a
- * digest to wait for, and no two pictures share one.
- */
-export function etagOf({ hash, options, ...choices }: Recipe): string {
-  const sorted = Object.entries(options).sort(([a], [b]) => a < b ? -1 : 1);
-  const facts = Object.entries({ picture: PICTURE_VERSION, hash: hash.slice(0, 32), ...choices });
-  const pairs = [...facts, ...sorted].map(([name, value]) => [name, String(value)]);
-  return `"${new URLSearchParams(pairs)}"`;
+function findLabel(model: ServedModel, name: string, label: string | number): number {
+  if (!model.labels) throw invalid("label", `nothing: "${name}" knows no classes`, label);
+  const index = labelIndex(model, label);
+  if (index === undefined) throw invalid("label", `one of ${listed(labelNames(model))}`, label);
+  return index;
 }
 
 /** Whether an If-None-Match header names the ETag (RFC 9110, weak comparison). */
@@ -191,16 +104,17 @@ export function etagMatches(header: string | undefined | null, etag: string): bo
 }
 
 /** The address that gives the picture for ever: every choice and the weights' hash are in it. */
-export function addressOf(recipe: Recipe, model: ServedModel, kind = ".png"): string {
+export function addressOf(recipe: ServedRecipe, model: ServedModel, kind = ".png"): string {
+  const { scale = 1 } = recipe;
   const query = new URLSearchParams({
-    weights: `${recipe.weights}@${recipe.hash.slice(0, 16)}`,
+    weights: `${recipe.source}@${recipe.weights.slice(0, 16)}`,
     scheduler: recipe.scheduler,
     ...(recipe.schedule === undefined ? {} : { schedule: recipe.schedule }),
     steps: String(recipe.steps),
     ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
     ...(model.labels ? { guidance: String(recipe.guidance) } : {}),
     ...Object.fromEntries(Object.entries(recipe.options).map(([k, v]) => [k, String(v)])),
-    ...(recipe.scale === 1 ? {} : { scale: String(recipe.scale) }),
+    ...(scale === 1 ? {} : { scale: String(scale) }),
   });
   return `v1/images/${recipe.seed}${kind}?${query}`;
 }

@@ -1,9 +1,7 @@
 /** From a name to a seed. */
 import { seedFromName } from "../../diffusion/mod.ts";
+import { MAX_SEED } from "../../recipe/recipe.ts";
 import { invalid } from "../problem.ts";
-
-/** torch's generators read the low 32 bits of a seed; larger ones would repeat pictures. */
-export const MAX_SEED = 2 ** 32 - 1;
 
 /**
  * The seed that a path segment or a prompt stands for: a number is itself; any other name is hashed

@@ -77,7 +77,12 @@ export class Checkpoints {
     try {
       return decodeCheckpoint(await Deno.readFile(path), size, path);
     } catch (error) {
-      throw error instanceof InputError ? new InputError(`${error.message}${hint}`) : error;
+      const { message } = error as Error;
+      throw new InputError(
+        error instanceof InputError
+          ? `${message}${hint}`
+          : `${path}: cannot be read (${message}); nothing was changed${hint}`,
+      );
     }
   }
 
@@ -90,7 +95,11 @@ export class Checkpoints {
         if (match) found.push(Number(match[1]));
       }
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!(error instanceof Deno.errors.NotFound)) {
+        throw new InputError(
+          `${this.folder}: cannot be read (${(error as Error).message}); nothing was changed`,
+        );
+      }
     }
     return found.sort((a, b) => a - b);
   }

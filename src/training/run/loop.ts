@@ -51,7 +51,7 @@ export interface LoopResult {
 /** Over how many updates progress is averaged. */
 const WINDOW = 50;
 
-/** Trains until the recipe's last update, or until the signal. Ends with a checkpoint either way. */
+/** Trains until the recipe's last update, the signal or a failure. Ends with a checkpoint each way. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const { recipe, start: { network, scheduler, data }, backend, checkpoints, log, signal } =
     options;
@@ -79,36 +79,42 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   };
   const recent: { loss: number; ms: number }[] = [];
   let step = options.done;
-  while (step < recipe.steps && !signal?.aborted) {
-    const began = performance.now();
-    const k = step + 1;
-    const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
-    const batch = batchOf(data, k, batchOptions);
-    const result = await trainer.run(await lesson(batch), {
-      step: k,
-      lr,
-      emaDecay: emaDecay(images, step * images, recipe.ema_half_life),
-      seed: recipe.seed,
-    });
-    step = k;
-    const ms = performance.now() - began;
-    await log.append({
-      step,
-      loss: result.loss,
-      grad_norm: result.gradNorm,
-      lr,
-      ms: Math.round(ms),
-    });
-    recent.push({ loss: result.loss, ms });
-    if (recent.length > WINDOW) recent.shift();
-    options.onProgress?.(progressOf(step, recipe.steps, recent));
+  try {
+    while (step < recipe.steps && !signal?.aborted) {
+      const began = performance.now();
+      const k = step + 1;
+      const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
+      const batch = batchOf(data, k, batchOptions);
+      const result = await trainer.run(await lesson(batch), {
+        step: k,
+        lr,
+        emaDecay: emaDecay(images, step * images, recipe.ema_half_life),
+        seed: recipe.seed,
+      });
+      step = k;
+      const ms = performance.now() - began;
+      await log.append({
+        step,
+        loss: result.loss,
+        grad_norm: result.gradNorm,
+        lr,
+        ms: Math.round(ms),
+      });
+      recent.push({ loss: result.loss, ms });
+      if (recent.length > WINDOW) recent.shift();
+      options.onProgress?.(progressOf(step, recipe.steps, recent));
 
-    if (step % recipe.checkpoint_every === 0) await save(step);
-    if (recipe.sample_every > 0 && step % recipe.sample_every === 0) {
-      await options.onSample?.(trainer.state.ema, step);
-      sampled = step;
+      if (step % recipe.checkpoint_every === 0) await save(step);
+      if (recipe.sample_every > 0 && step % recipe.sample_every === 0) {
+        await options.onSample?.(trainer.state.ema, step);
+        sampled = step;
+      }
+      await letEventsIn();
     }
-    await letEventsIn();
+  } catch (error) {
+    // The updates since the last checkpoint may be an hour's work; the state is that after the last one.
+    if (step > saved) await save(step).catch(() => {});
+    throw error;
   }
   await save(step);
   const finished = step >= recipe.steps;

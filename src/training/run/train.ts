@@ -15,7 +15,7 @@ import { splitData } from "../data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
 import { adoptNetwork, startFrom } from "./fine_tune.ts";
-import { Log, thinLog } from "./log.ts";
+import { Log, readText, thinLog } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
 import { networkFor } from "../network.ts";
@@ -100,10 +100,13 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
   await checkFolder(folder, checkpoints, options.resume ?? false);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
-  await Deno.mkdir(folder, { recursive: true });
-  await checkData(folder, start.data, done);
-  await writeTextDurably(`${folder}/recipe.json`, recipeText);
+  // Everything is read before anything is written: a run that cannot go on is left as it is.
+  const fingerprint = await checkData(folder, start.data, done);
   const log = await Log.open(`${folder}/log.jsonl`, done);
+  await Deno.mkdir(folder, { recursive: true });
+  await writeTextDurably(`${folder}/data.sha256`, `${fingerprint}\n`);
+  await writeTextDurably(`${folder}/recipe.json`, recipeText);
+  await log.trim();
   const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
   if (done > 0) onNotice(`going on after update ${done}`);
 
@@ -167,11 +170,15 @@ export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: 
 /** A run's recipe.json as it stands, unchecked. */
 export async function readRecipeFile(folder: string): Promise<Record<string, unknown>> {
   const path = `${folder}/recipe.json`;
-  return JSON.parse(
-    await Deno.readTextFile(path).catch(() => {
-      throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
-    }),
-  );
+  const text = await readText(path);
+  if (text === "") {
+    throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InputError(`${path}: expected a recipe as JSON, found something else`);
+  }
 }
 
 function runJson(recipe: Recipe, init: string | undefined): string {
@@ -179,16 +186,16 @@ function runJson(recipe: Recipe, init: string | undefined): string {
 }
 
 /** A run that goes on with other pictures would not be the run it began as. */
-async function checkData(folder: string, data: PictureSource, done: number): Promise<void> {
+async function checkData(folder: string, data: PictureSource, done: number): Promise<string> {
   const path = `${folder}/data.sha256`;
   const now = fingerprintOf(data);
-  const then = (await Deno.readTextFile(path).catch(() => now)).trim();
+  const then = (await readText(path)).trim() || now;
   if (done > 0 && then !== now) {
     throw new InputError(
       `${path}: the run began with other pictures than the ${data.length} that the data has now; --init begins a new run from trained weights`,
     );
   }
-  await writeTextDurably(path, `${now}\n`);
+  return now;
 }
 
 async function checkFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {

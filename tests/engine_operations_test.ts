@@ -1,0 +1,339 @@
+/** The engine's kernels, both builds, against float64 loops, for every operation of inference. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { simdInline } from "../src/backends/simd/inline.ts";
+import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
+import {
+  add,
+  attention,
+  avgPool,
+  concat,
+  conv2d,
+  cos,
+  div,
+  exp,
+  expand,
+  gather,
+  Graph,
+  groupNorm,
+  lessOrEqual,
+  linear,
+  log,
+  logSoftmax,
+  matmul,
+  max,
+  min,
+  mul,
+  neg,
+  pad,
+  type Padding,
+  reciprocal,
+  reduceMean,
+  reduceSum,
+  reshape,
+  scale,
+  shift,
+  sigmoid,
+  silu,
+  sin,
+  slice,
+  softmax,
+  sqrt,
+  sub,
+  transpose,
+  upsampleNearest,
+  type Value,
+} from "../src/graph/mod.ts";
+import { ramp } from "./backend_models.ts";
+import { interpret } from "./graph_reference.ts";
+
+const backends = (["relaxed", "plain"] as const).map((build) => ({
+  build,
+  backend: simdInline({ module: new WebAssembly.Module(unshared(kernelBytes(build))) }),
+}));
+
+/** Shapes of what is fed and of what is learned, and what is built from them. */
+interface Case {
+  readonly about: string;
+  readonly inputs?: readonly (readonly number[])[];
+  readonly params?: readonly (readonly number[])[];
+  readonly build: (inputs: Value[], params: Value[]) => Value;
+  /** Numbers lie in [−1, 1) unless they have to be positive. */
+  readonly positive?: boolean;
+}
+
+const pictures = [2, 8, 6, 5];
+const around: Padding = [1, 1, 1, 1];
+const none: Padding = [0, 0, 0, 0];
+
+const conv = (
+  about: string,
+  [n, c, h, w]: readonly number[],
+  out: number,
+  kernel: readonly number[] = [3, 3],
+  stride = 1,
+  padding: Padding = around,
+): Case => ({
+  about: `${about} ${c}→${out} ${h}×${w}`,
+  inputs: [[n, c, h, w]],
+  params: [[out, c, ...kernel], [out]],
+  build: ([x], [weight, bias]) => conv2d(x, weight, bias, { stride, padding }),
+});
+
+const cases: readonly Case[] = [
+  ...Object.entries({ add, sub, mul, div, min, max, lessOrEqual }).flatMap(
+    ([name, f]): Case[] => [
+      { about: name, inputs: [[3, 7], [3, 7]], build: ([a, b]) => f(a, b), positive: true },
+      {
+        about: `${name}, broadcast`,
+        inputs: [[2, 3, 1, 5], [4, 1]],
+        build: ([a, b]) => f(a, b),
+        positive: true,
+      },
+    ],
+  ),
+  ...Object.entries({
+    neg,
+    exp,
+    log,
+    sqrt,
+    reciprocal,
+    sin,
+    cos,
+    sigmoid,
+    silu,
+    softmax,
+    logSoftmax,
+  }).map(([name, f]): Case => ({
+    about: name,
+    inputs: [[5, 11]],
+    build: ([x]) => f(x),
+    positive: true,
+  })),
+  { about: "softmax of large numbers", inputs: [[3, 9]], build: ([x]) => softmax(scale(x, 90)) },
+  { about: "reshape", inputs: [[2, 6]], build: ([x]) => neg(reshape(x, [3, 4])) },
+  {
+    about: "reshape of a transposed tensor",
+    inputs: [[2, 3, 4]],
+    build: ([x]) => neg(reshape(transpose(x, [2, 0, 1]), [8, 3])),
+  },
+  { about: "transpose", inputs: [[2, 3, 4, 5]], build: ([x]) => transpose(x, [3, 1, 0, 2]) },
+  { about: "slice", inputs: [[2, 9, 3]], build: ([x]) => neg(slice(x, 1, 2, 7)) },
+  { about: "pad", inputs: [[2, 3, 4]], build: ([x]) => pad(x, 1, 2, 1) },
+  { about: "expand", inputs: [[3, 1]], build: ([x]) => expand(x, [2, 3, 4]) },
+  { about: "concat", inputs: [[2, 3, 4], [2, 5, 4]], build: (xs) => concat(xs, 1) },
+  { about: "concat of a value twice", inputs: [[2, 8, 3, 3]], build: ([x]) => concat([x, x], 1) },
+  { about: "reduceSum", inputs: [[2, 3, 4]], build: ([x]) => reduceSum(x, [0, 2]) },
+  { about: "reduceMean", inputs: [[2, 3, 4, 5]], build: ([x]) => reduceMean(x, [2, 3], true) },
+  { about: "reduceSum of all", inputs: [[2, 3]], build: ([x]) => reduceSum(x, [0, 1]) },
+
+  ...[[false, false], [true, false], [false, true], [true, true]].map(([a, b]): Case => ({
+    about: `matmul ${a ? "aᵀ" : "a"}·${b ? "bᵀ" : "b"}, batched`,
+    inputs: [[2, 3, ...a ? [5, 7] : [7, 5]], [2, 1, ...b ? [9, 5] : [5, 9]]],
+    build: ([x, y]) => matmul(x, y, { transposeA: a, transposeB: b }),
+  })),
+  {
+    about: "linear with bias, residual, scale and SiLU",
+    inputs: [[3, 5, 7], [3, 5, 10]],
+    params: [[10, 7], [10]],
+    build: ([x, r], [w, b]) => silu(scale(add(linear(x, w, b), r), 0.5)),
+  },
+  {
+    about: "linear of one row",
+    inputs: [[1, 33]],
+    params: [[17, 33], [17]],
+    build: ([x], [w, b]) => linear(x, w, b),
+  },
+  {
+    about: "attention of one head",
+    inputs: [[2, 1, 49, 20], [2, 1, 49, 20], [2, 1, 49, 20]],
+    build: ([q, k, v]) => attention(q, k, v, 20 ** -0.5),
+  },
+  {
+    about: "attention of heads of three numbers, as a network has them",
+    inputs: [[2, 10, 6], [2, 10, 6], [2, 10, 6]],
+    build: (qkv) => {
+      const heads = qkv.map((x) => transpose(reshape(x, [2, 10, 2, 3]), [0, 2, 1, 3]));
+      const y = attention(heads[0], heads[1], heads[2], 0.6);
+      return reshape(transpose(y, [0, 2, 1, 3]), [2, 10, 6]);
+    },
+  },
+
+  conv("3×3, F(4×4), whole tiles,", [2, 16, 12, 8], 16),
+  conv("3×3, F(4×4), partial tiles,", [1, 20, 14, 7], 12),
+  conv("3×3, F(4×4), many channels,", [2, 64, 13, 13], 72),
+  conv("3×3, F(2×2),", [2, 16, 5, 6], 10),
+  conv("3×3, few channels,", [2, 3, 9, 10], 5),
+  conv("3×3, channels that are not of four,", [2, 18, 9, 10], 6),
+  conv("3×3 of 2×2 pixels,", [3, 16, 2, 2], 16),
+  conv("3×3, no padding,", [2, 16, 9, 9], 8, [3, 3], 1, none),
+  conv("3×3, stride 2,", [2, 16, 10, 10], 9, [3, 3], 2),
+  conv("3×3, stride 2, padding on the far side,", [2, 16, 10, 10], 9, [3, 3], 2, [0, 0, 1, 1]),
+  conv("1×1,", [2, 12, 7, 5], 21, [1, 1], 1, none),
+  conv("5×3,", [1, 5, 9, 9], 6, [5, 3], 1, [2, 1, 2, 1]),
+  {
+    about: "a doubled picture, convolved",
+    inputs: [[2, 16, 6, 5]],
+    params: [[24, 16, 3, 3], [24]],
+    build: ([x], [w, b]) => conv2d(upsampleNearest(x), w, b, { stride: 1, padding: around }),
+  },
+  {
+    about: "a doubled picture that is used as it is, too",
+    inputs: [[1, 16, 4, 4]],
+    params: [[16, 16, 1, 1]],
+    build: ([x], [w]) => {
+      const large = upsampleNearest(x);
+      return add(large, conv2d(large, w, undefined, { stride: 1, padding: none }));
+    },
+  },
+  { about: "upsampleNearest", inputs: [pictures], build: ([x]) => upsampleNearest(x, 3) },
+  { about: "avgPool", inputs: [pictures], build: ([x]) => avgPool(x) },
+  {
+    about: "group norm with SiLU",
+    inputs: [[2, 24, 7, 5]],
+    params: [[24], [24]],
+    build: ([x], [w, b]) => silu(groupNorm(x, w, b, { groups: 4, eps: 1e-5 })),
+  },
+  {
+    about: "group norm of groups of three channels",
+    inputs: [[2, 9, 7, 5]],
+    params: [[9], [9]],
+    build: ([x], [w, b]) => groupNorm(x, w, b, { groups: 3, eps: 1e-5 }),
+  },
+  {
+    about: "group norm of [N, C, P]",
+    inputs: [[2, 8, 30]],
+    params: [[8], [8]],
+    build: ([x], [w, b]) => groupNorm(x, w, b, { groups: 2, eps: 1e-5 }),
+  },
+  {
+    about: "a residual block: time embedding, skip and scale in one step",
+    inputs: [[2, 16, 9, 9], [2, 12]],
+    params: [[24, 16, 3, 3], [24], [24, 12], [24], [24, 16, 1, 1], [24]],
+    build: ([x, emb], [w, b, tw, tb, sw, sb]) => {
+      const embedding = reshape(linear(emb, tw, tb), [2, 24, 1, 1]);
+      const h = add(conv2d(x, w, b, { stride: 1, padding: around }), embedding);
+      const skip = conv2d(x, sw, sb, { stride: 1, padding: none });
+      return scale(add(skip, h), 0.7);
+    },
+  },
+  {
+    about: "scale and shift of a norm by an embedding",
+    inputs: [[2, 8, 5, 5], [2, 16, 1, 1]],
+    params: [[8], [8]],
+    build: ([x, emb], [w, b]) => {
+      const normed = groupNorm(x, w, b, { groups: 2, eps: 1e-5 });
+      return silu(add(mul(normed, shift(slice(emb, 1, 0, 8), 1)), slice(emb, 1, 8, 16)));
+    },
+  },
+  {
+    about: "concatenated pictures, each written into its place",
+    inputs: [[2, 16, 6, 6]],
+    params: [[8, 16, 1, 1], [12, 16, 3, 3], [20, 20, 3, 3]],
+    build: ([x], [a, b, c]) => {
+      const left = conv2d(x, a, undefined, { stride: 1, padding: none });
+      const right = conv2d(x, b, undefined, { stride: 1, padding: around });
+      const both = concat([left, right], 1);
+      return add(conv2d(both, c, undefined, { stride: 1, padding: around }), both);
+    },
+  },
+];
+
+for (const { build, backend } of backends) {
+  for (const { about, inputs = [], params = [], build: make, positive } of cases) {
+    Deno.test(`engine, ${build}: ${about}`, async () => {
+      const graph = new Graph();
+      const numbers = (shape: readonly number[], seed: number) => {
+        const data = ramp(shape.reduce((a, b) => a * b, 1), seed);
+        return positive ? data.map((x) => 1.5 + x) : data;
+      };
+      const fed = inputs.map((dims, i) => ({ data: numbers(dims, i + 1), dims }));
+      const weights = new Map(params.map((dims, i) => [`p${i}`, numbers(dims, i + 50)]));
+      const y = make(
+        inputs.map((shape, i) => graph.input(`x${i}`, shape)),
+        params.map((shape, i) => graph.param(`p${i}`, shape)),
+      );
+      graph.output("y", y);
+      const session = await backend.createSession(graph, weights);
+      const feeds = Object.fromEntries(fed.map((tensor, i) => [`x${i}`, tensor]));
+      const found = (await session.run(feeds)).y;
+      await session.close();
+      const expected = interpret(graph, y, {
+        ...Object.fromEntries(fed.map(({ data }, i) => [`x${i}`, data])),
+        ...Object.fromEntries(weights),
+      });
+      assertEquals(found.dims, expected.shape);
+      const size = expected.data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-30);
+      expected.data.forEach((v, i) => {
+        const difference = Math.abs(Number(found.data[i]) - v);
+        assert(difference <= 1e-5 * size, `[${i}] is ${found.data[i]}, expected ${v}`);
+      });
+    });
+  }
+
+  Deno.test(`engine, ${build}: exp to 1e-7 of itself, sigmoid to 1e-7, from end to end`, async () => {
+    const graph = new Graph();
+    const x = graph.input("x", ["N"]);
+    graph.output("exp", exp(x));
+    graph.output("sigmoid", sigmoid(x));
+    const session = await backend.createSession(graph);
+    const data = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) * 87 / 20000);
+    const results = await session.run({ x: { data, dims: [data.length] } });
+    data.forEach((x, i) => {
+      const e = Math.exp(x), s = 1 / (1 + Math.exp(-x));
+      const error = Math.abs(Number(results.exp.data[i]) / e - 1);
+      assert(error <= 1e-7, `exp(${x}) is off by ${error}`);
+      assert(Math.abs(Number(results.sigmoid.data[i]) - s) <= 1e-7, `sigmoid(${x})`);
+    });
+    const ends = Float32Array.of(-200, 200, -Infinity, Infinity, NaN, 0);
+    const there = await session.run({ x: { data: ends, dims: [6] } });
+    assertEquals([...there.exp.data], [0, Infinity, 0, Infinity, NaN, 1]);
+    await session.close();
+  });
+
+  Deno.test(`engine, ${build}: group norm at a mean of 300 σ is right to 1e-5`, async () => {
+    const [n, channels, side, groups] = [2, 16, 12, 4];
+    const graph = new Graph();
+    const x = graph.input("x", [n, channels, side, side]);
+    const [w, b] = ["w", "b"].map((name) => graph.param(name, [channels]));
+    const y = groupNorm(x, w, b, { groups, eps: 1e-12 });
+    graph.output("y", y);
+    const weights = new Map([
+      ["w", new Float32Array(channels).fill(1)],
+      ["b", new Float32Array(channels)],
+    ]);
+    const session = await backend.createSession(graph, weights);
+    const sigma = Math.sqrt(1 / 3);
+    const data = ramp(n * channels * side * side).map((v) => 300 * sigma + v);
+    // A corner that is far off must not spoil the rest.
+    data[0] = -300;
+    const found = (await session.run({ x: { data, dims: [n, channels, side, side] } })).y.data;
+    await session.close();
+    const expected = interpret(graph, y, { x: data, ...Object.fromEntries(weights) }).data;
+    const size = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    const second = expected.length / 2;
+    const worst = expected.reduce(
+      (most, v, i) => i < second ? most : Math.max(most, Math.abs(v - Number(found[i]))),
+      0,
+    );
+    assert(worst <= 1e-5, `off by ${worst}`);
+    const all = expected.reduce((most, v, i) => Math.max(most, Math.abs(v - Number(found[i]))), 0);
+    assert(all <= 1e-5 * size, `off by ${all} of ${size}`);
+  });
+}
+
+Deno.test("engine: an index outside its table is refused, not read", async () => {
+  const [{ backend }] = backends;
+  const graph = new Graph();
+  const table = graph.constant(new Float32Array([1, 2, 3]), [3, 1]);
+  graph.output("y", gather(table, graph.input("i", ["N"], "int32")));
+  const session = await backend.createSession(graph);
+  for (const index of [-1, 3]) {
+    const i = { data: Int32Array.of(0, index), dims: [2] };
+    await assertRejects(
+      () => session.run({ i }),
+      Error,
+      `input "i" has the index ${index}, the table has 3 rows`,
+    );
+  }
+  await session.close();
+});
