@@ -5,7 +5,7 @@ import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
 const here = new URL("./", import.meta.url);
 
 /** Builds into a folder; weights are a built-in's. */
-export async function buildWorker(to: URL, name = "digits-1"): Promise<void> {
+export async function buildWorker(to: URL, name = "digits"): Promise<void> {
   await emptyFolder(to);
   const files = Object.entries(await filesIn(builtInWeights[name]));
   await Promise.all([
