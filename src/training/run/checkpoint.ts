@@ -1,8 +1,8 @@
 /** The training state on disc: one safetensors file a checkpoint, so that it is whole or absent. */
 import { InputError } from "../../errors.ts";
 import { parseSafetensors, writeSafetensors } from "../../files/safetensors.ts";
-import { writeDurably } from "../../files/durable_write.ts";
-import type { TrainState } from "../optimiser/state.ts";
+import { writeDurably } from "../../files/atomic_write.ts";
+import type { TrainState } from "../optimiser/layout.ts";
 
 export interface Checkpoint {
   /** Updates that were carried out. */

@@ -1,6 +1,6 @@
 /** log.jsonl: a line for every update. */
 import { InputError } from "../../errors.ts";
-import { writeTextDurably } from "../../files/durable_write.ts";
+import { writeTextDurably } from "../../files/atomic_write.ts";
 
 export interface LogLine {
   readonly step: number;

@@ -1,29 +1,32 @@
 /** The training loop: batches in, checkpoints, log and sample grids out. */
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { scheduleFor } from "../../diffusion/mod.ts";
-import { batchOf, type BatchOptions } from "../objective/batch.ts";
+import { batchOf, type BatchOptions, type TrainBatch } from "../objective/batch.ts";
 import type { Checkpoints } from "./checkpoint.ts";
-import { emaDecay } from "../optimiser/ema.ts";
-import { learningRate } from "../optimiser/learning_rate.ts";
+import { emaDecay, learningRate } from "../optimiser/update_rule.ts";
 import type { Log } from "./log.ts";
-import type { Recipe } from "../recipe.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
-import type { TrainState } from "../optimiser/state.ts";
-import { type TrainBatch, TrainStep } from "../objective/step.ts";
-import { letEventsIn } from "../yield.ts";
+import type { TrainState } from "../optimiser/layout.ts";
+import { TrainStep } from "../objective/step.ts";
+import { yieldToEventLoop } from "../event_loop.ts";
 
+/** How far a run is. */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
+  /** Updates in all. */
   readonly steps: number;
   /** Mean over the last updates. */
   readonly loss: number;
+  /** Wall-clock time of an update. */
   readonly msPerStep: number;
+  /** Until the last update. */
   readonly secondsLeft: number;
 }
 
 export interface LoopOptions {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   readonly start: Start;
   /** Updates that were carried out before. */
   readonly done: number;
@@ -109,7 +112,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         await options.onSample?.(trainer.state.ema, step);
         sampled = step;
       }
-      await letEventsIn();
+      await yieldToEventLoop();
     }
   } catch (error) {
     // The updates since the last checkpoint may be an hour's work; the state is that after the last one.
@@ -124,7 +127,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   return { step, state: trainer.state, finished };
 }
 
-function batchOptionsOf(recipe: Recipe, { scheduler, card }: Start): BatchOptions {
+function batchOptionsOf(recipe: TrainingRecipe, { scheduler, card }: Start): BatchOptions {
   return {
     seed: recipe.seed,
     images: recipe.batch * recipe.accumulate,

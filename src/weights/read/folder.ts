@@ -11,7 +11,7 @@ import { type Files, parseJson, readText, settled } from "../files.ts";
 import { refuseLatents } from "./latents.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
 import { folderFiles, networkFiles, networkFilesAmong } from "./formats/format.ts";
-import { samplerOf } from "./sampler.ts";
+import { notObeyed, samplerOf } from "./sampler.ts";
 import { type FoundTensors, readTensors } from "./tensors.ts";
 
 /** Everything a folder says, checked. */
@@ -118,7 +118,6 @@ async function folderOf(
   network: NetworkDefinition,
   { found, config, text, scheduler, index }: Parts,
 ): Promise<WeightsFolder> {
-  checkDrawable(network, `${where}${networkFiles(network.architecture.folder).config}`);
   const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
   refuseLatents(modelIndex, `${where}model_index.json`);
   const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
@@ -148,28 +147,15 @@ async function folderOf(
         [folderFiles.scheduler, scheduler],
       ].filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    notices: scheduler === undefined
-      ? [
-        `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`,
-      ]
-      : [],
+    notices: [noticeOf(scheduler, where)].filter((notice) => notice !== undefined),
   };
   checkTensors(folder, where + found.name);
   return folder;
 }
 
-/** @throws InputError for a network whose output is no picture's noise, or whose pictures none can show */
-function checkDrawable({ shape: [channels], outChannels }: NetworkDefinition, where: string): void {
-  if (outChannels !== channels && outChannels !== 2 * channels) {
-    throw new InputError(
-      `${where}: out_channels is ${outChannels}, in_channels ${channels}; expected as many, or twice as many with a learned variance (networks that are conditioned by concatenation are not read)`,
-    );
-  }
-  if (channels > 4) {
-    throw new InputError(
-      `${where}: in_channels is ${channels}; expected 1 (grey) to 4, which pictures have`,
-    );
-  }
+function noticeOf(scheduler: string | undefined, where: string): string | undefined {
+  if (scheduler !== undefined) return notObeyed(scheduler, `${where}scheduler_config.json`);
+  return `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`;
 }
 
 /** @throws InputError where the tensors are not the network's */
