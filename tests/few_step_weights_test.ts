@@ -4,7 +4,7 @@ import { createGenerator, scheduleFor } from "../src/diffusion/mod.ts";
 import { toPixels } from "../src/image/pixels.ts";
 import { load } from "../src/model/load.ts";
 import type { Model } from "../src/model/model.ts";
-import { generate } from "../src/sampling/generate.ts";
+import { generate } from "../src/sampling/pictures.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 
 const students = Object.keys(builtInWeights).filter((name) => /-\d+$/.test(name));
