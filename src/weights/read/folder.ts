@@ -118,7 +118,6 @@ async function folderOf(
   network: NetworkDefinition,
   { found, config, text, scheduler, index }: Parts,
 ): Promise<WeightsFolder> {
-  checkDrawable(network, `${where}${networkFiles(network.architecture.folder).config}`);
   const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
   refuseLatents(modelIndex, `${where}model_index.json`);
   const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
@@ -156,20 +155,6 @@ async function folderOf(
   };
   checkTensors(folder, where + found.name);
   return folder;
-}
-
-/** @throws InputError for a network whose output is no picture's noise, or whose pictures none can show */
-function checkDrawable({ shape: [channels], outChannels }: NetworkDefinition, where: string): void {
-  if (outChannels !== channels && outChannels !== 2 * channels) {
-    throw new InputError(
-      `${where}: out_channels is ${outChannels}, in_channels ${channels}; expected as many, or twice as many with a learned variance (networks that are conditioned by concatenation are not read)`,
-    );
-  }
-  if (channels > 4) {
-    throw new InputError(
-      `${where}: in_channels is ${channels}; expected 1 (grey) to 4, which pictures have`,
-    );
-  }
 }
 
 /** @throws InputError where the tensors are not the network's */
