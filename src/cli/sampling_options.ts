@@ -15,7 +15,7 @@ import type { Command } from "./command.ts";
 import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
-import { parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { collect, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
 export interface ModelFlags extends LoadFlags {
@@ -77,10 +77,6 @@ export function optionsHelp(title: string, plugins: Readonly<Record<string, Sche
     ),
   ]);
   return ["", `${title}:`, ...lines].join("\n");
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */

@@ -51,14 +51,13 @@ export async function createOrtSession(
   }
 }
 
-/** One run, without a queue. */
+/** One run of checked feeds, without a queue. */
 export async function runOrt(
   ort: OrtModule,
   backend: string,
   session: OrtSession,
   feeds: Tensors,
 ): Promise<Tensors> {
-  checkFeeds(backend, session.inputNames, feeds);
   try {
     const given = Object.entries(feeds).map(([name, t]) => [name, toOrt(ort, t)] as const);
     const results = await session.run(Object.fromEntries(given), quietly);
@@ -90,7 +89,10 @@ export class QueuedOrtSession implements Session {
 
   run(feeds: Tensors): Promise<Tensors> {
     return this.#queue.add(() =>
-      this.exclusively(() => runOrt(this.ort, this.backend, this.session, feeds))
+      this.exclusively(() => {
+        checkFeeds(this.backend, this.inputNames, feeds);
+        return runOrt(this.ort, this.backend, this.session, feeds);
+      })
     );
   }
 

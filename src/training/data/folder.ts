@@ -1,9 +1,8 @@
 /** PNG and JPEG files of a folder or a zip archive; subfolders are the classes. */
 import { readZip } from "../../files/zip.ts";
 import { decodePicture } from "../../image/read.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPicture } from "./fit.ts";
-import type { DataOptions } from "./open.ts";
 
 interface Entry {
   readonly path: string;

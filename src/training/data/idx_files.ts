@@ -1,10 +1,9 @@
 /** MNIST's files: pictures and labels as IDX arrays beside each other. */
 import { InputError } from "../../errors.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPictures } from "./fit.ts";
 import { type IdxArray, parseIdx } from "./idx.ts";
 import { numberedClasses } from "./labels.ts";
-import type { DataOptions } from "./open.ts";
 
 /** The IDX files of pictures in a folder. */
 export async function idxImagesIn(folder: string): Promise<string[]> {

@@ -2,10 +2,9 @@
 import { InputError } from "../../errors.ts";
 import { type NpyArray, parseNpy } from "../../files/npy.ts";
 import { readNpz } from "../../image/npz.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet, type Split } from "./data_set.ts";
 import { fitPictures } from "./fit.ts";
 import { numberedClasses } from "./labels.ts";
-import type { DataOptions, Split } from "./open.ts";
 
 /** Names of the pictures' array and the labels' beside it, by the part of the set that they are. */
 const arrays: readonly {

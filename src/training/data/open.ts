@@ -1,26 +1,11 @@
 /** Finding out what kind of data a path is, and reading it. */
 import { InputError } from "../../errors.ts";
-import type { DataSet } from "./data_set.ts";
+import type { DataOptions, DataSet, Split } from "./data_set.ts";
 import { openPictureFolder, openPictureZip } from "./folder.ts";
 import { idxImagesIn, openIdx } from "./idx_files.ts";
 import { npzHasTest, openNpy, openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
 import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
-
-export interface DataOptions {
-  /** [height, width] that every picture is brought to. */
-  readonly size: readonly [number, number];
-  /** 1 is grey, 3 is RGB. */
-  readonly channels: 1 | 3;
-  /** Which of a set's own parts: MNIST's files come as `train` and `t10k`. Default "train". */
-  readonly split?: Split;
-  /** Stops the reading of a folder. */
-  readonly signal?: AbortSignal;
-  /** Told how far the reading of a folder is. */
-  readonly onProgress?: (done: number, total: number) => void;
-}
-
-export type Split = "train" | "test";
 
 /** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
 export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {

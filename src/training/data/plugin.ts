@@ -3,8 +3,7 @@ import { createGenerator, seedFromName } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import { importPlugin } from "../../files/import_plugin.ts";
 import { fitPicture } from "./fit.ts";
-import type { DataOptions } from "./open.ts";
-import { bytesDataSet, type DataSet, type PictureSource } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet, type PictureSource } from "./data_set.ts";
 
 /**
  * The default export of a data plug-in's module.

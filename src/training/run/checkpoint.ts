@@ -2,7 +2,7 @@
 import { InputError } from "../../errors.ts";
 import { parseSafetensors, writeSafetensors } from "../../files/safetensors.ts";
 import { writeDurably } from "../../files/atomic_write.ts";
-import type { TrainState } from "../optimiser/state.ts";
+import type { TrainState } from "../optimiser/layout.ts";
 
 export interface Checkpoint {
   /** Updates that were carried out. */

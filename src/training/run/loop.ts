@@ -1,16 +1,15 @@
 /** The training loop: batches in, checkpoints, log and sample grids out. */
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { scheduleFor } from "../../diffusion/mod.ts";
-import { batchOf, type BatchOptions } from "../objective/batch.ts";
+import { batchOf, type BatchOptions, type TrainBatch } from "../objective/batch.ts";
 import type { Checkpoints } from "./checkpoint.ts";
-import { emaDecay } from "../optimiser/ema.ts";
-import { learningRate } from "../optimiser/learning_rate.ts";
+import { emaDecay, learningRate } from "../optimiser/update_rule.ts";
 import type { Log } from "./log.ts";
-import type { Recipe } from "../recipe.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
-import type { TrainState } from "../optimiser/state.ts";
-import { type TrainBatch, TrainStep } from "../objective/step.ts";
-import { letEventsIn } from "../yield.ts";
+import type { TrainState } from "../optimiser/layout.ts";
+import { TrainStep } from "../objective/step.ts";
+import { yieldToEventLoop } from "../event_loop.ts";
 
 export interface Progress {
   /** Updates done. */
@@ -23,7 +22,7 @@ export interface Progress {
 }
 
 export interface LoopOptions {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   readonly start: Start;
   /** Updates that were carried out before. */
   readonly done: number;
@@ -109,7 +108,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         await options.onSample?.(trainer.state.ema, step);
         sampled = step;
       }
-      await letEventsIn();
+      await yieldToEventLoop();
     }
   } catch (error) {
     // The updates since the last checkpoint may be an hour's work; the state is that after the last one.
@@ -124,7 +123,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   return { step, state: trainer.state, finished };
 }
 
-function batchOptionsOf(recipe: Recipe, { scheduler, card }: Start): BatchOptions {
+function batchOptionsOf(recipe: TrainingRecipe, { scheduler, card }: Start): BatchOptions {
   return {
     seed: recipe.seed,
     images: recipe.batch * recipe.accumulate,

@@ -7,9 +7,9 @@ import { locate } from "../../weights/find/locate.ts";
 import { readFolder } from "../../weights/read/folder.ts";
 import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
-import type { PictureSource } from "../data/data_set.ts";
+import type { DataOptions, PictureSource } from "../data/data_set.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
-import { type DataOptions, openData } from "../data/open.ts";
+import { openData } from "../data/open.ts";
 import { generatedPictures, isDataPlugin, loadDataPlugin } from "../data/plugin.ts";
 import { splitData } from "../data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
@@ -21,12 +21,12 @@ import { modelCard } from "./model_card.ts";
 import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
-import { parseRecipe, type Recipe, sizeOf } from "../recipe.ts";
+import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
 import { type Start, startFresh } from "./start.ts";
-import type { TrainBatch } from "../objective/step.ts";
+import type { TrainBatch } from "../objective/batch.ts";
 
 export interface RunOptions {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   /** recipe.json, data.sha256, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
   readonly folder: string;
   readonly backend: Backend;
@@ -145,7 +145,7 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
 
 /** The data a recipe trains on. */
 export async function readPictures(
-  recipe: Recipe,
+  recipe: TrainingRecipe,
   { signal, onRead }: Pick<RunOptions, "signal" | "onRead">,
 ): Promise<PictureSource> {
   const { data, channels, holdout } = recipe;
@@ -163,9 +163,9 @@ export async function readPictures(
 }
 
 /** The recipe of a run in a folder, and what it was started from. */
-export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: string }> {
+export async function readRun(folder: string): Promise<{ recipe: TrainingRecipe; init?: string }> {
   const { init, ...recipe } = await readRecipeFile(folder);
-  return { recipe: parseRecipe(recipe), init: init as string | undefined };
+  return { recipe: parseTrainingRecipe(recipe), init: init as string | undefined };
 }
 
 /** A run's recipe.json as it stands, unchecked. */
@@ -182,7 +182,7 @@ export async function readRecipeFile(folder: string): Promise<Record<string, unk
   }
 }
 
-function runJson(recipe: Recipe, init: string | undefined): string {
+function runJson(recipe: TrainingRecipe, init: string | undefined): string {
   return `${JSON.stringify(init === undefined ? recipe : { ...recipe, init }, null, 2)}\n`;
 }
 
