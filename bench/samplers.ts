@@ -6,7 +6,8 @@
 import { load } from "../mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { backendByName } from "../src/backends/select.ts";
-import { openData, type Split } from "../src/training/data/open.ts";
+import { openData } from "../src/training/data/open.ts";
+import type { Split } from "../src/training/data/data_set.ts";
 import { agreement, Classifier } from "../src/evaluation/classifier.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
 import { askedLabels } from "../src/evaluation/asked_labels.ts";

@@ -2,7 +2,7 @@
 import { backendByName } from "../src/backends/select.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { initialTheta } from "../src/training/optimiser/init.ts";
-import { initialState } from "../src/training/optimiser/state.ts";
+import { initialState } from "../src/training/optimiser/layout.ts";
 import { networkLayout, TrainStep } from "../src/training/objective/step.ts";
 import { parseNetwork } from "../src/networks/registry.ts";
 import { readFlags } from "./flags.ts";

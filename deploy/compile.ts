@@ -18,6 +18,8 @@ export async function includes(native: boolean): Promise<string[]> {
 
 async function* modules(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(new URL(`${folder}/`, root))) {
+    // Sources in another language; what they compile to is a module.
+    if (isDirectory && name === "kernels") continue;
     if (isDirectory) yield* modules(`${folder}/${name}`);
     else if (name.endsWith(".ts")) yield `${folder}/${name}`;
   }

@@ -6,7 +6,7 @@ import { filesAt } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 import { initialTheta } from "../src/training/optimiser/init.ts";
-import { initialState } from "../src/training/optimiser/state.ts";
+import { initialState } from "../src/training/optimiser/layout.ts";
 import { networkLayout, TrainStep } from "../src/training/objective/step.ts";
 
 const PAGE = 65536;

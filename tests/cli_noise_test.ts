@@ -196,3 +196,20 @@ Deno.test("what noise does not know is refused in one line", async () => {
   assertMatch(err, /text\.png: expected a PNG or JPEG picture/);
   assertEquals([...Deno.readDirSync(folder.path)].length, 2);
 });
+
+Deno.test("a picture that is all width or all height is cut, not filled up to gigabytes", async () => {
+  await using folder = await temporaryFolder();
+  for (const [width, height] of [[60_000, 1], [1, 60_000], [60_000, 20]]) {
+    const image = `${folder.path}/in.png`;
+    const pixels = new Uint8Array(width * height).map((_, i) => i % 256);
+    await Deno.writeFile(image, encodePng({ pixels, width, height, channels: 1 }));
+    for (const size of [[], ["--size", "8"]]) {
+      const out = `${folder.path}/out.npz`;
+      const args = ["noise", image, "--steps", "2", ...size, "--out", `${folder.path}/o.png`];
+      const { code, err } = await cli([...args, "--force"]);
+      assertEquals(code, 0, `${out}: ${err}`);
+      const made = decodePng(await Deno.readFile(`${folder.path}/o.png`));
+      assert(made.width * made.height < 4e6, `${made.width} × ${made.height}`);
+    }
+  }
+});

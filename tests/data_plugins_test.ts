@@ -5,7 +5,7 @@ import { backendByName } from "../src/backends/select.ts";
 import { InputError } from "../src/errors.ts";
 import { openData } from "../src/training/data/open.ts";
 import { checkDataPlugin, drawPicture, loadDataPlugin } from "../src/training/data/plugin.ts";
-import { parseRecipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
 import callings from "../weights/heroes/data/callings.ts";
 import heroes from "../weights/heroes/data/heroes.ts";
@@ -99,7 +99,12 @@ Deno.test("training on a plug-in sees no picture twice, and resumes to the same 
   await using folder = await temporaryFolder();
   const backend = await backendByName("native");
   const data = new URL("../examples/rings.ts", import.meta.url).pathname;
-  const recipe = parseRecipe(tinyRecipe, { data, steps: 4, checkpoint_every: 2, sample_every: 0 });
+  const recipe = parseTrainingRecipe(tinyRecipe, {
+    data,
+    steps: 4,
+    checkpoint_every: 2,
+    sample_every: 0,
+  });
   const whole = await train({ recipe, folder: `${folder.path}/whole`, backend });
   const stop = new AbortController();
   const broken = { recipe, folder: `${folder.path}/broken`, backend };

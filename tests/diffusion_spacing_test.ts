@@ -71,4 +71,7 @@ Deno.test("a list of timesteps is checked and its culprit named", () => {
   assertThrows(() => requireTimesteps([5, -1], 1000), InputError, "timesteps[1]");
   assertThrows(() => requireTimesteps([5, NaN], 1000), InputError, "found NaN");
   assertThrows(() => requireTimesteps([5, 5], 1000), InputError, "less than the one before (5)");
+  // Fractional ones could be as many as somebody likes.
+  const halves = Array.from({ length: 19 }, (_, i) => 9 - i / 2);
+  assertThrows(() => requireTimesteps(halves, 10), InputError, "at most 10");
 });

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Build, builds, compile, moduleOf } from "../src/engine/build.ts";
+import { type Build, builds, compile, moduleOf } from "../deploy/build_kernels.ts";
 
 const folder = new URL("../src/engine/wasm/", import.meta.url);
 let bytesInAll = 0;

@@ -7,7 +7,7 @@ import { decodePng } from "../src/image/png.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
-import { parseRecipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
@@ -57,7 +57,7 @@ Deno.test("eval puts a student beside its teacher, on the same seeds", async () 
   const backend = await backendByName("native");
   const run = { data, steps: 2, sample_every: 0, holdout: 0.25 };
   const teacher = await train({
-    recipe: parseRecipe(tinyRecipe, run),
+    recipe: parseTrainingRecipe(tinyRecipe, run),
     folder: `${folder.path}/run`,
     backend,
   });

@@ -72,7 +72,7 @@ Deno.test("an array of another kind is refused with what was found", () => {
     return Uint8Array.from(text, (sign) => sign.charCodeAt(0));
   };
   const refused: [Uint8Array, string][] = [
-    [swap("<f4", ">f4"), 'type ">f4"'],
+    [swap("<f4", "<c4"), 'type "<c4"'],
     [swap("<f4", "|O"), 'type "|O"'],
     [swap("False", "True "), "C order"],
     [swap("(2,)", "(3,)"), "shape (3) does not fit 8 bytes"],
@@ -84,6 +84,23 @@ Deno.test("an array of another kind is refused with what was found", () => {
     const error = assertThrows(() => parseNpy(file, "x.npz/w.npy"), InputError, message);
     assert(error.message.startsWith("x.npz/w.npy: "), error.message);
   }
+});
+
+Deno.test("numpy's other kinds of numbers, and big-endian ones, are read", () => {
+  const read = (type: string, ...body: number[]) => {
+    const header = npyHeader(type, [2]);
+    return [...parseNpy(Uint8Array.from([...header, ...body]), "x.npy").data].map(Number);
+  };
+  assertEquals(read("|b1", 1, 0), [1, 0]);
+  assertEquals(read("|i1", 255, 1), [-1, 1]);
+  assertEquals(read("<u2", 1, 2, 255, 255), [513, 65535]);
+  assertEquals(read(">u2", 1, 2, 255, 255), [258, 65535]);
+  assertEquals(read("<i2", 255, 255, 1, 0), [-1, 1]);
+  assertEquals(read("<u4", 255, 255, 255, 255, 1, 0, 0, 0), [4294967295, 1]);
+  assertEquals(read(">i4", 0, 0, 0, 7, 255, 255, 255, 254), [7, -2]);
+  assertEquals(read("<u8", 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0), [3, 4]);
+  assertEquals(read("<f2", 0, 0x3c, 0, 0xc0), [1, -2]);
+  assertEquals(read(">f4", 0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0), [1, -2]);
 });
 
 Deno.test("equal files give equal archives, and the files come back in order", async () => {

@@ -111,3 +111,31 @@ Deno.test("a server that forbids the scheduler's config has none; tensors it for
     assertEquals((await readOnnx(await locate(place))).scheduler, undefined);
   });
 });
+
+Deno.test("a file of many tensors is read once", async () => {
+  const data: number[] = [];
+  const file = edited(tinyOnnx(), ({ graph }) => {
+    for (const tensor of graph!.initializer) {
+      const offset = String(data.length);
+      data.push(...tensor.rawData);
+      tensor.externalData = Object.entries({
+        location: "w",
+        offset,
+        length: String(tensor.rawData.length),
+      })
+        .map(([key, value]) => create(pb.StringStringEntryProtoSchema, { key, value }));
+      tensor.rawData = new Uint8Array();
+      tensor.dataLocation = pb.TensorProto_DataLocation.EXTERNAL;
+    }
+  });
+  const files = onnxFiles(file, { w: Uint8Array.from(data) });
+  const read: string[] = [];
+  await readOnnx({
+    ...files,
+    read(path, optional) {
+      read.push(path);
+      return files.read(path, optional);
+    },
+  });
+  assertEquals(read.filter((path) => path === "w"), ["w"]);
+});

@@ -22,12 +22,11 @@ const tiny = {
 
 Deno.test("an output that is neither noise of the input nor noise and variance is refused by key", () => {
   for (const [in_channels, out_channels] of [[3, 1], [1, 3], [2, 5], [4, 3], [3, 9]]) {
-    const error = assertThrows(
+    assertThrows(
       () => parseNetwork({ ...tiny, in_channels, out_channels }, "unet/config.json"),
       InputError,
-      `unet/config.json: out_channels is ${out_channels}; expected in_channels, ${in_channels}`,
+      `unet/config.json: out_channels is ${out_channels}, in_channels ${in_channels}; expected`,
     );
-    assert(error.message.includes(`or ${2 * in_channels}`), error.message);
   }
   for (const [in_channels, out_channels] of [[1, 1], [1, 2], [2, 2], [3, 6], [4, 8]]) {
     const { shape, outChannels } = parseNetwork({ ...tiny, in_channels, out_channels });

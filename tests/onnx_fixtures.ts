@@ -2,7 +2,7 @@
 import { create, fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
 import { portable } from "../src/onnx/mod.ts";
-import { Graph, type Shape } from "../src/graph/mod.ts";
+import type { Shape } from "../src/graph/mod.ts";
 import { valueInfo } from "../src/onnx/proto.ts";
 import { type Files, filesAt, filesOf, readText } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, type Scheduler } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
+import { generate } from "../src/sampling/pictures.ts";
 import { prepare, sample, type SampleFrame, type SampleOptions } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { fakeNetwork, gate, settled } from "./sampling_network.ts";
@@ -222,4 +223,16 @@ Deno.test("what is left out is what the weights recommend", () => {
   assertEquals([method.scheduler, method.steps], ["dpmpp", 12]);
   const plain = prepare(fakeNetwork(), { steps: 3 });
   assertEquals([plain.method.scheduler, plain.method.steps], ["ddim", 3]);
+});
+
+Deno.test("what cannot be is told where the work is awaited, never at the call", async () => {
+  const network = { ...fakeNetwork(), hash: "fake" };
+  const wrong = [{ scheduler: "nope" }, { steps: 0 }, { seeds: [-1] }, { guidance: 2 }];
+  for (const options of wrong) {
+    const request = { seeds: [1], ...options };
+    const frames = sample(network, request);
+    await assertRejects(() => frames.next(), InputError);
+    const made = generate(network, request);
+    await assertRejects(() => made, InputError);
+  }
 });

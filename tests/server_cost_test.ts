@@ -106,6 +106,19 @@ Deno.test("what is counted is what is asked, for every scheduler", async () => {
   }
 });
 
+Deno.test("counting is work, too: ever new options of long runs are paid for, by HEAD as well", async () => {
+  const model = fakeModel();
+  const app = createApp({ models: { fake: model }, limits: { publicCostPerMinute: 30 } });
+  const head = async (eta: number) => {
+    const path = `/v1/images/7.png?scheduler=ddim&steps=960&eta=${eta}`;
+    return (await app.request(path, { method: "HEAD" })).status;
+  };
+  // 960 / 64 = 15 a run; one that was counted is free.
+  assertEquals([await head(0.1), await head(0.1), await head(0.2)], [200, 200, 200]);
+  assertEquals([await head(0.3), await head(0.2)], [429, 200]);
+  assertEquals(model.evaluations, 0);
+});
+
 Deno.test("a sampler that asks more when it is guided costs more then", async () => {
   const wary: Scheduler = {
     name: "wary",

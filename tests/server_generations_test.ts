@@ -64,7 +64,7 @@ Deno.test("addresses in answers begin with the public one", async () => {
 
 Deno.test("sizes that are no multiple of the weights' own are refused", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
-  for (const size of ["9x9", "8x16", "0x0", "large", "1e1x8", "99999x99999"]) {
+  for (const size of ["9x9", "8x16", "0x0", "large", "1e1x8", "99999x99999", "520x520"]) {
     const response = await app.request(generations, post({ prompt: "x", size }));
     assertEquals(response.status, 422, size);
     assertEquals((await response.json()).error.param, "size");

@@ -117,7 +117,7 @@ Deno.test("max_steps is what each scheduler takes; one more is a 422 before anyt
   const model = fakeModel();
   const app = createApp({
     models: { fake: model },
-    limits: { maxSteps: 5000, maxCost: 20_000, publicCostPerMinute: 1 },
+    limits: { maxSteps: 5000, maxCost: 20_000 },
   });
   const { denoise } = await (await app.request("/v1/models/fake")).json();
   assertEquals(denoise.schedulers.dpmpp.max_steps, 999);

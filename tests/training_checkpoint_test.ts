@@ -77,8 +77,28 @@ Deno.test("the log of a resumed run forgets what came after its checkpoint, and 
   for (const step of [1, 2, 3]) await first.append(line(step));
   await Deno.writeTextFile(path, '{"step":4,"lo', { append: true });
   const log = await Log.open(path, 2);
+  await log.trim();
   await log.append(line(3));
   assertEquals(log.lines, [line(1), line(2), line(3)]);
   const text = await Deno.readTextFile(path);
   assertEquals(text, [1, 2, 3].map((step) => `${JSON.stringify(line(step))}\n`).join(""));
+});
+
+Deno.test("a log that cannot be read, or is none, is left as it is", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/log.jsonl`;
+  await Deno.mkdir(path);
+  await assertRejects(() => Log.open(path, 2), InputError, "log.jsonl: cannot be read");
+  await Deno.remove(path);
+  const text = '{"step":1,"loss":1}\nnot a line\n{"step":3,"loss":1}\n';
+  await Deno.writeTextFile(path, text);
+  await assertRejects(() => Log.open(path, 9), InputError, "line 2 is no update's");
+  assertEquals(await Deno.readTextFile(path), text);
+});
+
+Deno.test("a checkpoint that cannot be read is an error that names it", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.mkdir(`${folder.path}/step-00000002.safetensors`);
+  const checkpoints = new Checkpoints(folder.path, 2);
+  await assertRejects(() => checkpoints.newest(3), InputError, "step-00000002.safetensors: cannot");
 });

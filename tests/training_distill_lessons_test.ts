@@ -7,7 +7,7 @@ import type { Network } from "../src/model/network.ts";
 import { guidanceLesson, halvingLesson } from "../src/training/distill/lessons.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "../src/training/distill/steps.ts";
 import { teacherOf } from "../src/training/distill/teacher.ts";
-import type { TrainBatch } from "../src/training/objective/step.ts";
+import type { TrainBatch } from "../src/training/objective/batch.ts";
 import { gaussianOracle } from "./scheduler_contract.ts";
 
 const T = 1000;

@@ -12,7 +12,7 @@ import { load } from "../src/model/load.ts";
 import { generate } from "../src/sampling/pictures.ts";
 import { distill, type DistillOptions } from "../src/training/distill/distill.ts";
 import { type DistillRecipe, parseDistillRecipe } from "../src/training/distill/recipe.ts";
-import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe, type TrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
@@ -21,10 +21,10 @@ const native = await backendByName("native");
 const session = { threads: 2, spin: false };
 
 /** Twelve pictures in two classes, and a teacher that has seen them. */
-async function teacherIn(folder: string, rest: Partial<Recipe> = {}): Promise<string> {
+async function teacherIn(folder: string, rest: Partial<TrainingRecipe> = {}): Promise<string> {
   await pictureFolder(`${folder}/pictures`, ["cat", "dog"], 6);
   const run = { data: `${folder}/pictures`, steps: 2, sample_every: 0 };
-  const recipe = parseRecipe(tinyRecipe, run, rest);
+  const recipe = parseTrainingRecipe(tinyRecipe, run, rest);
   const { weights } = await train({
     recipe,
     folder: `${folder}/teacher`,
@@ -170,7 +170,10 @@ Deno.test("the command distils, goes on, and says what does not fit", async () =
     assertEquals(code, 2, err);
     assertMatch(err, message);
   };
-  await fails([...run, "--students", "4,3"], /students is \[4,3\]; expected each to take half/);
+  await fails(
+    [...run, "--students", "4,3"],
+    /students: expected each to take half .*found \[4,3\]/,
+  );
   await fails([...run, "--dropout", "0.1"], /--dropout: not with --distill/);
   await fails(["train", ...data, "--students", "2,1"], /--students: expected --distill WEIGHTS/);
 });

@@ -10,7 +10,7 @@ import { backendByName } from "../src/backends/select.ts";
 import { load } from "../src/model/load.ts";
 import { openData } from "../src/training/data/open.ts";
 import { evaluate, type Evaluation } from "../src/evaluation/evaluate.ts";
-import { parseRecipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
@@ -19,7 +19,12 @@ Deno.test("eval measures loss, bits, classes and distance, as a table and as JSO
   await using folder = await temporaryFolder();
   const data = `${folder.path}/pictures`;
   await pictureFolder(data, ["a", "b"], 20);
-  const recipe = parseRecipe(tinyRecipe, { data, steps: 3, sample_every: 0, holdout: 0.25 });
+  const recipe = parseTrainingRecipe(tinyRecipe, {
+    data,
+    steps: 3,
+    sample_every: 0,
+    holdout: 0.25,
+  });
   const backend = await backendByName("native");
   const { weights } = await train({ recipe, folder: `${folder.path}/run`, backend });
   Deno.env.set("DENOISE_CACHE", `${folder.path}/cache`);
@@ -60,7 +65,7 @@ Deno.test("an interrupted evaluation shows what it has measured", async () => {
   await using folder = await temporaryFolder();
   const data = `${folder.path}/pictures`;
   await pictureFolder(data, ["a", "b"], 4);
-  const recipe = parseRecipe(tinyRecipe, { data, steps: 1, sample_every: 0 });
+  const recipe = parseTrainingRecipe(tinyRecipe, { data, steps: 1, sample_every: 0 });
   const backend = await backendByName("native");
   const { weights } = await train({ recipe, folder: `${folder.path}/run`, backend });
   const model = await load(weights!, { backend });

@@ -7,12 +7,12 @@ import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { exportFolder, weightsFiles } from "../src/training/run/export.ts";
 import { unpackParams } from "../src/training/optimiser/layout.ts";
 import { modelCard } from "../src/training/run/model_card.ts";
-import { parseRecipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { startFresh } from "../src/training/run/start.ts";
 import { temporaryFolder } from "./cli.ts";
 import { readGoldenJson } from "./golden.ts";
 
-const recipe = parseRecipe({
+const recipe = parseTrainingRecipe({
   data: "pictures",
   size: [8, 4],
   channels: 1,
@@ -34,7 +34,10 @@ Deno.test("an exported folder is read back as the network that was trained", asy
   await exportFolder(folder.path, { ...trained, beside: { "README.md": "# card\n" } });
   const read = await readFolder(filesAt(new URL(`file://${folder.path}`)));
   assertEquals(read.network.json(), start.network.json());
-  assertEquals(read.scheduler, { ...start.scheduler, timestep_spacing: "leading" });
+  assertEquals(read.scheduler, {
+    ...start.scheduler,
+    timestep_spacing: start.scheduler.timestep_spacing ?? "leading",
+  });
   assertEquals(read.card, start.card);
   const expected = unpackParams(start.layout, trained.theta);
   assertEquals([...read.tensors.keys()], [...expected.keys()]);

@@ -1,11 +1,12 @@
 /** A training run from its recipe to its weights, and every way it can be interrupted. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
+import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import { load } from "../src/model/load.ts";
-import { parseRecipe, type Recipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe, type TrainingRecipe } from "../src/training/recipe.ts";
 import { generate } from "../src/sampling/pictures.ts";
 import { readRun, type RunOptions, train } from "../src/training/run/train.ts";
 import { cli, temporaryFolder } from "./cli.ts";
@@ -20,12 +21,12 @@ async function writePictures(folder: string): Promise<string> {
 }
 
 /** A network of 8 channels: a step takes milliseconds. */
-function tiny(data: string, rest: Partial<Recipe> = {}): Recipe {
+function tiny(data: string, rest: Partial<TrainingRecipe> = {}): TrainingRecipe {
   const run = { data, steps: 6, checkpoint_every: 2, sample_every: 0 };
-  return parseRecipe(tinyRecipe, run, rest);
+  return parseTrainingRecipe(tinyRecipe, run, rest);
 }
 
-function runOf(folder: string, recipe: Recipe, rest: Partial<RunOptions> = {}): RunOptions {
+function runOf(folder: string, recipe: TrainingRecipe, rest: Partial<RunOptions> = {}): RunOptions {
   return { recipe, folder, backend: native, session: { threads: 2, spin: false }, ...rest };
 }
 
@@ -105,7 +106,7 @@ Deno.test("what cannot be trained is refused before the pictures are read, and l
   assertEquals(await names(folder.path), []);
   const { code, err } = await cli(["train"]);
   assertEquals(code, 2);
-  assert(err.includes("data is missing; expected a folder of PNG or JPEG"), err);
+  assert(err.includes("data: expected a folder of PNG or JPEG"), err);
 });
 
 Deno.test("a run that is made longer goes on as if it had been planned so, with the same horizon", async () => {
@@ -155,7 +156,7 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   const data = await writePictures(folder.path);
   const { weights } = await train(runOf(`${folder.path}/first`, tiny(data)));
   await Deno.rename(`${data}/cat`, `${folder.path}/cat`);
-  const recipe = parseRecipe({ data, steps: 1, lr: 0, batch: 4, sample_every: 0 });
+  const recipe = parseTrainingRecipe({ data, steps: 1, lr: 0, batch: 4, sample_every: 0 });
   const tuned = await train(runOf(`${folder.path}/tuned`, recipe, { init: weights }));
   const { block_out_channels, size, channels } = (await readRun(`${folder.path}/tuned`)).recipe;
   assertEquals([block_out_channels, size, channels], [[8, 8], 8, 1], "as the network's");
@@ -186,7 +187,7 @@ Deno.test("a network with learned variances is refused before anything is writte
   const init = new URL("./golden/learned_range/", import.meta.url).pathname;
   const run = `${folder.path}/run`;
   await assertRejects(
-    () => train(runOf(run, parseRecipe({ data }), { init })),
+    () => train(runOf(run, parseTrainingRecipe({ data }), { init })),
     InputError,
     "also predicts variances",
   );
@@ -197,7 +198,7 @@ Deno.test("a run says what it read, what it makes of the classes, and what it is
   await using folder = await temporaryFolder();
   const data = await writePictures(folder.path);
   await Deno.writeTextFile(`${data}/cat/damaged.png`, "no picture");
-  const said = async (run: string, recipe: Recipe) => {
+  const said = async (run: string, recipe: TrainingRecipe) => {
     const notices: string[] = [];
     const onNotice = (notice: string) => notices.push(notice);
     await train(runOf(`${folder.path}/${run}`, recipe, { onNotice }));
@@ -303,3 +304,61 @@ for (
     assertEquals([now.code, now.out], [0, `${run}/weights`], now.err);
   });
 }
+
+Deno.test("--resume that cannot read its log, checkpoint or data's hash says so and changes nothing", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  const recipe = tiny(await writePictures(folder.path), { steps: 2 });
+  await train(runOf(run, recipe));
+  const contents = async () => {
+    const files = [];
+    for (const name of ["data.sha256", "log.jsonl", "recipe.json"]) {
+      files.push(await Deno.readTextFile(`${run}/${name}`).catch(() => "unreadable"));
+    }
+    return [...files, await names(`${run}/checkpoints`)];
+  };
+  for (const name of ["log.jsonl", "data.sha256", "checkpoints/step-00000002.safetensors"]) {
+    await Deno.rename(`${run}/${name}`, `${run}/away`);
+    await Deno.mkdir(`${run}/${name}`);
+    const before = await contents();
+    const again = runOf(run, { ...recipe, steps: 4 }, { resume: true });
+    await assertRejects(() => train(again), InputError, `${name}: cannot be read`);
+    assertEquals(await contents(), before);
+    await Deno.remove(`${run}/${name}`);
+    await Deno.rename(`${run}/away`, `${run}/${name}`);
+  }
+});
+
+Deno.test("a gradient that is not finite loses no update before it", async () => {
+  await using folder = await temporaryFolder();
+  const run = `${folder.path}/run`;
+  const recipe = tiny(await writePictures(folder.path), { steps: 9, checkpoint_every: 9 });
+  let updates = 0;
+  const breaking: Backend = {
+    ...native,
+    name: "breaking",
+    async createSession(...args) {
+      const session = await native.createSession(...args);
+      return {
+        inputNames: session.inputNames,
+        outputNames: session.outputNames,
+        close: () => session.close(),
+        async run(feeds) {
+          const results = await session.run(feeds);
+          if ("grad_norm" in results && ++updates === 4) {
+            results.grad_norm.data[0] = NaN;
+          }
+          return results;
+        },
+      };
+    },
+  };
+  const broken = runOf(run, recipe, { backend: breaking });
+  await assertRejects(() => train(broken), InputError, "step 4: the loss is");
+  assertEquals((await logOf(run)).map((line) => line.step), [1, 2, 3]);
+  assertEquals(await names(`${run}/checkpoints`), ["step-00000003.safetensors"]);
+  // Going on from there is the run that never broke.
+  const resumed = await train(runOf(run, recipe, { resume: true }));
+  const whole = await train(runOf(`${folder.path}/whole`, recipe));
+  assertEquals(resumed.hash, whole.hash);
+});

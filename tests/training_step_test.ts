@@ -3,18 +3,16 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/as
 import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { Graph, mul, reduceMean, reduceSum, square, sub } from "../src/graph/mod.ts";
-import { denoisingObjective } from "../src/training/objective/denoising.ts";
-import { emaDecay } from "../src/training/optimiser/ema.ts";
-import { packParams, unpackParams } from "../src/training/optimiser/layout.ts";
-import { learningRate } from "../src/training/optimiser/learning_rate.ts";
-import { lossWeight } from "../src/training/objective/loss.ts";
-import { initialState, type TrainState } from "../src/training/optimiser/state.ts";
+import { denoisingObjective, lossWeight } from "../src/training/objective/loss.ts";
+import { emaDecay, learningRate } from "../src/training/optimiser/update_rule.ts";
 import {
-  type TrainBatch,
-  TrainStep,
-  type TrainStepOptions,
-} from "../src/training/objective/step.ts";
-import { networkLayout } from "../src/training/objective/step.ts";
+  initialState,
+  packParams,
+  type TrainState,
+  unpackParams,
+} from "../src/training/optimiser/layout.ts";
+import { networkLayout, TrainStep, type TrainStepOptions } from "../src/training/objective/step.ts";
+import type { TrainBatch } from "../src/training/objective/batch.ts";
 import { objectiveLayout, Trainer } from "../src/training/optimiser/trainer.ts";
 import { accumulateGraph } from "../src/training/optimiser/update_graph.ts";
 import { networkGraph } from "../src/networks/architecture.ts";

@@ -17,6 +17,7 @@ const folders: Record<string, string> = {
   train_unconditional: "train_unconditional",
   class_conditional: "class_conditional",
   learned_range: "learned_range",
+  scale_shift: "scale_shift",
 };
 
 async function worstDifference(folder: string, io: string, backend: Backend): Promise<number> {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { InputError } from "../src/errors.ts";
 import { parseSafetensors, type SafeTensor, writeSafetensors } from "../src/files/safetensors.ts";
 import { writeZip } from "../src/files/zip.ts";
+import { decodePng } from "../src/image/png.ts";
 import { filesOf } from "../src/weights/files.ts";
 import { archiveFiles } from "../src/weights/find/archive.ts";
 import { locate } from "../src/weights/find/locate.ts";
@@ -283,4 +284,49 @@ Deno.test("an archive's folder is found however deep it lies and whatever lies b
   await using folder = await temporaryFolder();
   await Deno.writeFile(`${folder.path}/w.zip`, await writeZip(inside("w/", {}, "\\")));
   assertEquals((await readFolder(await locate(`${folder.path}/w.zip`))).hash, plain.hash);
+});
+
+Deno.test("a network that cannot be drawn with is refused by its key", async () => {
+  const refuses = (change: Record<string, unknown>, says: string) => {
+    const json = { ...JSON.parse(new TextDecoder().decode(config)), ...change };
+    const entries = { ...configs, "unet/config.json": encode(json) };
+    const files = filesOf({ ...entries, "unet/diffusion_pytorch_model.safetensors": weights });
+    return assertRejects(() => readFolder(files), InputError, says);
+  };
+  await refuses({ in_channels: 6, out_channels: 3 }, "out_channels is 3, in_channels 6");
+  await refuses({ in_channels: 5, out_channels: 5 }, "in_channels is 5; expected 1 (grey) to 4");
+});
+
+Deno.test("--label takes names with commas and spaces, and names that macOS wrote", async () => {
+  await using folder = await temporaryFolder();
+  const labels = ["cat, domestic", "dog", " elk ", "café".normalize("NFD")];
+  for (const [name, bytes] of Object.entries(configs)) {
+    await Deno.mkdir(`${folder.path}/w/${name}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeFile(`${folder.path}/w/${name}`, bytes);
+  }
+  const card = { _denoise: { labels, null_label: 4 } };
+  await Deno.writeFile(`${folder.path}/w/model_index.json`, encode(card));
+  await Deno.writeFile(`${folder.path}/w/unet/diffusion_pytorch_model.safetensors`, weights);
+  const out = `${folder.path}/a.png`;
+  const picture = async (...args: string[]) => {
+    const common = ["--backend", "native", "--steps", "2", "--out", out, "--force"];
+    const { code, err } = await cli(["sample", "-w", `${folder.path}/w`, ...common, ...args]);
+    assertEquals(code, 0, err);
+    return decodePng(await Deno.readFile(out)).pixels;
+  };
+  const asks: [string, string][] = [
+    ["cat, domestic", "0"],
+    [" elk ", "2"],
+    ["café".normalize("NFC"), "3"],
+    ["café".normalize("NFD"), "3"],
+  ];
+  for (const [name, index] of asks) {
+    assertEquals(
+      await picture("--seed", "1", "--label", name),
+      await picture("--seed", "1", "--label", index),
+      name,
+    );
+  }
+  const several = await picture("--seeds", "1,2", "--label", "dog,café");
+  assertEquals(several, await picture("--seeds", "1,2", "--label", "1,3"));
 });

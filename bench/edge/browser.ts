@@ -89,7 +89,7 @@ export async function openPage(browser: Browser): Promise<{ page: Page; errors: 
 
 /** What a page is asked to sample, as text for it to evaluate. */
 interface Asked {
-  readonly engine: "wasm" | "webgpu";
+  readonly engine: "simd" | "webgpu";
   readonly seeds: readonly number[];
   readonly scheduler?: string;
   readonly steps?: number;
@@ -137,7 +137,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
   await using site = await serveSite();
   const size = await folderBytes(site.folder);
   const results: Measured[] = [];
-  for (const engine of ["wasm", "webgpu"] as const) {
+  for (const engine of ["simd", "webgpu"] as const) {
     const start = performance.now();
     const browser = await launch(executable);
     try {
@@ -147,7 +147,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
       const coldStart = performance.now() - start;
       const { pixels } = await sampleInPage(page, { engine, ...probe, seeds: [probe.seed] });
       // A software GPU takes seconds an evaluation, and its speed says nothing about a real one.
-      const timed = engine === "wasm"
+      const timed = engine === "simd"
         ? await sampleInPage(page, {
           engine,
           seeds: Array.from({ length: TIMED }, (_, i) => 1000 + i),
@@ -155,7 +155,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
         : undefined;
       results.push({
         size,
-        target: engine === "wasm" ? "browser, WebAssembly" : "browser, WebGPU (SwiftShader)",
+        target: engine === "simd" ? "browser, WebAssembly" : "browser, WebGPU (SwiftShader)",
         coldStart,
         memory: { bytes: await memoryOf(page), of: "JS heap, without WebAssembly's" },
         secondsAnImage: timed ? median(timed.seconds) : NaN,

@@ -1,5 +1,4 @@
 /** `deno serve` as Deno Deploy runs it: everything allowed, no unstable flags. */
-import { engineFile } from "../../deploy/bundle.ts";
 import { answer, freePort, type ServerProcess, startServer } from "./process.ts";
 import { type Measured, median, pixelsAt, probeAddress, timePictures } from "./target.ts";
 
@@ -57,7 +56,7 @@ async function manyPictures(base: URL, count: number): Promise<void> {
   await Promise.all(Array.from({ length: 8 }, visitor));
 }
 
-/** The sources, onnxruntime's .wasm and the weights; other npm packages are small beside them. */
+/** The sources, the engine's .wasm in them, and the weights; npm packages are small beside them. */
 async function deployedBytes(): Promise<number> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "--no-lock", new URL("deploy/deno/main.ts", root).pathname],
@@ -67,8 +66,7 @@ async function deployedBytes(): Promise<number> {
     modules: { size?: number }[];
   };
   const source = modules.reduce((sum, { size = 0 }) => sum + size, 0);
-  const engine = (await Deno.stat(await engineFile("ort-wasm-simd-threaded.wasm"))).size;
-  return source + engine + await folderBytes(new URL("weights/digits/", root));
+  return source + await folderBytes(new URL("weights/digits/", root));
 }
 
 export async function folderBytes(folder: URL): Promise<number> {

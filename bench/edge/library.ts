@@ -3,7 +3,7 @@ import { generate, load } from "../../mod.ts";
 import { probe } from "./target.ts";
 
 export async function referencePixels(): Promise<Uint8Array> {
-  await using model = await load("digits", { backend: "wasm", threads: 1 });
+  await using model = await load("digits", { backend: "simd", threads: 1 });
   const { seed, scheduler, steps } = probe;
   const [{ pixels }] = await generate(model, { seeds: [seed], scheduler, steps });
   return pixels;

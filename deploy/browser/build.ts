@@ -7,7 +7,7 @@ const here = new URL("./", import.meta.url);
 export async function buildSite(to: URL, name = "digits"): Promise<void> {
   await emptyFolder(to);
   const at = (file: string) => new URL(file, to);
-  for (const entry of ["playground", "engine_wasm", "engine_webgpu", "onnx"]) {
+  for (const entry of ["playground", "engine_simd", "engine_webgpu", "engine_onnx", "onnx"]) {
     await bundle(`deploy/browser/${entry}.ts`, at(`${entry}.js`));
   }
   await bundle("deploy/browser/library.ts", at("denoise.js"));

@@ -1,7 +1,7 @@
 /// <reference lib="dom" />
 /**
  * The playground: loads the weights beside the page into this browser and shows every step.
- * `?engine=wasm&seed=7&steps=8&label=3&guidance=2` presets the form.
+ * `?engine=simd&seed=7&steps=8&label=3&guidance=2` presets the form.
  */
 import {
   type Backend,
@@ -16,7 +16,7 @@ import {
   toPixels,
 } from "./library.ts";
 
-type Engine = "wasm" | "webgpu";
+type Engine = "simd" | "webgpu";
 
 const preset = new URLSearchParams(location.search);
 const models = new Map<Engine, Promise<Model>>();
@@ -163,12 +163,14 @@ async function start(): Promise<void> {
   for (const id of ["seed", "steps", "guidance"]) {
     if (preset.get(id)) input(id).value = preset.get(id)!;
   }
-  select("engine").append(option("wasm", "WebAssembly"));
+  select("engine").append(option("simd", "WebAssembly"));
   const gpu = await hasGpu();
   if ("gpu" in navigator) select("engine").prepend(option("webgpu", "WebGPU"));
   // Who pressed the button meanwhile has started it.
   if (running) return;
-  select("engine").value = preset.get("engine") ?? (gpu ? "webgpu" : "wasm");
+  const usual = gpu ? "webgpu" : "simd";
+  select("engine").value = preset.get("engine") ?? usual;
+  if (select("engine").selectedIndex < 0) select("engine").value = usual;
   await run();
 }
 

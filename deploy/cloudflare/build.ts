@@ -1,6 +1,7 @@
-/** Writes dist/: the Worker's bundle, onnxruntime's .wasm, the weights, and the main module. */
+/** Writes dist/: the Worker's bundle, the engine's .wasm, the weights, and the main module. */
 import { builtInWeights } from "../../src/weights/find/locate.ts";
-import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
+import { kernelBytes, unshared } from "../../src/engine/kernels_module.ts";
+import { bundle, emptyFolder, filesIn } from "../bundle.ts";
 
 const here = new URL("./", import.meta.url);
 
@@ -10,14 +11,15 @@ export async function buildWorker(to: URL, name = "digits"): Promise<void> {
   const files = Object.entries(await filesIn(builtInWeights[name]));
   await Promise.all([
     bundle("deploy/cloudflare/worker.ts", new URL("worker.js", to)),
-    copyEngine("ort-wasm-simd-threaded.wasm", new URL("ort.wasm", to)),
+    // The platform has relaxed SIMD, and no memory that threads share.
+    Deno.writeFile(new URL("engine.wasm", to), unshared(kernelBytes("relaxed"))),
     ...files.map(([, url], i) => Deno.copyFile(url, new URL(`weights-${i}.bin`, to))),
   ]);
   const lines = [
     `import { createWorker } from "./worker.js";`,
-    `import ortWasm from "./ort.wasm";`,
+    `import engine from "./engine.wasm";`,
     ...files.map((_, i) => `import weights${i} from "./weights-${i}.bin";`),
-    `export default createWorker(ortWasm, {`,
+    `export default createWorker(engine, {`,
     ...files.map(([path], i) => `  ${JSON.stringify(path)}: weights${i},`),
     `}, ${JSON.stringify(name)});`,
   ];

@@ -1,9 +1,8 @@
 /**
  * The image endpoint as a Cloudflare Worker. `build.ts` writes the module that calls
- * {@link createWorker} with onnxruntime's compiled .wasm and the weights, both bundled.
+ * {@link createWorker} with the engine's compiled .wasm and the weights, both bundled.
  */
-import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";
+import { simdInline } from "../../src/backends/simd/inline.ts";
 import { filesOf } from "../../src/weights/files.ts";
 import { readFolder } from "../../src/weights/read/folder.ts";
 import { type Model, openModel } from "../../src/model/model.ts";
@@ -14,7 +13,7 @@ import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts
  * the cap follows from the measured CPU of an evaluation.
  */
 export const limits: Partial<Limits> = {
-  maxBatch: 1,
+  maxBatch: 2,
   maxRunning: 1,
   maxImages: 2,
   maxSteps: 100,
@@ -22,6 +21,9 @@ export const limits: Partial<Limits> = {
   maxPixels: 1024 * 1024,
   cacheBytes: 0,
 };
+
+/** Pictures are computed one or two at a time: an isolate has 128 MB. */
+const ARENA_BYTES = 4 * 2 ** 20;
 
 interface Context {
   waitUntil(promise: Promise<unknown>): void;
@@ -33,13 +35,13 @@ export interface Worker {
 
 /** The default export of the Worker's main module. */
 export function createWorker(
-  ortWasm: WebAssembly.Module,
+  engine: WebAssembly.Module,
   weights: Readonly<Record<string, ArrayBuffer>>,
   name = "digits",
 ): Worker {
   let loading: Promise<Model> | undefined;
   // No work is allowed before the first request.
-  const model = () => loading ??= open(ortWasm, weights, name);
+  const model = () => loading ??= open(engine, weights, name);
   return {
     async fetch(request, _env, context) {
       try {
@@ -57,7 +59,7 @@ export function createWorker(
 }
 
 async function open(
-  ortWasm: WebAssembly.Module,
+  engine: WebAssembly.Module,
   weights: Readonly<Record<string, ArrayBuffer>>,
   name: string,
 ): Promise<Model> {
@@ -65,7 +67,7 @@ async function open(
   const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
   // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
   const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
-  return openModel(folder, wasmInline(ort, { wasmModule: ortWasm }));
+  return openModel(folder, simdInline({ module: engine, arenaBytes: ARENA_BYTES }));
 }
 
 /**

@@ -2,14 +2,13 @@
  * The image endpoint on Deno Deploy, or wherever `deno serve` runs: everything imported statically,
  * the network on one thread of WebAssembly in this isolate.
  */
-import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
-import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";
+import { simdInline } from "../../src/backends/simd/inline.ts";
 import { load } from "../../src/model/load.ts";
 import type { Model } from "../../src/model/model.ts";
 import { defaultSources, sourcesByName } from "../../src/weights/find/sources.ts";
 import { createApp } from "../../src/server/mod.ts";
 
-const backend = wasmInline(ort);
+const backend = simdInline();
 const models: Record<string, Model> = {};
 for (const [name, source] of sourcesByName(defaultSources())) {
   models[name] = await load(source, { backend });

@@ -14,6 +14,18 @@ export interface Io {
   readonly signal: AbortSignal;
 }
 
+/**
+ * A text without what would steer a terminal: control characters, C1 ones too, and those that turn the
+ * direction of writing are shown by their numbers. Names in a stranger's file stay names.
+ */
+export function visible(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** The real terminal. */
 export function terminalIo(quiet: boolean, signal: AbortSignal): Io {
   const encoder = new TextEncoder();
@@ -37,15 +49,15 @@ export function terminalIo(quiet: boolean, signal: AbortSignal): Io {
     signal,
     out(line) {
       clear();
-      write(Deno.stdout, `${line}\n`);
+      write(Deno.stdout, `${visible(line)}\n`);
     },
     err(line) {
       clear();
-      write(Deno.stderr, `${line}\n`);
+      write(Deno.stderr, `${visible(line)}\n`);
     },
     status(line) {
       if (!terminal) return;
-      write(Deno.stderr, `\r\x1b[K${line}`);
+      write(Deno.stderr, `\r\x1b[K${visible(line)}`);
       statusShown = line !== "";
     },
     async writeBytes(bytes) {

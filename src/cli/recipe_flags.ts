@@ -6,13 +6,12 @@ import {
   type DistillRecipe,
   parseDistillRecipe,
 } from "../training/distill/recipe.ts";
+import type { TrainingField } from "../networks/architecture.ts";
 import {
-  type Field,
-  parseFieldValue,
-  parseRecipe,
-  type Recipe,
-  recipeFields,
-  recipeKeys,
+  parseTrainingRecipe,
+  parseTypedField,
+  trainingFields,
+  type TrainingRecipe,
 } from "../training/recipe.ts";
 import { readRecipeFile } from "../training/run/train.ts";
 import type { Command } from "./command.ts";
@@ -32,8 +31,13 @@ const propertyOf = (key: string) => key.replace(/_(.)/g, (_, letter) => letter.t
 
 /** A flag for every key of a recipe, that of a distillation included. */
 export function defineRecipeOptions(command: Command): void {
-  const own = distillKeys.map((key) => [key, distillFields[key]] as const);
-  for (const [key, { value, help }] of [...Object.entries(recipeFields), ...own]) {
+  const own = distillKeys.map((key): [string, TrainingField] => [key, distillFields[key]]);
+  for (
+    const [key, { missing: value, help }] of [
+      ...Object.entries<TrainingField>(trainingFields),
+      ...own,
+    ]
+  ) {
     const shown = value === undefined ? "" : ` (default ${JSON.stringify(value)})`;
     const argument = typeof value === "boolean" ? "[true|false]" : "<value>";
     command.option(`--${flagOf(key)} ${argument}`, `${help}${shown}`);
@@ -44,7 +48,7 @@ export function defineRecipeOptions(command: Command): void {
 export type RunRecipe =
   | {
     readonly kind: "train";
-    readonly recipe: Recipe;
+    readonly recipe: TrainingRecipe;
     /** The weights that the run began with. */
     readonly init?: string;
   }
@@ -55,16 +59,16 @@ export function recipeOfRun(flags: TrainFlags): Promise<RunRecipe> {
   return flags.resume === undefined ? fresh(flags) : resumed(flags, flags.resume);
 }
 
-type Fields = Readonly<Record<string, Field<unknown>>>;
+type Fields = Readonly<Record<string, TrainingField>>;
 type Kind = RunRecipe["kind"];
 
-const fieldsOf: Readonly<Record<Kind, Fields>> = { train: recipeFields, distill: distillFields };
+const fieldsOf: Readonly<Record<Kind, Fields>> = { train: trainingFields, distill: distillFields };
 
 /** The keys that were given as flags. @throws InputError for those of the other kind of run */
 function overrides(flags: TrainFlags, kind: Kind): Record<string, unknown> {
   const fields = fieldsOf[kind];
   const given: Record<string, unknown> = {};
-  for (const key of new Set([...recipeKeys, ...distillKeys])) {
+  for (const key of new Set([...Object.keys(trainingFields), ...distillKeys])) {
     const typed = flags[propertyOf(key)];
     if (typed === undefined) continue;
     if (!Object.hasOwn(fields, key)) {
@@ -76,7 +80,7 @@ function overrides(flags: TrainFlags, kind: Kind): Record<string, unknown> {
           : `--${flagOf(key)}: expected --distill WEIGHTS with it`,
       );
     }
-    given[key] = typed === true ? true : parseFieldValue(key, fields[key], typed);
+    given[key] = typed === true ? true : parseTypedField(key, fields[key], typed);
   }
   return given;
 }
@@ -95,7 +99,7 @@ async function fresh(flags: TrainFlags): Promise<RunRecipe> {
   }
   return {
     kind: "train",
-    recipe: parseRecipe(blank, file, overrides(flags, "train")),
+    recipe: parseTrainingRecipe(blank, file, overrides(flags, "train")),
     init: flags.init ?? (typeof init === "string" ? init : undefined),
   };
 }
@@ -141,5 +145,5 @@ async function resumed(flags: TrainFlags, folder: string): Promise<RunRecipe> {
     );
   }
   if (kind === "distill") return { kind, recipe: parseDistillRecipe(file, given) };
-  return { kind, recipe: parseRecipe(file, given), init: init as string | undefined };
+  return { kind, recipe: parseTrainingRecipe(file, given), init: init as string | undefined };
 }

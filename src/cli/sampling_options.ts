@@ -10,11 +10,12 @@ import { optionsFromText, resolveOptions } from "../recipe/options.ts";
 import { MAX_SEED } from "../recipe/recipe.ts";
 import { chooseScheduler } from "../recipe/resolve.ts";
 import type { SampleOptions } from "../sampling/sample.ts";
+import { labelNamed } from "../recipe/conditioning.ts";
 import type { Command } from "./command.ts";
 import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
-import { parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { collect, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
 export interface ModelFlags extends LoadFlags {
@@ -76,10 +77,6 @@ export function optionsHelp(title: string, plugins: Readonly<Record<string, Sche
     ),
   ]);
   return ["", `${title}:`, ...lines].join("\n");
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }
 
 /** Loads the model that the flags name; rejects at once when the user stops it. */
@@ -168,7 +165,6 @@ export async function readSamplingFlags(
       (flags.timesteps === undefined ? recipe?.steps : undefined),
     timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)) ??
       (flags.steps === undefined ? recipe?.timesteps : undefined),
-    labels: labelsOf(flags, seeds, from),
     guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)) ?? recipe?.guidance,
     nullLabel:
       parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
@@ -180,19 +176,29 @@ export async function readSamplingFlags(
   return (model) => {
     const chosen = chooseScheduler(model, schedulers, scheduler);
     const before = chosen.name === recipe?.scheduler ? recipe.options : {};
-    return { ...asked, options: { ...before, ...optionsFromText(chosen, given) } };
+    const labels = labelsOf(flags, seeds, model.labels, from);
+    return { ...asked, labels, options: { ...before, ...optionsFromText(chosen, given) } };
   };
 }
 
-/** "3,wizard,4": names or indices in the seeds' order; one stands for all. */
-function labelsOf({ label }: SamplingFlags, seeds: readonly number[], from?: RecipeFile) {
+/**
+ * "3,wizard,4": names or indices in the seeds' order; one stands for all. A class whose own name has
+ * commas or spaces around it goes before what they would mean.
+ */
+function labelsOf(
+  { label }: SamplingFlags,
+  seeds: readonly number[],
+  names: readonly string[] = [],
+  from?: RecipeFile,
+) {
   if (label === undefined) {
     const same = from?.recipes.length === seeds.length &&
       from.recipes.every(({ seed }, i) => seed === seeds[i]);
     const labels = same ? from.recipes.map((recipe) => recipe.label) : [];
     return labels.length === 0 || labels.includes(undefined) ? undefined : labels as number[];
   }
-  const labels = label.split(",").map((part) => part.trim());
+  for (const whole of [label, label.trim()]) if (labelNamed(names, whole) >= 0) return whole;
+  const labels = label.split(",").map((part) => labelNamed(names, part) >= 0 ? part : part.trim());
   if (labels.length === 1) return labels[0];
   if (labels.length === seeds.length) return labels;
   throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);

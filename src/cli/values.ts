@@ -44,3 +44,8 @@ export function parsePairs(option: string, texts: readonly string[]): Record<str
     return [text.slice(0, at), text.slice(at + 1)];
   }));
 }
+
+/** For flags that may be given several times: their values, in order. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}

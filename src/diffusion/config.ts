@@ -99,8 +99,11 @@ class Keys {
   }
 }
 
-/** JSON as Python writes it: diffusers saves `lambda_min_clipped: -Infinity`. */
-function parsePythonJson(text: string, where: string): unknown {
+/**
+ * JSON as Python writes it: diffusers saves `lambda_min_clipped: -Infinity`.
+ * @throws InputError for what is no JSON
+ */
+export function parsePythonJson(text: string, where: string): unknown {
   try {
     return JSON.parse(
       text.replace(
@@ -136,6 +139,8 @@ export function parseSchedulerConfig(
   const keys = new Keys(file, where);
   keys.oneOf("_class_name", "DDPMScheduler", CLASSES);
   if (file.use_flow_sigmas) throw wrong(where, "use_flow_sigmas", "false", file.use_flow_sigmas);
+  // The network is then told ¼·ln σ in place of t.
+  keys.oneOf("timestep_type", "discrete", ["discrete"]);
 
   const trained_betas = keys.numbers("trained_betas");
   const num_train_timesteps = keys.integer("num_train_timesteps", 1000, 1);

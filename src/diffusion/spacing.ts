@@ -71,6 +71,11 @@ export function configTimesteps(n: number, T: number, config: SchedulerConfig): 
 export function requireTimesteps(timesteps: ArrayLike<number>, T: number): number[] {
   const list = Array.from(timesteps);
   if (list.length === 0) throw new InputError("timesteps: expected at least one, found none");
+  if (list.length > T) {
+    throw new InputError(
+      `timesteps: expected at most ${T}, as many as there are, found ${list.length}`,
+    );
+  }
   for (const [i, t] of list.entries()) {
     if (!(t >= 0 && t <= T - 1)) {
       throw new InputError(`timesteps[${i}]: expected a number from 0 to ${T - 1}, found ${t}`);

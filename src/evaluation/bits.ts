@@ -3,7 +3,7 @@ import { createGenerator, logVariance, scheduleFor } from "../diffusion/mod.ts";
 import type { Schedule } from "../diffusion/types.ts";
 import type { Network } from "../model/network.ts";
 import type { DataSet } from "../training/data/data_set.ts";
-import { letEventsIn } from "../training/yield.ts";
+import { yieldToEventLoop } from "../training/event_loop.ts";
 import { askAbout, pictureOf, spread } from "./predict.ts";
 
 export interface Bits {
@@ -67,7 +67,7 @@ export async function bitsPerDim(
       }
     }
     onProgress?.(schedule.T - t, schedule.T);
-    await letEventsIn(signal);
+    await yieldToEventLoop(signal);
   }
   const mean = (sum: number) => sum / chosen.length;
   return {

@@ -16,13 +16,11 @@ import {
   type Value,
 } from "../graph/mod.ts";
 import type { DataSet } from "../training/data/data_set.ts";
-import { emaDecay } from "../training/optimiser/ema.ts";
+import { emaDecay, learningRate } from "../training/optimiser/update_rule.ts";
 import { initialTheta } from "../training/optimiser/init.ts";
-import { type ParamLayout, unpackParams } from "../training/optimiser/layout.ts";
-import { learningRate } from "../training/optimiser/learning_rate.ts";
-import { initialState } from "../training/optimiser/state.ts";
+import { initialState, type ParamLayout, unpackParams } from "../training/optimiser/layout.ts";
 import { objectiveLayout, Trainer } from "../training/optimiser/trainer.ts";
-import { letEventsIn } from "../training/yield.ts";
+import { yieldToEventLoop } from "../training/event_loop.ts";
 
 /** Width of the last hidden layer, whose values are the features. */
 export const FEATURES = 64;
@@ -105,7 +103,7 @@ export async function trainClassifier(
       emaDecay: emaDecay(batch, (k - 1) * batch, 5000),
     });
     onProgress?.(k, steps);
-    await letEventsIn(signal);
+    await yieldToEventLoop(signal);
   }
   return trainer.state.ema;
 }

@@ -3,7 +3,7 @@ import type { Backend } from "../backends/backend.ts";
 import { cacheFolder } from "../weights/find/cache.ts";
 import { sha256Hex } from "../files/hash.ts";
 import { parseSafetensors, writeSafetensors } from "../files/safetensors.ts";
-import { writeDurably } from "../files/durable_write.ts";
+import { writeDurably } from "../files/atomic_write.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 import { fingerprintOf } from "../training/data/fingerprint.ts";
 import {

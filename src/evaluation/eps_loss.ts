@@ -2,7 +2,7 @@
 import { createGenerator, scheduleFor } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
 import type { DataSet } from "../training/data/data_set.ts";
-import { letEventsIn } from "../training/yield.ts";
+import { yieldToEventLoop } from "../training/event_loop.ts";
 import { askAbout, pictureOf, type Question, spread } from "./predict.ts";
 
 export interface BandLoss {
@@ -52,7 +52,7 @@ export async function epsLossByBand(
       for (const { denoised: { eps }, noise } of answers) {
         sum += eps.reduce((s, e, p) => s + (e - noise[p]) ** 2, 0) / size;
       }
-      await letEventsIn(signal);
+      await yieldToEventLoop(signal);
     }
     onProgress?.(band + 1, count);
     result.push({ from, to, loss: sum / chosen.length, pictures: chosen.length });

@@ -1,5 +1,4 @@
 /** Everything `eval` measures, as one JSON object. */
-import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { InputError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import type { DataSet } from "../training/data/data_set.ts";
@@ -8,28 +7,14 @@ import { subset } from "../training/data/split.ts";
 import { askedLabels } from "./asked_labels.ts";
 import { type Bits, bitsPerDim } from "./bits.ts";
 import { type BandLoss, epsLossByBand } from "./eps_loss.ts";
-import { type SamplerChoice, type SampleScores, scoreSamples } from "./score.ts";
+import { type SampleScores, type ScoreOptions, scoreSamples } from "./score.ts";
 
-export interface EvalOptions {
-  /** What the classifier learns from. */
-  readonly train: DataSet;
-  /** What everything is measured on. */
-  readonly heldOut: DataSet;
-  readonly backend: Backend;
-  readonly session?: SessionOptions;
+/** What is measured, on what. */
+export interface EvalOptions extends ScoreOptions {
   /** Held-out pictures for each loss band; 0 leaves the loss out. */
   readonly lossPictures: number;
   /** Held-out pictures for the bound, each of which takes T evaluations; 0 leaves it out. */
   readonly bitsPictures: number;
-  /** Samples for each of `samplers`; 0 leaves them out, as data without classes does. */
-  readonly samples: number;
-  readonly samplers: readonly SamplerChoice[];
-  /** What the weights were distilled from: measured first, on the same seeds. */
-  readonly teacher?: Model;
-  /** Updates of the classifier, where it is not known yet. */
-  readonly classifierSteps?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (part: string, done: number, total: number) => void;
   /** Told of everything measured so far, after each part. */
   readonly onPart?: (soFar: Evaluation) => void;
 }

@@ -4,7 +4,15 @@ import type { NamedNetwork } from "../recipe/resolve.ts";
 import { pictures } from "../sampling/pictures.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 import type { AskedLabel } from "./asked_labels.ts";
-import type { SamplerChoice } from "./score.ts";
+
+/** How samples are made; what is left out is what the weights recommend. */
+export interface SamplerChoice {
+  readonly guidance: number;
+  readonly steps?: number;
+  readonly scheduler?: string;
+  /** Of the scheduler, by name. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
 
 export interface SamplesRequest extends SamplerChoice {
   readonly count: number;

@@ -1,28 +1,38 @@
 /** Samples judged by a classifier that learned from real pictures. */
+import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { sha256Hex } from "../files/hash.ts";
 import type { Model } from "../model/model.ts";
 import { prepare } from "../sampling/sample.ts";
 import { agreement, Classifier } from "./classifier.ts";
 import { classifierFor } from "./classifier_cache.ts";
-import type { EvalOptions } from "./evaluate.ts";
 import { frechetDistance } from "./frechet.ts";
 import { wilsonInterval } from "./interval.ts";
 import { askedLabels } from "./asked_labels.ts";
 import { kernelDistanceTo } from "./kernel_distance.ts";
 import { meanPsnr, type PixelScores, pixelScores } from "./pixel_scores.ts";
-import { sampleSet } from "./samples.ts";
+import { type SamplerChoice, sampleSet } from "./samples.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 
 /** Pairs of pictures are compared: their number grows with the square of this. */
 const MOST_PAIRED = 4000;
 
-/** How samples are made; what is left out is what the weights recommend. */
-export interface SamplerChoice {
-  readonly guidance: number;
-  readonly steps?: number;
-  readonly scheduler?: string;
-  /** Of the scheduler, by name. */
-  readonly options?: Readonly<Record<string, unknown>>;
+/** Which samples are judged, by what. */
+export interface ScoreOptions {
+  /** What the classifier learns from. */
+  readonly train: DataSet;
+  /** What everything is measured on. */
+  readonly heldOut: DataSet;
+  readonly backend: Backend;
+  readonly session?: SessionOptions;
+  /** Samples for each of `samplers`; 0 leaves them out, as data without classes does. */
+  readonly samples: number;
+  readonly samplers: readonly SamplerChoice[];
+  /** What the weights were distilled from: measured first, on the same seeds. */
+  readonly teacher?: Model;
+  /** Updates of the classifier, where it is not known yet. */
+  readonly classifierSteps?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (part: string, done: number, total: number) => void;
 }
 
 export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
@@ -68,7 +78,7 @@ export interface SampleScores {
 /** Judges one set of samples after another; each time gives all that is known. */
 export async function* scoreSamples(
   model: Model,
-  options: EvalOptions,
+  options: ScoreOptions,
 ): AsyncGenerator<SampleScores> {
   const { train, heldOut, backend, session, samples: count, signal } = options;
   const { onProgress = () => {} } = options;
@@ -139,7 +149,7 @@ interface Contender {
 }
 
 /** The teacher as it recommends itself, where there is one, then the weights in every way asked for. */
-function contenders(model: Model, { teacher, samplers }: EvalOptions): Contender[] {
+function contenders(model: Model, { teacher, samplers }: ScoreOptions): Contender[] {
   const guidance = teacher?.recommended?.guidance ?? 1;
   const first: Contender[] = teacher
     ? [{ of: "teacher", network: teacher, choice: { guidance } }]

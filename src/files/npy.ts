@@ -14,12 +14,26 @@ export interface NpyArray {
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
-const types: Record<string, { size: number; of: (buffer: ArrayBuffer) => NpyData }> = {
-  "|u1": { size: 1, of: (buffer) => new Uint8Array(buffer) },
-  "<f4": { size: 4, of: (buffer) => new Float32Array(buffer) },
-  "<f8": { size: 8, of: (buffer) => new Float64Array(buffer) },
-  "<i4": { size: 4, of: (buffer) => new Int32Array(buffer) },
-  "<i8": { size: 8, of: (buffer) => new BigInt64Array(buffer) },
+interface ElementType {
+  readonly size: number;
+  /** The numbers of little-endian bytes, in the narrowest of {@link NpyData}'s kinds that holds all. */
+  readonly of: (buffer: ArrayBuffer) => NpyData;
+}
+
+/** By kind and size, as numpy names them without the order of bytes. */
+const types: Record<string, ElementType> = {
+  b1: { size: 1, of: (buffer) => new Uint8Array(buffer) },
+  u1: { size: 1, of: (buffer) => new Uint8Array(buffer) },
+  i1: { size: 1, of: (buffer) => Int32Array.from(new Int8Array(buffer)) },
+  u2: { size: 2, of: (buffer) => Int32Array.from(new Uint16Array(buffer)) },
+  i2: { size: 2, of: (buffer) => Int32Array.from(new Int16Array(buffer)) },
+  u4: { size: 4, of: (buffer) => BigInt64Array.from(new Uint32Array(buffer), BigInt) },
+  i4: { size: 4, of: (buffer) => new Int32Array(buffer) },
+  u8: { size: 8, of: (buffer) => new BigInt64Array(buffer) },
+  i8: { size: 8, of: (buffer) => new BigInt64Array(buffer) },
+  f2: { size: 2, of: (buffer) => new Float32Array(new Float16Array(buffer)) },
+  f4: { size: 4, of: (buffer) => new Float32Array(buffer) },
+  f8: { size: 8, of: (buffer) => new Float64Array(buffer) },
 };
 
 /** numpy's name of an array's element type. */
@@ -71,7 +85,8 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
   const header = new TextDecoder("latin1").decode(bytes.subarray(start, start + length));
   const type = /'descr':\s*'([^']*)'/.exec(header)?.[1] ?? "";
   const dims = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
-  if (!Object.hasOwn(types, type)) {
+  const [, order, kind] = /^([<>|=])(\w+)$/.exec(type) ?? [];
+  if (kind === undefined || !Object.hasOwn(types, kind)) {
     throw new InputError(
       `${where}: elements of type "${type}"; ${Object.keys(types).join(", ")} are read`,
     );
@@ -84,9 +99,15 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
     throw new InputError(`${where}: expected whole numbers in the shape, found (${dims})`);
   }
   const body = bytes.slice(start + length);
-  const { size, of } = types[type];
+  const { size, of } = types[kind];
   if (shape.reduce((a, b) => a * b, size) !== body.length) {
     throw new InputError(`${where}: shape (${shape}) does not fit ${body.length} bytes`);
   }
+  if (order === ">") reverseEach(body, size);
   return { shape, data: of(body.buffer) };
+}
+
+/** Big-endian elements to little-endian, in place. */
+function reverseEach(bytes: Uint8Array, size: number): void {
+  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
 }

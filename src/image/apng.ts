@@ -1,4 +1,5 @@
 /** Animated PNG: lossless, and a still picture where animation is not understood. */
+import { joinBytes } from "../files/bytes.ts";
 import { type AnimationOptions, delaysOf } from "./animation.ts";
 import type { Pixels } from "./pixels.ts";
 import { encodePng } from "./png.ts";
@@ -27,7 +28,7 @@ export function encodeApng(
     for (const { type, data } of still) {
       if (type !== "IDAT") continue;
       if (i === 0) chunks.push({ type, data });
-      else chunks.push({ type: "fdAT", data: concat(words(sequence++), data) });
+      else chunks.push({ type: "fdAT", data: joinBytes([words(sequence++), data]) });
     }
   });
   chunks.push(...rest.filter(({ type }) => type !== "IDAT"));
@@ -36,7 +37,7 @@ export function encodeApng(
 
 /** A whole frame that replaces the one before it. */
 function frameControl(sequence: number, { width, height }: Pixels, delay: number): Uint8Array {
-  const control = concat(words(sequence, width, height, 0, 0), new Uint8Array(6));
+  const control = joinBytes([words(sequence, width, height, 0, 0), new Uint8Array(6)]);
   const view = new DataView(control.buffer);
   view.setUint16(20, Math.round(delay));
   view.setUint16(22, 1000);
@@ -48,11 +49,4 @@ function words(...values: number[]): Uint8Array<ArrayBuffer> {
   const view = new DataView(bytes.buffer);
   values.forEach((value, i) => view.setUint32(i * 4, value));
   return bytes;
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

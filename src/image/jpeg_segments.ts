@@ -1,4 +1,5 @@
 /** A JPEG file as its segments (ITU-T T.81, annex B), before anything in it is decoded. */
+import { joinBytes } from "../files/bytes.ts";
 import { InputError } from "../errors.ts";
 import { exifOrientation } from "./orientation.ts";
 
@@ -76,7 +77,7 @@ export function readJpegSegments(bytes: Uint8Array, where: string): JpegFile {
   if (ids.length === 4 && adobeSegment) kept.splice(1, 0, adobeSegment);
   kept.push(Uint8Array.of(0xff, EOI));
   return {
-    bytes: joined(kept),
+    bytes: joinBytes(kept),
     orientation,
     components: ids.length,
     transformed: isTransformed(ids, jfif, adobe),
@@ -141,7 +142,7 @@ function codedData(bytes: Uint8Array, start: number): { bytes: Uint8Array; end: 
     const goesOn = next === 0 || next >= 0xd0 && next <= 0xd7;
     if (!goesOn || code >= bytes.length) {
       parts.push(bytes.subarray(from, at));
-      return { bytes: joined(parts), end: at };
+      return { bytes: joinBytes(parts), end: at };
     }
     // Of several FF only the last belongs to the code behind them (B.1.1.2).
     if (code - at > 1) {
@@ -150,16 +151,6 @@ function codedData(bytes: Uint8Array, start: number): { bytes: Uint8Array; end: 
     }
     at = code + 1;
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function startsWith(data: Uint8Array, text: string): boolean {

@@ -14,19 +14,26 @@ export function writeNpz(
 }
 
 /**
- * The arrays of an archive by name; files in it that are no .npy are left out.
+ * The arrays of an archive by name; files in it that are no .npy are left out, and so is what macOS
+ * puts beside them.
+ * @param wanted which arrays are read; others may be of any kind
  * @throws InputError as {@link readZip} and {@link parseNpy} do, or where there is no array.
  */
 export async function readNpz(
   bytes: Uint8Array,
   where: string,
   limits?: UnzipLimits,
+  wanted: (name: string) => boolean = () => true,
 ): Promise<Map<string, NpyArray>> {
   const arrays = new Map<string, NpyArray>();
-  for (const [name, file] of await readZip(bytes, where, limits)) {
-    if (name.endsWith(".npy")) arrays.set(name.slice(0, -4), parseNpy(file, `${where}/${name}`));
+  const names: string[] = [];
+  for (const [path, file] of await readZip(bytes, where, limits)) {
+    if (!path.endsWith(".npy") || /(^|\/)(__MACOSX\/|\._)/.test(path)) continue;
+    const name = path.slice(0, -4);
+    names.push(name);
+    if (wanted(name)) arrays.set(name, parseNpy(file, `${where}/${path}`));
   }
-  if (arrays.size === 0) throw new InputError(`${where}: expected .npy arrays, found none`);
+  if (names.length === 0) throw new InputError(`${where}: expected .npy arrays, found none`);
   return arrays;
 }
 

@@ -3,6 +3,7 @@
  * is a folder beside this file and a line in `registry.ts`; nothing else names one.
  */
 import { Graph, type Value, vjp } from "../graph/mod.ts";
+import type { Field } from "../schema.ts";
 
 /** The version of diffusers whose config keys are written. */
 export const DIFFUSERS_VERSION = "0.30.0";
@@ -19,6 +20,7 @@ export interface NetworkInputs {
 
 /** A network without its numbers: an architecture with a config that it has checked. */
 export interface NetworkDefinition {
+  /** Which kind of network it is. */
   readonly architecture: Architecture;
   /** [C, H, W] of one picture. */
   readonly shape: readonly [number, number, number];
@@ -61,11 +63,20 @@ export interface Architecture {
   readonly training: TrainingKeys;
 }
 
-/** Keys of a training config, by name. */
+/** Keys of a training recipe, by name. */
 export type NetworkKeys = Readonly<Record<string, unknown>>;
 
-/** How an architecture follows from a training config, and back. */
+/** A key of a training recipe: its type, its default (none: it has to be given), and what it does. */
+export interface TrainingField<T = unknown> extends Field<T> {
+  readonly help: string;
+}
+
+/** How an architecture follows from a training recipe, and back. */
 export interface TrainingKeys {
+  /** The keys that it adds to a recipe. */
+  readonly fields: Readonly<Record<string, TrainingField>>;
+  /** What no single key can tell. @throws FieldError naming the key */
+  check?(keys: NetworkKeys): void;
   /**
    * config.json for pictures of a shape.
    * @param classes how many class indices it is to take; null for none

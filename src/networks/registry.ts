@@ -32,16 +32,14 @@ export function parseNetwork(json: unknown, where = "config.json"): NetworkDefin
 const MOST_CHANNELS = 4;
 
 function checkDrawable({ shape: [channels], outChannels }: NetworkDefinition, where: string): void {
-  if (channels > MOST_CHANNELS) {
-    throw new InputError(
-      `${where}: in_channels is ${channels}; pictures of 1 to ${MOST_CHANNELS} channels are drawn`,
-    );
-  }
   if (outChannels !== channels && outChannels !== 2 * channels) {
     throw new InputError(
-      `${where}: out_channels is ${outChannels}; expected in_channels, ${channels}, or ${
-        2 * channels
-      } where the variance is learned: a network that is given something beside x_t is not drawn`,
+      `${where}: out_channels is ${outChannels}, in_channels ${channels}; expected as many, or twice as many with a learned variance (networks that are conditioned by concatenation are not read)`,
+    );
+  }
+  if (channels > MOST_CHANNELS) {
+    throw new InputError(
+      `${where}: in_channels is ${channels}; expected 1 (grey) to ${MOST_CHANNELS}, which pictures have`,
     );
   }
 }

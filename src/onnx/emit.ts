@@ -4,7 +4,7 @@ import * as pb from "npm:onnx-buf@1.20.0-1";
 import type { Graph } from "../graph/graph.ts";
 import { typeOfData } from "../graph/graph.ts";
 import type { Emitter, Lowering, OnnxAttribute } from "./lowering.ts";
-import { attribute, tensor, valueInfo } from "./proto.ts";
+import { attribute, dataTypes, tensor, valueInfo } from "./proto.ts";
 import { type ConstantData, formatShape, sizeOf, type Value } from "../graph/value.ts";
 
 const ONNX_OPSET = 21n;
@@ -35,6 +35,7 @@ class ModelWriter implements Emitter {
   readonly #shared = new Map<string, string>();
   readonly #names = new Map<Value, string>();
   readonly #domains = new Set<string>();
+  readonly notes = new Map<string, unknown>();
   #count = 0;
 
   constructor(readonly graph: Graph, readonly options: EmitOptions) {}
@@ -183,6 +184,10 @@ class ModelWriter implements Emitter {
 
   int64(values: readonly number[]): string {
     return this.constant(new BigInt64Array(values.map(BigInt)));
+  }
+
+  cast(x: string, to: keyof typeof dataTypes): string {
+    return this.op("Cast", [x], { to: dataTypes[to] });
   }
 
   data(value: Value): ConstantData | undefined {

@@ -2,7 +2,7 @@
  * How a graph's operations become ONNX nodes. `portable` knows every operation; an engine that runs
  * another form faster names its own for those operations and inherits the rest.
  */
-import type { ConstantData, Value } from "../graph/value.ts";
+import type { ConstantData, ElementType, Value } from "../graph/value.ts";
 
 /** ONNX attributes: integers, lists of integers, strings, and floats marked as such. */
 export type OnnxAttribute = number | readonly number[] | string | { readonly float: number };
@@ -30,6 +30,10 @@ export interface Emitter {
   scalar(x: number): string;
   /** An int64 vector, as ONNX takes shapes, axes and pads. */
   int64(values: readonly number[]): string;
+  /** x with elements of another type. */
+  cast(x: string, to: ElementType | "uint32"): string;
+  /** What lowerings remember of this model, by keys of their own; see {@link once}. */
+  readonly notes: Map<string, unknown>;
   /** A parameter's or constant's numbers, where they are known when the graph is written. */
   data(value: Value): ConstantData | undefined;
 }
@@ -52,6 +56,12 @@ export function extendLowering(
   ops: Readonly<Record<string, LowerOp>>,
 ): Lowering {
   return { name, ops: { ...base.ops, ...ops } };
+}
+
+/** What `make` writes, written once a model. */
+export function once<T>({ notes }: Emitter, key: string, make: () => T): T {
+  if (!notes.has(key)) notes.set(key, make());
+  return notes.get(key) as T;
 }
 
 export { attributesOf } from "../graph/value.ts";

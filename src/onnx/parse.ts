@@ -28,7 +28,13 @@ export async function parseOnnx(
   const { graph } = model;
   const external = tensorsOf(graph).filter(isExternal);
   if (external.length === 0) return { model, graph, onnx: bytes };
-  for (const tensor of external) await takeIn(tensor, where, beside);
+  // Many tensors lie in one file, which may be large or far away: it is read once.
+  const files = new Map<string, Promise<Uint8Array | undefined>>();
+  const once = (name: string) => {
+    if (!files.has(name)) files.set(name, beside(name));
+    return files.get(name)!;
+  };
+  for (const tensor of external) await takeIn(tensor, where, once);
   return { model, graph, onnx: toBinary(pb.ModelProtoSchema, model) };
 }
 

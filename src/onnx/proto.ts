@@ -5,12 +5,14 @@ import { typeOfData } from "../graph/graph.ts";
 import type { OnnxAttribute } from "./lowering.ts";
 import type { ConstantData, ElementType, Shape } from "../graph/value.ts";
 
-const dataTypes: Record<ElementType, pb.TensorProto_DataType> = {
+/** ONNX' numbers for element types; uint32 occurs inside lowerings alone. */
+export const dataTypes: Record<ElementType | "uint32", pb.TensorProto_DataType> = {
   float32: pb.TensorProto_DataType.FLOAT,
   int32: pb.TensorProto_DataType.INT32,
   int64: pb.TensorProto_DataType.INT64,
   bool: pb.TensorProto_DataType.BOOL,
   uint8: pb.TensorProto_DataType.UINT8,
+  uint32: pb.TensorProto_DataType.UINT32,
 };
 
 /** Numbers that are part of a model. */

@@ -29,6 +29,15 @@ export function defaultLabel(network: Network, seed: number): number | undefined
   return network.labels?.length ? seed % network.labels.length : undefined;
 }
 
+/** The index of the class of a name, in whatever Unicode form; −1 where there is none. */
+export function labelNamed(labels: readonly string[], name: string): number {
+  const exact = labels.indexOf(name);
+  if (exact >= 0) return exact;
+  // macOS gives folders' names in another form (NFD) than keyboards give texts.
+  const form = name.normalize("NFC");
+  return labels.findIndex((known) => known.normalize("NFC") === form);
+}
+
 /**
  * The index of a class that was asked for by name or index.
  * @throws FieldError where the network has no such class
@@ -36,7 +45,7 @@ export function defaultLabel(network: Network, seed: number): number | undefined
 export function labelIndex(network: Network, label: Label): number {
   const classes = classCount(network);
   if (classes === 0) throw new FieldError("label", "none: these weights know no classes", label);
-  const named = network.labels!.indexOf(String(label));
+  const named = labelNamed(network.labels!, String(label));
   if (named >= 0 && typeof label === "string") return named;
   const index = typeof label === "string" && /^\d+$/.test(label) ? Number(label) : label;
   if (Number.isInteger(index) && (index as number) >= 0 && (index as number) < classes) {

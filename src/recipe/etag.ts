@@ -2,7 +2,7 @@
 import type { Recipe } from "./recipe.ts";
 
 /** Goes up when the same recipe begins to give other bytes. */
-export const PICTURE_VERSION = 1;
+export const PICTURE_VERSION = 2;
 
 /**
  * The ETag of a recipe's PNG: the recipe itself. It is known before anything is computed, without a

@@ -3,17 +3,19 @@ import { parseSchedulerConfig } from "../diffusion/mod.ts";
 import type { SchedulerConfig } from "../diffusion/types.ts";
 import { DIFFUSERS_VERSION, type NetworkDefinition } from "../networks/architecture.ts";
 import { architectures } from "../networks/registry.ts";
-import { type Recipe, sizeOf } from "./recipe.ts";
+import { sizeOf, type TrainingRecipe } from "./recipe.ts";
 
 /** @param classes how many the data has; the network gets one more, for "no class" */
-export function networkFor(recipe: Recipe, classes: number | undefined): NetworkDefinition {
-  const [{ parse, training }] = architectures;
+export function networkFor(recipe: TrainingRecipe, classes: number | undefined): NetworkDefinition {
+  const { parse, training } = architectures.find(({ className }) =>
+    className === recipe.architecture
+  )!;
   const shape = [recipe.channels, ...sizeOf(recipe)] as const;
   const rows = classes === undefined ? null : classes + 1;
-  return parse(training.json({ ...recipe }, shape, rows), "recipe");
+  return parse(training.json(recipe, shape, rows), "recipe");
 }
 
-export function schedulerOf(recipe: Recipe): SchedulerConfig {
+export function schedulerOf(recipe: TrainingRecipe): SchedulerConfig {
   const { num_train_timesteps, beta_schedule, prediction_type } = recipe;
   return parseSchedulerConfig({
     _class_name: "DDPMScheduler",
@@ -27,18 +29,13 @@ export function schedulerOf(recipe: Recipe): SchedulerConfig {
 }
 
 /** The keys of a recipe that a network and its schedule stand for: the way back from these two. */
-export function recipeOf(network: NetworkDefinition, scheduler: SchedulerConfig) {
+export function keysOf(network: NetworkDefinition, scheduler: SchedulerConfig) {
   const [, height, width] = network.shape;
+  const { className, training } = network.architecture;
   return {
     size: height === width ? height : [height, width] as const,
-    ...network.architecture.training.keys(network) as Pick<
-      Recipe,
-      | "block_out_channels"
-      | "attention"
-      | "layers_per_block"
-      | "norm_num_groups"
-      | "attention_head_dim"
-    >,
+    architecture: className,
+    ...training.keys(network),
     num_train_timesteps: scheduler.num_train_timesteps,
     beta_schedule: scheduler.beta_schedule,
     prediction_type: scheduler.prediction_type,

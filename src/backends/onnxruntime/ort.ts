@@ -5,11 +5,7 @@ import { checkFeeds, closedMessage } from "../feeds.ts";
 import { RunQueue } from "../queue.ts";
 
 /** The part of an onnxruntime module that is used; every build of it fits. */
-export interface OrtModule {
-  readonly InferenceSession: Ort.InferenceSessionFactory;
-  readonly Tensor: Ort.TensorConstructor;
-  readonly env: Ort.Env;
-}
+export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">;
 
 export type OrtSession = Ort.InferenceSession;
 export type OrtOptions = Ort.InferenceSession.SessionOptions;
@@ -51,14 +47,13 @@ export async function createOrtSession(
   }
 }
 
-/** One run, without a queue. */
+/** One run of checked feeds, without a queue. */
 export async function runOrt(
   ort: OrtModule,
   backend: string,
   session: OrtSession,
   feeds: Tensors,
 ): Promise<Tensors> {
-  checkFeeds(backend, session.inputNames, feeds);
   try {
     const given = Object.entries(feeds).map(([name, t]) => [name, toOrt(ort, t)] as const);
     const results = await session.run(Object.fromEntries(given), quietly);
@@ -90,7 +85,10 @@ export class QueuedOrtSession implements Session {
 
   run(feeds: Tensors): Promise<Tensors> {
     return this.#queue.add(() =>
-      this.exclusively(() => runOrt(this.ort, this.backend, this.session, feeds))
+      this.exclusively(() => {
+        checkFeeds(this.backend, this.inputNames, feeds);
+        return runOrt(this.ort, this.backend, this.session, feeds);
+      })
     );
   }
 

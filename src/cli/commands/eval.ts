@@ -6,14 +6,15 @@ import { encodePng } from "../../image/png.ts";
 import type { Model } from "../../model/model.ts";
 import { locate } from "../../weights/find/locate.ts";
 import { openWeights, readWeights } from "../../model/open.ts";
-import { hasTestSplit, openData, type Split } from "../../training/data/open.ts";
+import { hasTestSplit, openData } from "../../training/data/open.ts";
+import type { Split } from "../../training/data/data_set.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
-import type { SamplerChoice } from "../../evaluation/score.ts";
+import type { SamplerChoice } from "../../evaluation/samples.ts";
 import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
-import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
+import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import type { Command } from "../command.ts";
 import { downloadOptions } from "../downloads.ts";
 import {
@@ -30,7 +31,7 @@ import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
-import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { weightsArgument } from "../weights.ts";
 
 /** More held-out pictures make the figures no surer: the number of samples limits them. */
@@ -52,10 +53,6 @@ interface Flags extends RestoreFlags {
   teacher?: string;
   sideBySide?: string;
   option: string[];
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 export function define(command: Command, io: () => Io): void {

@@ -35,6 +35,8 @@ interface Flags {
 
 /** The most pixels a side that are kept of a picture unless --size is given. */
 const MAX_SIDE = 256;
+/** The largest side that may be asked for. */
+const MAX_SIZE = 4096;
 const STRIP_FRAMES = 9;
 /** A walk draws noise at every one of its steps. */
 const LONGEST_WALK = 10_000;
@@ -133,10 +135,11 @@ async function readPicture(path: string, size: string | undefined): Promise<Pixe
   const decoded = decodePicture(await readInput("image", path), path);
   const picture = withChannels(decoded, decoded.channels <= 2 ? 1 : 3);
   const longest = Math.max(picture.height, picture.width);
-  const height = size === undefined
-    ? Math.max(1, Math.floor(picture.height * Math.min(1, MAX_SIDE / longest)))
-    : parseWhole("--size", size, 1, 4096);
-  const width = Math.max(1, Math.round(picture.width * height / picture.height));
+  const [height, most] = size === undefined
+    ? [Math.max(1, Math.floor(picture.height * Math.min(1, MAX_SIDE / longest))), MAX_SIDE]
+    : [parseWhole("--size", size, 1, MAX_SIZE), MAX_SIZE];
+  // A picture that is all width is cut: its sides are bounded, whatever their proportions.
+  const width = Math.min(most, Math.max(1, Math.round(picture.width * height / picture.height)));
   return resizeCrop(picture, width, height);
 }
 

@@ -18,7 +18,7 @@ import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { reasonOf } from "../reasons.ts";
 import { loadModel } from "../sampling_options.ts";
-import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { defaultHelp } from "../weights.ts";
 
 interface Flags {
@@ -82,10 +82,6 @@ Examples:
   serve --weights digits --weights faces=./faces/ --port 8080 --limit maxQueue=5000`,
     )
     .action((flags: Flags) => run(flags, io()));
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 async function run(flags: Flags, io: Io): Promise<void> {

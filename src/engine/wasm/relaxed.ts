@@ -1,4 +1,4 @@
-/** relaxed.wasm in base64, written by build.ts. */
+/** relaxed.wasm in base64, written by deploy/build_kernels.ts. */
 export default "AGFzbQEAAAABVwtgAX8AYAV/f39/fwBgAXwBfGAIf39/f39/f38AYAN/fX0BfWAAAGADf399AGALf39/f39/f39/f38AYAp/" +
   "f39/f39/f39/AGAGf39/f39/AGADf39/AAIwBANlbnYDbG9nAAIDZW52A3NpbgACA2VudgNjb3MAAgNlbnYGbWVtb3J5AgMB" +
   "gIAEAxkYBQMBAwEBAQYHAQgAAAQAAAAACQAECgAABhADfwFBAQt/AUEAC38BQQALBxcDA3J1bgAYBHBlYWsAFwZtZW1vcnkC" +

@@ -2,7 +2,12 @@
 import type { Architecture, NetworkDefinition } from "../architecture.ts";
 import { parseUNetConfig, type UNetConfig, unetJson } from "./config.ts";
 import { currentName } from "./names.ts";
-import { configForTraining, trainingKeysOf } from "./training.ts";
+import {
+  checkTrainingKeys,
+  configForTraining,
+  trainingFields,
+  trainingKeysOf,
+} from "./training.ts";
 import { buildUNet } from "./unet.ts";
 
 /** The last layer of every residual branch, and of the network: at first each adds nothing. */
@@ -18,7 +23,12 @@ export const unet2d: Architecture = {
     if (residualEnd.test(name)) return "zeros";
     return name.endsWith("embedding.weight") ? "normal" : undefined;
   },
-  training: { json: configForTraining, keys: (network) => trainingKeysOf(network.json()) },
+  training: {
+    fields: trainingFields,
+    check: checkTrainingKeys,
+    json: configForTraining,
+    keys: (network) => ({ ...trainingKeysOf(network.json()) }),
+  },
 };
 
 function unetDefinition(config: UNetConfig): NetworkDefinition {

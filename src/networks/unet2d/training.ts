@@ -1,16 +1,44 @@
 /** The U-Net that a training config's keys ask for, and the keys that a U-Net stands for. */
-import type { NetworkKeys } from "../architecture.ts";
+import { FieldError } from "../../errors.ts";
+import { flag, list, nullable, whole } from "../../schema.ts";
+import type { NetworkKeys, TrainingField } from "../architecture.ts";
 import { parseUNetConfig } from "./config.ts";
 
 /** The keys that choose a U-Net. */
 interface UNetKeys {
   readonly block_out_channels: readonly number[];
-  /** Which levels have self-attention. */
   readonly attention: readonly boolean[];
   readonly layers_per_block: number;
   readonly norm_num_groups: number;
   readonly attention_head_dim: number | null;
-  readonly dropout: number;
+}
+
+export const trainingFields: { readonly [K in keyof UNetKeys]: TrainingField<UNetKeys[K]> } = {
+  block_out_channels: {
+    missing: [32, 64, 64],
+    type: list(whole(1, 4096)),
+    help: "channels of each level; each halves the picture",
+  },
+  attention: {
+    missing: [false, false, true],
+    type: list(flag),
+    help: "which levels have self-attention",
+  },
+  layers_per_block: { missing: 1, type: whole(1, 16), help: "residual blocks a level" },
+  norm_num_groups: { missing: 8, type: whole(1, 4096), help: "groups of the group norms" },
+  attention_head_dim: {
+    missing: null,
+    type: nullable(whole(1, 4096)),
+    help: "channels of an attention head; null is one head",
+  },
+};
+
+/** @throws FieldError where the levels' lists differ in length */
+export function checkTrainingKeys(given: NetworkKeys): void {
+  const { attention, block_out_channels: levels } = given as unknown as UNetKeys;
+  if (attention.length === levels.length) return;
+  const expected = `${levels.length} values, one for each of block_out_channels`;
+  throw new FieldError("attention", expected, attention, "recipe");
 }
 
 /** config.json of a U-Net for pictures of `shape`. */
@@ -31,13 +59,12 @@ export function configForTraining(
     layers_per_block: keys.layers_per_block,
     norm_num_groups: keys.norm_num_groups,
     attention_head_dim: keys.attention_head_dim,
-    dropout: keys.dropout,
     num_class_embeds: classes,
   };
 }
 
-/** The way back. Dropout is the run's own choice and not among them. */
-export function trainingKeysOf(json: Record<string, unknown>): Omit<UNetKeys, "dropout"> {
+/** The way back. */
+export function trainingKeysOf(json: Record<string, unknown>): UNetKeys {
   const config = parseUNetConfig(json);
   return {
     block_out_channels: config.block_out_channels,

@@ -3,12 +3,10 @@ import { attributesOf } from "../../graph/value.ts";
 import { type Emitter, type LowerOp } from "../lowering.ts";
 import type { DropoutOptions } from "../../graph/ops/dropout.ts";
 
-const FLOAT = 1;
-const UINT32 = 12;
 const GOLDEN_RATIO = 0x9e3779b9;
 
 const uint32 = (e: Emitter, x: number) =>
-  e.op("Cast", [e.constant(new BigInt64Array([BigInt(x)]), [])], { to: UINT32 });
+  e.cast(e.constant(new BigInt64Array([BigInt(x)]), []), "uint32");
 
 function xorShift(e: Emitter, x: string, bits: number): string {
   const shifted = e.op("BitShift", [x, uint32(e, bits)], { direction: "RIGHT" });
@@ -33,12 +31,12 @@ export const dropoutMask: LowerOp = (e, value, [keys]) => {
   const indices = e.op("Range", [int64(0), int64(units), int64(1)]);
   const perUnit = mix(
     e,
-    e.op("Reshape", [e.op("Cast", [indices], { to: UINT32 }), e.int64([1, ...unit])]),
+    e.op("Reshape", [e.cast(indices, "uint32"), e.int64([1, ...unit])]),
   );
   const offset = uint32(e, Math.imul(layer + 1, GOLDEN_RATIO) >>> 0);
-  const perPicture = mix(e, e.op("Add", [e.op("Cast", [keys], { to: UINT32 }), offset]));
+  const perPicture = mix(e, e.op("Add", [e.cast(keys, "uint32"), offset]));
   const column = e.op("Reshape", [perPicture, e.int64([-1, ...unit.map(() => 1)])]);
   const hash = mix(e, e.op("BitwiseXor", [column, perUnit]));
   const kept = e.op("GreaterOrEqual", [hash, uint32(e, Math.round(rate * 2 ** 32))]);
-  return e.op("Mul", [e.op("Cast", [kept], { to: FLOAT }), e.scalar(1 / (1 - rate))]);
+  return e.op("Mul", [e.cast(kept, "float32"), e.scalar(1 / (1 - rate))]);
 };

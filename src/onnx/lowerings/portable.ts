@@ -8,10 +8,6 @@ import { dropoutMask } from "./dropout.ts";
 import { groupNorm } from "./group_norm.ts";
 import { groupNormInputGrad, groupNormWeightGrad } from "./norm_grad.ts";
 
-/** ONNX' numbers for element types. */
-const FLOAT = 1;
-const INT64 = 7;
-
 const same = (type: string): LowerOp => (e, _value, inputs) => e.op(type, inputs);
 
 /** A target for Reshape and Expand: 0 keeps a dimension where it stands, −1 is the one left over. */
@@ -43,7 +39,7 @@ const ops: Record<string, LowerOp> = {
   div: same("Div"),
   min: same("Min"),
   max: same("Max"),
-  lessOrEqual: (e, _, inputs) => e.op("Cast", [e.op("LessOrEqual", inputs)], { to: FLOAT }),
+  lessOrEqual: (e, _, inputs) => e.cast(e.op("LessOrEqual", inputs), "float32"),
   neg: same("Neg"),
   exp: same("Exp"),
   log: same("Log"),
@@ -89,7 +85,7 @@ const ops: Record<string, LowerOp> = {
   gatherGrad: (e, value, [dy, indices]) => {
     const { rows } = attributesOf<{ rows: number }>(value.node);
     const onOff = e.constant(new Float32Array([0, 1]));
-    const wide = e.op("Cast", [indices], { to: INT64 });
+    const wide = e.cast(indices, "int64");
     const oneHot = e.op("OneHot", [wide, e.int64([rows]), onOff], { axis: 0 });
     return e.op("MatMul", [oneHot, dy]);
   },

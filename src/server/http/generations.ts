@@ -2,7 +2,7 @@
 import type { Context } from "npm:hono@4.13.19";
 import { z } from "npm:zod@4.6.7";
 import { base64 } from "../work/picture.ts";
-import type { Charge } from "../work/picture_service.ts";
+import type { Charge } from "../work/cost.ts";
 import { addressOf, type ServedRecipe } from "../work/recipe.ts";
 import { signAddress, type Standing } from "./access.ts";
 import { readJson } from "./body.ts";
@@ -61,14 +61,14 @@ async function generate(services: Services, c: Context): Promise<Response> {
   const standing = await services.access.generation(c.req.raw);
   const body = await readJson(c.req.raw, services.limits);
   const fields = validate(services.schemas.generation, body);
-  const generation = await readGeneration(services, fields);
+  const charge = chargeTo(services, c, standing);
+  const generation = await readGeneration(services, fields, charge);
   if (fields.stream) {
     return streamTo(services, c, standing, (controller, charge) => {
       const runs = services.pictures.steps(generation.orders, controller, charge);
       return generationEvents(services, generation, runs, c.get("requestId"));
     });
   }
-  const charge = chargeTo(services, c, standing);
   const data = generation.format === "url"
     ? await addresses(services, generation, c, standing)
     : await whileConnected(c.req.raw, (signal) => pictures(services, generation, charge, signal));

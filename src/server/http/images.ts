@@ -1,6 +1,6 @@
 /** Images by address: the picture of a seed, and its making as events. */
 import type { Context } from "npm:hono@4.13.19";
-import type { Order } from "../work/cost.ts";
+import type { Charge, Order } from "../work/cost.ts";
 import { base64, encodePreview } from "../work/picture.ts";
 import type { Step } from "../work/picture_service.ts";
 import { addressOf, etagMatches, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
@@ -71,12 +71,13 @@ async function readAddress(
   services: Services,
   name: string,
   query: Record<string, unknown>,
+  charge: Charge,
 ): Promise<{ order: Order; pinned: boolean }> {
   const { schemas, limits, catalog, orders } = services;
   const seed = seedOf(name, limits.maxNameLength);
   const fields = validate(schemas.picture, query);
   const request = recipeRequest(services, fields, "address");
-  const order = await orders.of(resolve(catalog, request, seed));
+  const order = await orders.of(resolve(catalog, request, seed), charge);
   checkCaps(services, order, 1, "scale");
   return { order, pinned: findWeights(catalog, request.weights).pinned };
 }
@@ -86,7 +87,9 @@ async function picture(services: Services, c: Context): Promise<Response> {
   const file = c.req.param("file")!;
   const standing = await services.access.picture(request, pictureResource(file, ""));
   const name = file.slice(0, -".png".length);
-  const { order, pinned } = await readAddress(services, name, queryOf(new URL(request.url)));
+  const charge = chargeTo(services, c, standing);
+  const query = queryOf(new URL(request.url));
+  const { order, pinned } = await readAddress(services, name, query, charge);
   const { recipe, etag } = order;
   const shared = services.signPictures ? "private" : "public";
   // What a plug-in's name stands for may change with the next start.
@@ -103,7 +106,7 @@ async function picture(services: Services, c: Context): Promise<Response> {
   const described = { ...headers, "content-type": "image/png" };
   if (request.method === "HEAD") return new Response(null, { headers: described });
   const png = await whileConnected(request, async (signal) => {
-    const [made] = services.pictures.pictures([order], signal, chargeTo(services, c, standing));
+    const [made] = services.pictures.pictures([order], signal, charge);
     return await made;
   });
   return new Response(png, { headers: { ...described, "content-length": String(png.length) } });
@@ -121,7 +124,7 @@ async function events(services: Services, c: Context): Promise<Response> {
   if (c.req.header("last-event-id") === "done") return new Response(null, { status: 204 });
   const { preview, ...query } = queryOf(new URL(c.req.url));
   const fields = validate(eventFields, { preview });
-  const { order } = await readAddress(services, name, query);
+  const { order } = await readAddress(services, name, query, chargeTo(services, c, standing));
   if (c.req.method === "HEAD") {
     return new Response(null, { headers: { "content-type": "text/event-stream" } });
   }

@@ -1,11 +1,12 @@
 /** What a generation request asks for, and how an answer says what was made. */
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import { invalid } from "../problem.ts";
-import type { Order } from "../work/cost.ts";
+import type { Charge, Order } from "../work/cost.ts";
 import { findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
 import { hashToSeed, nextSeed, seedOf } from "../work/seed.ts";
 import { labelNames, labelText, type ServedModel } from "../work/served_model.ts";
 import { recipeRequest } from "./recipe_request.ts";
+import { MAX_SCALE } from "./schema.ts";
 import { checkCaps, type Services } from "./services.ts";
 
 export interface Generation {
@@ -22,11 +23,13 @@ export interface Generation {
 /**
  * Works out a request's recipes.
  * @param fields the validated body
+ * @param charge told what it costs to plan runs that are new
  * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them or is too much
  */
 export async function readGeneration(
   services: Services,
   fields: Record<string, unknown>,
+  charge: Charge,
 ): Promise<Generation> {
   const { catalog, limits, orders: planned } = services;
   const request = recipeRequest(services, fields, "json");
@@ -44,7 +47,7 @@ export async function readGeneration(
     { length: n },
     (_, i) => resolve(catalog, { ...request, label, scale }, nextSeed(first, i)),
   );
-  const order = await planned.of(recipes[0], partialImages);
+  const order = await planned.of(recipes[0], charge, partialImages);
   checkCaps(services, order, n, "size");
   const orders = recipes.map((recipe) => planned.again(order, recipe));
   return {
@@ -77,8 +80,11 @@ export function readSize(
   if (size === undefined || size === "auto") return { scale: 1, size: `${width}x${height}` };
   const [, w, h] = /^(\d{1,5})x(\d{1,5})$/.exec(size) ?? [];
   const scale = Number(w) / width;
-  if (!Number.isInteger(scale) || scale < 1 || scale !== Number(h) / height) {
-    throw invalid("size", `"auto" or an integer multiple of ${width}x${height}`, size);
+  const fits = Number.isInteger(scale) && scale >= 1 && scale <= MAX_SCALE;
+  if (!fits || scale !== Number(h) / height) {
+    const expected =
+      `"auto" or an integer multiple of ${width}x${height}, up to ${MAX_SCALE} times`;
+    throw invalid("size", expected, size);
   }
   return { scale, size };
 }

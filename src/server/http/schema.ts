@@ -113,7 +113,7 @@ export function createSchemas(catalog: Catalog): Schemas {
   const addressed: Shape = {
     weights,
     ...choices,
-    scale: z.int().min(1).max(64).describe("enlarges every pixel to scale × scale"),
+    scale: z.int().min(1).max(MAX_SCALE).describe("enlarges every pixel to scale × scale"),
   };
   const signed: Shape = {
     expires: z.int().describe("signed address: seconds since 1970 until which it is good"),
@@ -141,6 +141,9 @@ export function createSchemas(catalog: Catalog): Schemas {
     optionNames: new Set(Object.keys(options)),
   };
 }
+
+/** The largest enlargement, in addresses and as a size. */
+export const MAX_SCALE = 64;
 
 /** Fields of an address that are numbers. */
 const NUMERIC = new Set(["steps", "guidance", "scale", "expires"]);

@@ -22,6 +22,12 @@ export interface Order {
 /** Enlarged pixels whose encoding takes a machine as long as an evaluation. */
 export const PIXELS_PER_EVALUATION = 65_536;
 
+/** Calls that are counted in the time of an evaluation: whoever asks for ever new options pays for it. */
+const COUNTED_PER_EVALUATION = 64;
+
+/** Told what work will cost before it starts; refuses by throwing. */
+export type Charge = (cost: number) => void;
+
 /** Runs that are remembered. */
 const MAX_KNOWN = 1000;
 
@@ -37,11 +43,12 @@ export class Orders {
   constructor(readonly catalog: Catalog) {}
 
   /**
+   * @param charge told what counting costs, where this run was not counted yet
    * @param previews pictures of its size that are shown before the image is done
    * @throws Problem 422 where the sampler cannot run so
    */
-  async of(recipe: ServedRecipe, previews = 0): Promise<Order> {
-    const { plan, calls } = await this.#run(recipe);
+  async of(recipe: ServedRecipe, charge: Charge, previews = 0): Promise<Order> {
+    const { plan, calls } = await this.#run(recipe, charge);
     const [, height, width] = this.catalog.models.get(recipe.source)!.shape;
     const pixels = (1 + previews) * height * width * (recipe.scale ?? 1) ** 2;
     const cost = Math.max(1, calls) + Math.floor(pixels / PIXELS_PER_EVALUATION);
@@ -54,12 +61,13 @@ export class Orders {
   }
 
   /** Runs are the same whatever the seed, the class, the strength of guidance and the size. */
-  async #run(recipe: ServedRecipe): Promise<Run> {
+  async #run(recipe: ServedRecipe, charge: Charge): Promise<Run> {
     const { source, scheduler, schedule, steps, options } = recipe;
     const guided = recipe.guidance !== 1;
     const key = JSON.stringify([source, scheduler, schedule, steps, options, guided]);
     const known = this.#runs.get(key);
     if (known) return known;
+    charge(Math.floor(steps * (guided ? 2 : 1) / COUNTED_PER_EVALUATION));
     try {
       const plan = this.#plan(recipe);
       const { maxCost } = this.catalog.limits;

@@ -5,15 +5,12 @@ import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { Admission } from "./admission.ts";
 import { PictureCache } from "./cache.ts";
-import type { Order } from "./cost.ts";
+import type { Charge, Order } from "./cost.ts";
 import type { Engine } from "./engine.ts";
 import type { Limits } from "./limits.ts";
 import { encodePicture } from "./picture.ts";
 import { type SharedRun, waitFor } from "./shared_run.ts";
 import { StepBuffer } from "./step_buffer.ts";
-
-/** Told what work will cost before it starts; refuses by throwing. */
-export type Charge = (cost: number) => void;
 
 /** A reverse step as the event streams tell it. */
 export interface Step {

@@ -23,6 +23,23 @@ export interface DataSet extends PictureSource {
   readonly labels?: Int32Array;
 }
 
+/** How a set is read. */
+export interface DataOptions {
+  /** [height, width] that every picture is brought to. */
+  readonly size: readonly [number, number];
+  /** 1 is grey, 3 is RGB. */
+  readonly channels: 1 | 3;
+  /** Which of a set's own parts: MNIST's files come as `train` and `t10k`. Default "train". */
+  readonly split?: Split;
+  /** Stops the reading of a folder. */
+  readonly signal?: AbortSignal;
+  /** Told how far the reading of a folder is. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A part of a set that comes in two. */
+export type Split = "train" | "test";
+
 /** A set over bytes that lie [N, C, H, W]. */
 export function bytesDataSet(
   bytes: Uint8Array,

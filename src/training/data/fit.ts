@@ -1,7 +1,7 @@
 /** Pictures of any size and colours as the bytes a data set holds. */
 import { type Pixels, withChannels } from "../../image/pixels.ts";
 import { resizeCrop } from "../../image/resize.ts";
-import type { DataOptions } from "./open.ts";
+import type { DataOptions } from "./data_set.ts";
 
 type Wanted = Pick<DataOptions, "size" | "channels">;
 

@@ -1,24 +1,52 @@
-/** A folder of PNG and JPEG files. */
+/** PNG and JPEG files of a folder or a zip archive; subfolders are the classes. */
+import { readZip } from "../../files/zip.ts";
 import { decodePicture } from "../../image/read.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPicture } from "./fit.ts";
-import type { DataOptions } from "./open.ts";
 
 interface Entry {
   readonly path: string;
   /** The first subfolder on the way to the file. */
   readonly label?: string;
+  read(): Promise<Uint8Array>;
 }
 
 /** What a person would call a picture: those that are not read are named, not passed over. */
 const PICTURE = /\.(png|jpe?g|jfif|webp|gif|bmp|tiff?|avif|heic|heif|jxl)$/i;
+/** How deep folders are looked through: links may lead round in ways that only depth ends. */
+const MAX_DEPTH = 32;
 
 /**
  * Every PNG and JPEG below a folder, in order of name. Where all of them lie in subfolders, those are
- * the classes. A picture that cannot be read is left out and listed in `skipped`.
+ * the classes, links to folders among them. A picture that cannot be read is left out and listed in
+ * `skipped`.
  */
 export async function openPictureFolder(root: string, options: DataOptions): Promise<DataSet> {
-  const entries = await picturesBelow(root);
+  const folder = root.replace(/\/+$/, "") || "/";
+  return await openPictures(await picturesBelow(folder, [await Deno.realPath(folder)]), options);
+}
+
+/** The same of a zip archive; a single folder that everything lies in is looked through. */
+export async function openPictureZip(path: string, options: DataOptions): Promise<DataSet> {
+  const files = [...await readZip(await Deno.readFile(path), path)]
+    .map(([name, bytes]) => ({ parts: name.replaceAll("\\", "/").split("/"), bytes }))
+    .filter(({ parts }) => !parts.some((part) => part.startsWith(".") || part === "__MACOSX"))
+    .filter(({ parts }) => PICTURE.test(parts.at(-1)!));
+  while (
+    files.length > 0 &&
+    files.every(({ parts }) => parts.length > 2 && parts[0] === files[0].parts[0])
+  ) {
+    for (const { parts } of files) parts.shift();
+  }
+  const entries = files.map(({ parts, bytes }): Entry => ({
+    path: `${path}/${parts.join("/")}`,
+    label: parts.length > 1 ? parts[0].normalize("NFC") : undefined,
+    read: () => Promise.resolve(bytes),
+  }));
+  return await openPictures(entries.sort(byPath), options);
+}
+
+async function openPictures(entries: readonly Entry[], options: DataOptions): Promise<DataSet> {
   const { size: [height, width], channels, signal, onProgress } = options;
   const size = channels * height * width;
   const bytes = new Uint8Array(entries.length * size);
@@ -27,7 +55,7 @@ export async function openPictureFolder(root: string, options: DataOptions): Pro
   for (const [i, entry] of entries.entries()) {
     signal?.throwIfAborted();
     try {
-      const picture = decodePicture(await Deno.readFile(entry.path), entry.path);
+      const picture = decodePicture(await entry.read(), entry.path);
       fitPicture(picture, options, bytes.subarray(kept.length * size, (kept.length + 1) * size));
       kept.push(entry);
     } catch (error) {
@@ -51,13 +79,33 @@ function byName(a: string | undefined, b: string | undefined): number {
   return (a ?? "").localeCompare(b ?? "", "en", { numeric: true });
 }
 
-async function picturesBelow(folder: string, label?: string): Promise<Entry[]> {
+function byPath(a: Entry, b: Entry): number {
+  return a.path < b.path ? -1 : 1;
+}
+
+/** @param above the real paths on the way here: a link to one of them would lead round for ever */
+async function picturesBelow(
+  folder: string,
+  above: readonly string[],
+  label?: string,
+): Promise<Entry[]> {
   const found: Entry[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const path = `${folder.replace(/\/+$/, "")}/${name}`;
+  for await (const entry of Deno.readDir(folder)) {
+    const { name } = entry;
     if (name.startsWith(".")) continue;
-    if (isDirectory) found.push(...await picturesBelow(path, label ?? name));
-    else if (PICTURE.test(name)) found.push({ path, label });
+    const path = `${folder === "/" ? "" : folder}/${name}`;
+    // A link that leads nowhere is passed over, unless it is called like a picture.
+    const isDirectory = entry.isSymlink
+      ? await Deno.stat(path).then((info) => info.isDirectory, () => false)
+      : entry.isDirectory;
+    if (isDirectory) {
+      const real = await Deno.realPath(path);
+      if (above.includes(real) || above.length > MAX_DEPTH) continue;
+      // macOS gives names in another Unicode form than keyboards do.
+      found.push(...await picturesBelow(path, [...above, real], label ?? name.normalize("NFC")));
+    } else if (PICTURE.test(name)) {
+      found.push({ path, label, read: () => Deno.readFile(path) });
+    }
   }
-  return found.sort((a, b) => a.path < b.path ? -1 : 1);
+  return found.sort(byPath);
 }

@@ -1,9 +1,9 @@
 /** MNIST's files: pictures and labels as IDX arrays beside each other. */
 import { InputError } from "../../errors.ts";
-import { bytesDataSet, type DataSet } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet } from "./data_set.ts";
 import { fitPictures } from "./fit.ts";
-import { parseIdx } from "./idx.ts";
-import type { DataOptions } from "./open.ts";
+import { type IdxArray, parseIdx } from "./idx.ts";
+import { numberedClasses } from "./labels.ts";
 
 /** The IDX files of pictures in a folder. */
 export async function idxImagesIn(folder: string): Promise<string[]> {
@@ -35,22 +35,41 @@ export async function openIdx(
     );
   }
   const bytes = fitPictures(images.data, { length, height, width, channels }, options);
-  return bytesDataSet(bytes, [options.channels, ...options.size], await labelsOf(path, length));
+  return bytesDataSet(
+    bytes,
+    [options.channels, ...options.size],
+    await labelsOf(path, length, files),
+  );
 }
 
-async function labelsOf(imagesPath: string, length: number) {
-  const path = imagesPath.replace(/images([-.])idx[34]/i, "labels$1idx1");
-  const file = path === imagesPath ? undefined : await Deno.readFile(path).catch(() => undefined);
-  if (!file) return {};
-  const { dims, data } = await parseIdx(file, path);
+const labelsPath = (imagesPath: string) =>
+  imagesPath.replace(/images([-.])idx[34]/i, "labels$1idx1");
+
+async function labelsOf(path: string, length: number, files: readonly string[]) {
+  const labels = await readLabels(path);
+  if (!labels) return {};
+  const { dims, data } = labels;
   if (dims.length !== 1 || data.length !== length) {
-    throw new InputError(`${path}: expected ${length} labels, found [${dims}]`);
+    throw new InputError(`${labelsPath(path)}: expected ${length} labels, found [${dims}]`);
   }
-  return withLabels(Int32Array.from(data));
+  // A part of the set may lack a class that another has.
+  const others = await Promise.all(files.filter((other) => other !== path).map(readLabels));
+  return numberedClasses(data, labelsPath(path), others.flatMap((part) => part ? [part.data] : []));
 }
 
-/** Labels as they are counted, from 0 to the largest, which also are their names. */
-export function withLabels(labels: Int32Array) {
-  const classes = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
-  return { labels, labelNames: Array.from({ length: classes }, (_, i) => String(i)) };
+async function readLabels(imagesPath: string): Promise<IdxArray | undefined> {
+  const path = labelsPath(imagesPath);
+  if (path === imagesPath) return undefined;
+  const file = await readIfThere(path);
+  return file && await parseIdx(file, path);
+}
+
+/** @throws InputError for a file that is there and cannot be read: pictures would lose their labels */
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new InputError(`${path}: cannot be read (${(error as Error).message})`);
+  }
 }

@@ -1,36 +1,22 @@
 /** Finding out what kind of data a path is, and reading it. */
+import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
-import type { DataSet } from "./data_set.ts";
-import { openPictureFolder } from "./folder.ts";
+import type { DataOptions, DataSet, Split } from "./data_set.ts";
+import { openPictureFolder, openPictureZip } from "./folder.ts";
 import { idxImagesIn, openIdx } from "./idx_files.ts";
-import { openNpz } from "./npz.ts";
+import { npzHasTest, openNpy, openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
 import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
 
-export interface DataOptions {
-  /** [height, width] that every picture is brought to. */
-  readonly size: readonly [number, number];
-  /** 1 is grey, 3 is RGB. */
-  readonly channels: 1 | 3;
-  /** Which of a set's own parts: MNIST's files come as `train` and `t10k`. Default "train". */
-  readonly split?: Split;
-  /** Stops the reading of a folder. */
-  readonly signal?: AbortSignal;
-  /** Told how far the reading of a folder is. */
-  readonly onProgress?: (done: number, total: number) => void;
-}
-
-export type Split = "train" | "test";
-
 /** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
 export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {
-  train: { seed: 2 ** 32 - 2, length: 20_000 },
-  test: { seed: 2 ** 32 - 1, length: 10_000 },
+  train: { seed: MAX_SEED - 1, length: 20_000 },
+  test: { seed: MAX_SEED, length: 10_000 },
 };
 
 /**
- * Reads a data set whole: a folder of PNG and JPEG files, whose subfolders are the classes; an IDX
- * file or a folder of them; an .npz file; `npm:NAME@VERSION/PATH`, a folder in a package; or pictures
+ * Reads a data set whole: a folder or zip of PNG and JPEG files, whose subfolders are the classes; an
+ * IDX file or a folder of them; an .npz or .npy file; `npm:NAME@VERSION/PATH`, a folder in a package; or pictures
  * that a data plug-in draws, {@link DRAWN} of them.
  * @throws InputError where there is nothing to learn from.
  */
@@ -40,7 +26,7 @@ export async function openData(source: string, options: DataOptions): Promise<Da
     return drawnDataSet(await loadDataPlugin(source), seed, length, options);
   }
   const path = source.startsWith("npm:") ? await npmFolder(source) : source;
-  const info = await Deno.stat(path).catch(() => undefined);
+  const info = await statIfThere(path, source);
   if (!info) throw new InputError(`data ${source}: there is no such file or folder`);
   const data = info.isDirectory
     ? await openFolder(path, source, options)
@@ -48,7 +34,7 @@ export async function openData(source: string, options: DataOptions): Promise<Da
   if (data.length === 0) {
     const [first] = data.skipped;
     throw new InputError(
-      `data ${source}: expected pictures (PNG, JPEG, IDX or npz), found none that can be read` +
+      `data ${source}: expected pictures (PNG, JPEG, IDX, npz or npy), found none that can be read` +
         (first ? `; ${data.skipped.length} were left out, the first: ${first.reason}` : ""),
     );
   }
@@ -64,11 +50,26 @@ async function openFolder(path: string, source: string, options: DataOptions): P
 
 async function openFile(path: string, options: DataOptions): Promise<DataSet> {
   const start = await firstBytes(path);
-  if (start.startsWith("504b")) return await openNpz(path, options);
+  if (start.startsWith("504b")) {
+    return /\.zip$/i.test(path)
+      ? await openPictureZip(path, options)
+      : await openNpz(path, options);
+  }
+  if (start === "934e554d") return await openNpy(path, options);
   if (/^(000008|1f8b)/.test(start)) return await openIdx([path], path, options);
   throw new InputError(
-    `data ${path}: expected a folder of pictures, an .npz file or IDX files (…idx3-ubyte)`,
+    `data ${path}: expected a folder or zip of pictures, an .npz or .npy file, or IDX files (…idx3-ubyte)`,
   );
+}
+
+async function statIfThere(path: string, source: string): Promise<Deno.FileInfo | undefined> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return undefined;
+    throw new InputError(`data ${source}: cannot be read (${(error as Error).message})`);
+  }
 }
 
 /** A file's first four bytes in hex. */
@@ -83,7 +84,8 @@ async function firstBytes(path: string): Promise<string> {
 export async function hasTestSplit(source: string): Promise<boolean> {
   if (isDataPlugin(source)) return true;
   const path = source.startsWith("npm:") ? await npmFolder(source) : source;
-  const info = await Deno.stat(path).catch(() => undefined);
+  const info = await statIfThere(path, source);
+  if (info?.isFile) return /\.npz$/i.test(path) && await npzHasTest(path);
   if (!info?.isDirectory) return false;
   return (await idxImagesIn(path)).some((file) => /t10k|test/i.test(file));
 }

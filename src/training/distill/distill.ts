@@ -2,7 +2,7 @@
 import { openModel } from "../../model/model.ts";
 import { readFolder, type WeightsFolder } from "../../weights/read/folder.ts";
 import { locate } from "../../weights/find/locate.ts";
-import { writeTextDurably } from "../../files/durable_write.ts";
+import { writeTextDurably } from "../../files/atomic_write.ts";
 import { Checkpoints } from "../run/checkpoint.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { describeSkipped } from "../run/describe.ts";

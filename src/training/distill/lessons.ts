@@ -1,6 +1,6 @@
 /** What a student is shown: batches whose target is the teacher's, in the form that training takes. */
 import { spacedTimesteps } from "../../diffusion/mod.ts";
-import type { TrainBatch } from "../objective/step.ts";
+import type { TrainBatch } from "../objective/batch.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "./steps.ts";
 import type { Teacher } from "./teacher.ts";
 

@@ -1,12 +1,13 @@
 /** A distillation as one JSON object. */
 import { InputError } from "../../errors.ts";
-import { type Field, parseFields, type Recipe, recipeFields } from "../recipe.ts";
-import { checks } from "../recipe_checks.ts";
+import type { TrainingField } from "../../networks/architecture.ts";
+import { parseFields, trainingFields, type TrainingRecipe } from "../recipe.ts";
+import { list, nullable, number, text, whole } from "../../schema.ts";
 
 /** What the students depend on, besides the teacher's weights and the pictures. */
 export interface DistillRecipe extends
   Pick<
-    Recipe,
+    TrainingRecipe,
     | "data"
     | "data_license"
     | "flip"
@@ -32,7 +33,6 @@ export interface DistillRecipe extends
   readonly student_lr: number;
 }
 
-const { text, whole, number, list, nullable } = checks;
 const {
   data,
   data_license,
@@ -48,13 +48,14 @@ const {
   checkpoint_every,
   keep_checkpoints,
   sample_every,
-} = recipeFields;
+} = trainingFields;
 
 /** Every key with its default, the values it takes, and what it does. */
-export const distillFields: { readonly [K in keyof DistillRecipe]: Field<DistillRecipe[K]> } = {
+export const distillFields: {
+  readonly [K in keyof DistillRecipe]: TrainingField<DistillRecipe[K]>;
+} = {
   distill: {
-    value: undefined,
-    check: text,
+    type: text(1),
     help: "teach students of few steps: the teacher's weights, a built-in name, folder or address",
   },
   data,
@@ -62,42 +63,42 @@ export const distillFields: { readonly [K in keyof DistillRecipe]: Field<Distill
   flip,
   holdout,
   guidance: {
-    value: null,
-    check: nullable(number(-100, 100)),
+    missing: null,
+    type: nullable(number(-100, 100)),
     help: "with --distill: the guidance to fold in; null is what the teacher recommends",
   },
   guide_updates: {
-    value: 1200,
-    check: whole(0, 1e9),
+    missing: 1200,
+    type: whole(0, 1e9),
     help: "with --distill: updates in which the guidance is learned",
   },
-  guide_lr: { value: 5e-4, check: number(0, 1), help: "with --distill: their learning rate" },
+  guide_lr: { missing: 5e-4, type: number(0, 1), help: "with --distill: their learning rate" },
   students: {
-    value: [8, 4, 2, 1],
-    check: list(whole(1, 1000)),
+    missing: [8, 4, 2, 1],
+    type: list(whole(1, 1000)),
     help: "with --distill: the students' steps, each half of those before",
   },
   student_updates: {
-    value: [300, 400, 800, 1200],
-    check: list(whole(1, 1e9)),
+    missing: [300, 400, 800, 1200],
+    type: list(whole(1, 1e9)),
     help: "with --distill: updates for each student",
   },
-  student_lr: { value: 4e-4, check: number(0, 1), help: "with --distill: their learning rate" },
+  student_lr: { missing: 4e-4, type: number(0, 1), help: "with --distill: their learning rate" },
   batch,
   accumulate,
-  warmup: { ...warmup, value: 20 },
+  warmup: { ...warmup, missing: 20 },
   max_grad_norm,
-  ema_half_life: { ...ema_half_life, value: 2000 },
+  ema_half_life: { ...ema_half_life, missing: 2000 },
   seed,
   fp16,
-  checkpoint_every: { ...checkpoint_every, value: 100 },
+  checkpoint_every: { ...checkpoint_every, missing: 100 },
   keep_checkpoints,
   sample_every,
 };
 
 /** The keys that only a distillation has. */
 export const distillKeys = (Object.keys(distillFields) as (keyof DistillRecipe)[])
-  .filter((key) => !Object.hasOwn(recipeFields, key));
+  .filter((key) => !Object.hasOwn(trainingFields, key));
 
 /**
  * A whole recipe out of some keys, the others at their defaults; later objects override earlier ones.

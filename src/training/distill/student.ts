@@ -5,8 +5,8 @@ import { type NetworkDefinition, networkGraph } from "../../networks/architectur
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { startFrom } from "../run/fine_tune.ts";
-import { recipeOf } from "../network.ts";
-import { parseRecipe, type Recipe } from "../recipe.ts";
+import { keysOf } from "../network.ts";
+import { parseTrainingRecipe, type TrainingRecipe } from "../recipe.ts";
 import type { Start } from "../run/start.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import type { Stage } from "./stages.ts";
@@ -60,7 +60,7 @@ export function stageRecipe(
   recipe: DistillRecipe,
   stage: Stage,
   { network, scheduler }: WeightsFolder,
-): Recipe {
+): TrainingRecipe {
   const { data, data_license, flip, holdout, batch, accumulate, warmup, max_grad_norm } = recipe;
   const { ema_half_life, fp16, checkpoint_every, keep_checkpoints, sample_every } = recipe;
   const { updates: steps, lr, seed } = stage;
@@ -68,8 +68,8 @@ export function stageRecipe(
   const kept = { ema_half_life, fp16, checkpoint_every, keep_checkpoints, sample_every };
   return {
     // No label is left out: what is learned is guided, and nothing is left to be guided by.
-    ...parseRecipe(own, kept, { steps, lr, seed, horizon: steps, label_dropout: 0 }),
-    ...recipeOf(network, scheduler),
+    ...parseTrainingRecipe(own, kept, { steps, lr, seed, horizon: steps, label_dropout: 0 }),
+    ...keysOf(network, scheduler),
     channels: channelsOf(network.shape[0]),
     dropout: 0,
     sample_steps: stage.evaluations,
@@ -86,7 +86,7 @@ function channelsOf(channels: number): 1 | 3 {
 /** The state a stage begins with, and what is recorded with its weights. */
 export function studentStart(
   network: WeightsFolder,
-  recipe: Recipe,
+  recipe: TrainingRecipe,
   data: PictureSource,
   { distill, guidance, evaluations, steps }: Stage & { distill: string; guidance: number },
 ): Start {

@@ -1,7 +1,21 @@
-/** What step k trains on: a function of (seed, k), so that a run can be taken up anywhere. */
+/**
+ * What step k trains on, and its dropout keys: functions of (seed, k), so that a run can be resumed
+ * anywhere.
+ */
 import { createGenerator, type Generator, seedFromName } from "../../diffusion/mod.ts";
 import type { PictureSource } from "../data/data_set.ts";
-import type { TrainBatch } from "./step.ts";
+
+/** The images of one update. */
+export interface TrainBatch {
+  /** Pictures in −1 … 1, [images, C, H, W]. */
+  readonly x_0: Float32Array;
+  /** N(0, I), as x_0. */
+  readonly eps: Float32Array;
+  /** Timesteps, [images]. */
+  readonly t: Float32Array;
+  /** Classes, [images]; given exactly when the network has classes. */
+  readonly labels?: Int32Array;
+}
 
 export interface BatchOptions {
   readonly seed: number;
@@ -57,4 +71,17 @@ export function stratifiedTimesteps(n: number, T: number, generator: Generator):
 
 function mirror(picture: Float32Array, width: number): void {
   for (let at = 0; at < picture.length; at += width) picture.subarray(at, at + width).reverse();
+}
+
+/** murmur3's finaliser: every bit of the result depends on every bit of x. */
+function mix(x: number): number {
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return x ^ (x >>> 16);
+}
+
+/** A dropout key for each image of step k: a function of (seed, k, image), however it is batched. */
+export function dropoutKeys(seed: number, k: number, images: number): Int32Array {
+  const ofStep = mix(mix(seed | 0) ^ k);
+  return Int32Array.from({ length: images }, (_, i) => mix(ofStep + Math.imul(i, 0x9e3779b9)));
 }

@@ -1,6 +1,18 @@
-/** What the network is asked to predict, and how much an error counts. */
+/** The loss of a diffusion model as a graph: the target, its weight, the mean over the batch. */
 import type { PredictionType } from "../../diffusion/types.ts";
-import { add, mul, reduceMean, reshape, square, sub, type Value } from "../../graph/mod.ts";
+import {
+  add,
+  dropout,
+  type Graph,
+  mul,
+  reduceMean,
+  reshape,
+  square,
+  sub,
+  type Value,
+} from "../../graph/mod.ts";
+import { type NetworkDefinition, networkInputs } from "../../networks/architecture.ts";
+import type { Objective } from "../optimiser/update_graph.ts";
 
 /**
  * The weight of an image at ᾱ in the loss: 1 (L_simple, Ho et al. 2020, eq. 14), or with γ min-SNR
@@ -51,4 +63,50 @@ export function target(prediction: PredictionType, noising: Noising): Value {
 /** Each picture's mean squared error, [N]. */
 export function errorPerPicture(output: Value, wanted: Value): Value {
   return reduceMean(square(sub(output, wanted)), [1, 2, 3]);
+}
+
+export interface DenoisingOptions {
+  readonly network: NetworkDefinition;
+  readonly prediction: PredictionType;
+  readonly batch: number;
+  readonly dropout: number;
+}
+
+/**
+ * The mean over the batch of weight × mean squared error. Inputs: x_0 and eps [N, C, H, W];
+ * timestep, sqrt_alpha_bar, sqrt_one_minus_alpha_bar and weight [N]; class_labels [N] int32 for a
+ * labelled network; dropout_keys [N] int32 with dropout. Outputs: losses [N], unweighted.
+ */
+export function denoisingObjective(
+  graph: Graph,
+  { network, prediction, batch, dropout: rate }: DenoisingOptions,
+): Objective {
+  if (network.outChannels !== network.shape[0]) {
+    throw new Error(
+      `expected as many output as input channels, found ${network.outChannels} and ${
+        network.shape[0]
+      }`,
+    );
+  }
+  const shape = [batch, ...network.shape];
+  const noising: Noising = {
+    x_0: graph.input("x_0", shape),
+    eps: graph.input("eps", shape),
+    sqrtAlphaBar: graph.input("sqrt_alpha_bar", [batch]),
+    sqrtOneMinusAlphaBar: graph.input("sqrt_one_minus_alpha_bar", [batch]),
+  };
+  const output = network.build(
+    graph,
+    networkInputs(graph, network, batch, noised(noising)),
+    rate > 0 ? dropoutBy(graph.input("dropout_keys", [batch], "int32"), rate) : undefined,
+  );
+  const losses = errorPerPicture(output, target(prediction, noising));
+  const loss = reduceMean(mul(losses, graph.input("weight", [batch])), [0]);
+  return { loss, outputs: { losses } };
+}
+
+/** Dropout for one layer after another. */
+function dropoutBy(keys: Value, rate: number): (x: Value) => Value {
+  let layer = 0;
+  return (x) => dropout(x, keys, { rate, layer: layer++ });
 }

@@ -3,12 +3,10 @@ import type { Backend, SessionOptions, Tensors } from "../../backends/backend.ts
 import type { PredictionType, Schedule } from "../../diffusion/types.ts";
 import { type Graph, paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
-import type { AdamOptions } from "../optimiser/adam.ts";
-import { denoisingObjective } from "./denoising.ts";
-import { dropoutKeys } from "./keys.ts";
-import { layoutOf, type ParamLayout } from "../optimiser/layout.ts";
-import { lossWeight } from "./loss.ts";
-import type { TrainState } from "../optimiser/state.ts";
+import type { AdamOptions } from "../optimiser/update_rule.ts";
+import { denoisingObjective, lossWeight } from "./loss.ts";
+import { dropoutKeys, type TrainBatch } from "./batch.ts";
+import { layoutOf, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
 import { Trainer } from "../optimiser/trainer.ts";
 
 export interface TrainStepOptions {
@@ -27,18 +25,6 @@ export interface TrainStepOptions {
   /** The dropout probability; the default is the network's own. */
   readonly dropout?: number;
   readonly session?: SessionOptions;
-}
-
-/** `batch × accumulate` images. */
-export interface TrainBatch {
-  /** Pictures in −1 … 1, [images, C, H, W]. */
-  readonly x_0: Float32Array;
-  /** N(0, I), as x_0. */
-  readonly eps: Float32Array;
-  /** Timesteps, [images]. */
-  readonly t: Float32Array;
-  /** Classes, [images]; given exactly when the network has classes. */
-  readonly labels?: Int32Array;
 }
 
 export interface StepSettings {

@@ -1,31 +1,15 @@
 /** Minimises any loss that is written as a graph, with the whole update inside the graph. */
-import type { Backend, Session, SessionOptions, Tensor, Tensors } from "../../backends/backend.ts";
+import type { Backend, Session, Tensor, Tensors } from "../../backends/backend.ts";
 import { InputError } from "../../errors.ts";
-import { Graph, paramShapes, type Value } from "../../graph/mod.ts";
-import type { AdamOptions } from "./adam.ts";
-import { adamScalars } from "./adam.ts";
-import { layoutOf, type ParamLayout } from "./layout.ts";
-import type { TrainState } from "./state.ts";
-import { accumulateGraph, type TrainGraph, updateGraph } from "./update_graph.ts";
-
-/** A loss over a batch of fixed size. */
-export interface Objective {
-  /** One number: the mean over the batch, so that accumulated batches can be averaged. */
-  readonly loss: Value;
-  /** What else a run gives back, by name. */
-  readonly outputs?: Readonly<Record<string, Value>>;
-}
-
-export interface TrainerOptions {
-  /** Builds the loss from inputs and parameters that it makes in the graph. */
-  readonly objective: (graph: Graph) => Objective;
-  /** Batches whose gradients make one update; default 1. */
-  readonly accumulate?: number;
-  readonly adam?: AdamOptions;
-  /** The largest global gradient norm; left out, gradients are not clipped. */
-  readonly maxGradNorm?: number;
-  readonly session?: SessionOptions;
-}
+import { Graph, paramShapes } from "../../graph/mod.ts";
+import { adamScalars } from "./update_rule.ts";
+import { layoutOf, type ParamLayout, type TrainState } from "./layout.ts";
+import {
+  accumulateGraph,
+  type TrainerOptions,
+  type TrainGraph,
+  updateGraph,
+} from "./update_graph.ts";
 
 export interface UpdateSettings {
   /** 1 for the first update: Adam's bias corrections follow from it. */

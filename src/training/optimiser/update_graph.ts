@@ -1,4 +1,5 @@
 /** Loss, gradients, clipping, Adam and running mean as one graph. */
+import type { SessionOptions } from "../../backends/backend.ts";
 import {
   add,
   concat,
@@ -9,11 +10,35 @@ import {
   scale,
   type Value,
 } from "../../graph/mod.ts";
-import { type AdamScalars, adamUpdate } from "./adam.ts";
-import { clipByNorm, globalNorm } from "./clip.ts";
-import { emaUpdate } from "./ema.ts";
+import {
+  type AdamOptions,
+  type AdamScalars,
+  adamUpdate,
+  clipByNorm,
+  emaUpdate,
+  globalNorm,
+} from "./update_rule.ts";
 import { layoutOf, type ParamLayout } from "./layout.ts";
-import type { TrainerOptions } from "./trainer.ts";
+
+/** A loss over a batch of fixed size. */
+export interface Objective {
+  /** One number: the mean over the batch, so that accumulated batches can be averaged. */
+  readonly loss: Value;
+  /** What else a run gives back, by name. */
+  readonly outputs?: Readonly<Record<string, Value>>;
+}
+
+/** What is minimised, and how. */
+export interface TrainerOptions {
+  /** Builds the loss from inputs and parameters that it makes in the graph. */
+  readonly objective: (graph: Graph) => Objective;
+  /** Batches whose gradients make one update; default 1. */
+  readonly accumulate?: number;
+  readonly adam?: AdamOptions;
+  /** The largest global gradient norm; left out, gradients are not clipped. */
+  readonly maxGradNorm?: number;
+  readonly session?: SessionOptions;
+}
 
 export interface TrainGraph {
   readonly graph: Graph;

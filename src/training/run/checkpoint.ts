@@ -1,8 +1,8 @@
 /** The training state on disc: one safetensors file a checkpoint, so that it is whole or absent. */
 import { InputError } from "../../errors.ts";
 import { parseSafetensors, writeSafetensors } from "../../files/safetensors.ts";
-import { writeDurably } from "../../files/durable_write.ts";
-import type { TrainState } from "../optimiser/state.ts";
+import { writeDurably } from "../../files/atomic_write.ts";
+import type { TrainState } from "../optimiser/layout.ts";
 
 export interface Checkpoint {
   /** Updates that were carried out. */
@@ -77,7 +77,12 @@ export class Checkpoints {
     try {
       return decodeCheckpoint(await Deno.readFile(path), size, path);
     } catch (error) {
-      throw error instanceof InputError ? new InputError(`${error.message}${hint}`) : error;
+      const { message } = error as Error;
+      throw new InputError(
+        error instanceof InputError
+          ? `${message}${hint}`
+          : `${path}: cannot be read (${message}); nothing was changed${hint}`,
+      );
     }
   }
 
@@ -90,7 +95,11 @@ export class Checkpoints {
         if (match) found.push(Number(match[1]));
       }
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!(error instanceof Deno.errors.NotFound)) {
+        throw new InputError(
+          `${this.folder}: cannot be read (${(error as Error).message}); nothing was changed`,
+        );
+      }
     }
     return found.sort((a, b) => a - b);
   }

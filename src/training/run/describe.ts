@@ -1,6 +1,6 @@
 /** What a run says before it begins: what it read, and what it is about to do. */
 import type { PictureSource } from "../data/data_set.ts";
-import { type Recipe, sizeOf } from "../recipe.ts";
+import { sizeOf, type TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
 
 /** How many left out files, and how many classes, are named one by one. */
@@ -19,7 +19,7 @@ export function describeSkipped({ skipped }: PictureSource): string[] {
  * The pictures, the classes, the network and the length of a run.
  * @param data as it was read: `start` may have no use for its classes
  */
-export function describeRun(recipe: Recipe, data: PictureSource, start: Start): string[] {
+export function describeRun(recipe: TrainingRecipe, data: PictureSource, start: Start): string[] {
   const [height, width] = sizeOf(recipe);
   const colours = recipe.channels === 1 ? "grey" : "RGB";
   const images = recipe.batch * recipe.accumulate;
@@ -44,7 +44,11 @@ function timesEach(times: number): string {
   return `each picture about ${times < 10 ? times.toPrecision(2) : group(Math.round(times))} times`;
 }
 
-function describeClasses({ labels }: Recipe, data: PictureSource, { network }: Start): string {
+function describeClasses(
+  { labels }: TrainingRecipe,
+  data: PictureSource,
+  { network }: Start,
+): string {
   const names = data.labelNames;
   if (!names) return "no classes (subfolders are, where every picture lies in one)";
   const list = `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? " …" : ""}`;

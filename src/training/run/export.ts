@@ -4,7 +4,7 @@ import { writeSafetensors } from "../../files/safetensors.ts";
 import type { SchedulerConfig } from "../../diffusion/types.ts";
 import { DIFFUSERS_VERSION, type NetworkDefinition } from "../../networks/architecture.ts";
 import { networkFiles } from "../../weights/read/formats/format.ts";
-import { writeDurably } from "../../files/durable_write.ts";
+import { writeDurably } from "../../files/atomic_write.ts";
 import { type ParamLayout, unpackParams } from "../optimiser/layout.ts";
 import { type SchedulerClass, schedulerJson } from "../network.ts";
 

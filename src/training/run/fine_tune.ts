@@ -3,11 +3,10 @@ import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import { matchTensors } from "../../networks/match_tensors.ts";
 import type { PictureSource } from "../data/data_set.ts";
-import { packParams } from "../optimiser/layout.ts";
-import { recipeOf } from "../network.ts";
-import { type Recipe, recipeFields, sizeOf } from "../recipe.ts";
+import { initialState, packParams } from "../optimiser/layout.ts";
+import { keysOf } from "../network.ts";
+import { sizeOf, trainingFields, type TrainingRecipe } from "../recipe.ts";
 import { recommendedFor, type Start, withoutLabels } from "./start.ts";
-import { initialState } from "../optimiser/state.ts";
 import { networkLayout } from "../objective/step.ts";
 
 /**
@@ -15,7 +14,7 @@ import { networkLayout } from "../objective/step.ts";
  * default asks for nothing.
  * @throws InputError where the recipe asks for another network, or this one cannot be trained
  */
-export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
+export function adoptNetwork(recipe: TrainingRecipe, weights: WeightsFolder): TrainingRecipe {
   const { network, scheduler, where } = weights;
   const [channels] = network.shape;
   if (channels !== 1 && channels !== 3) {
@@ -28,12 +27,12 @@ export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
       `${where}: the network also predicts variances (out_channels ${network.outChannels}), which are not trained here; expected out_channels ${channels}`,
     );
   }
-  const own = { ...recipeOf(network, scheduler), channels } as const;
+  const own = { ...keysOf(network, scheduler), channels } as const;
   const text = (key: string, value: unknown) =>
-    JSON.stringify(key === "size" ? sizeOf({ size: value as Recipe["size"] }) : value);
+    JSON.stringify(key === "size" ? sizeOf({ size: value as TrainingRecipe["size"] }) : value);
   for (const key of Object.keys(own) as (keyof typeof own)[]) {
     const [asked, found] = [text(key, recipe[key]), text(key, own[key])];
-    if (asked === found || asked === text(key, recipeFields[key].value)) continue;
+    if (asked === found || asked === text(key, trainingFields[key].missing)) continue;
     throw new InputError(
       `recipe: ${key} is ${asked}, that of ${where} is ${found}; weights keep their network, leave the key out`,
     );
@@ -46,7 +45,11 @@ export function adoptNetwork(recipe: Recipe, weights: WeightsFolder): Recipe {
  * @param data of the network's size and channels
  * @throws InputError where the data's classes are not the network's
  */
-export function startFrom(weights: WeightsFolder, recipe: Recipe, data: PictureSource): Start {
+export function startFrom(
+  weights: WeightsFolder,
+  recipe: TrainingRecipe,
+  data: PictureSource,
+): Start {
   const { network, scheduler, where } = weights;
   const layout = networkLayout(network);
   const shapes = new Map(layout.params.map(({ name, shape }) => [name, shape]));
@@ -75,7 +78,7 @@ export function startFrom(weights: WeightsFolder, recipe: Recipe, data: PictureS
 function labelsFor(
   { card, where }: WeightsFolder,
   rows: number,
-  recipe: Recipe,
+  recipe: TrainingRecipe,
   data: PictureSource,
 ): PictureSource {
   if (!recipe.labels || !data.labels) {

@@ -1,5 +1,6 @@
 /** log.jsonl: a line for every update. */
-import { writeTextDurably } from "../../files/durable_write.ts";
+import { InputError } from "../../errors.ts";
+import { writeTextDurably } from "../../files/atomic_write.ts";
 
 export interface LogLine {
   readonly step: number;
@@ -14,13 +15,33 @@ export interface LogLine {
 export class Log {
   private constructor(readonly path: string, readonly lines: LogLine[]) {}
 
-  /** @param step the update the run goes on after */
+  /**
+   * Reads a log and changes nothing yet; {@link trim} does.
+   * @param step the update the run goes on after
+   * @throws InputError for a log that cannot be read or is none, with nothing lost
+   */
   static async open(path: string, step: number): Promise<Log> {
-    const text = await Deno.readTextFile(path).catch(() => "");
-    const lines = text.split("\n").map(parseLine).filter((line) => line !== undefined)
-      .filter((line) => line.step <= step);
-    await writeTextDurably(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-    return new Log(path, lines);
+    const texts = (await readText(path)).split("\n").filter((text) => text !== "");
+    const lines = texts.map(parseLine);
+    const strange = lines.indexOf(undefined);
+    // The last line may be cut off by a kill.
+    if (strange >= 0 && strange < texts.length - 1) {
+      throw new InputError(
+        `${path}: line ${
+          strange + 1
+        } is no update's ({"step", "loss", …}); nothing was changed: mend it, or move the log away to begin a new one`,
+      );
+    }
+    return new Log(
+      path,
+      lines.filter((line) => line !== undefined && line.step <= step) as LogLine[],
+    );
+  }
+
+  /** Takes out of the file what was logged after the update that the run goes on after. */
+  async trim(): Promise<void> {
+    const text = this.lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+    await writeTextDurably(this.path, text);
   }
 
   async append(line: LogLine): Promise<void> {
@@ -29,7 +50,18 @@ export class Log {
   }
 }
 
-/** The last line may be cut off by a kill. */
+/** A file's text; none is empty. @throws InputError where it is there and cannot be read */
+export async function readText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw new InputError(
+      `${path}: cannot be read (${(error as Error).message}); nothing was changed`,
+    );
+  }
+}
+
 function parseLine(text: string): LogLine | undefined {
   try {
     const line = JSON.parse(text);

@@ -1,29 +1,32 @@
 /** The training loop: batches in, checkpoints, log and sample grids out. */
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { scheduleFor } from "../../diffusion/mod.ts";
-import { batchOf, type BatchOptions } from "../objective/batch.ts";
+import { batchOf, type BatchOptions, type TrainBatch } from "../objective/batch.ts";
 import type { Checkpoints } from "./checkpoint.ts";
-import { emaDecay } from "../optimiser/ema.ts";
-import { learningRate } from "../optimiser/learning_rate.ts";
+import { emaDecay, learningRate } from "../optimiser/update_rule.ts";
 import type { Log } from "./log.ts";
-import type { Recipe } from "../recipe.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
-import type { TrainState } from "../optimiser/state.ts";
-import { type TrainBatch, TrainStep } from "../objective/step.ts";
-import { letEventsIn } from "../yield.ts";
+import type { TrainState } from "../optimiser/layout.ts";
+import { TrainStep } from "../objective/step.ts";
+import { yieldToEventLoop } from "../event_loop.ts";
 
+/** How far a run is. */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
+  /** Updates in all. */
   readonly steps: number;
   /** Mean over the last updates. */
   readonly loss: number;
+  /** Wall-clock time of an update. */
   readonly msPerStep: number;
+  /** Until the last update. */
   readonly secondsLeft: number;
 }
 
 export interface LoopOptions {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   readonly start: Start;
   /** Updates that were carried out before. */
   readonly done: number;
@@ -51,7 +54,7 @@ export interface LoopResult {
 /** Over how many updates progress is averaged. */
 const WINDOW = 50;
 
-/** Trains until the recipe's last update, or until the signal. Ends with a checkpoint either way. */
+/** Trains until the recipe's last update, the signal or a failure. Ends with a checkpoint each way. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const { recipe, start: { network, scheduler, data }, backend, checkpoints, log, signal } =
     options;
@@ -79,36 +82,42 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   };
   const recent: { loss: number; ms: number }[] = [];
   let step = options.done;
-  while (step < recipe.steps && !signal?.aborted) {
-    const began = performance.now();
-    const k = step + 1;
-    const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
-    const batch = batchOf(data, k, batchOptions);
-    const result = await trainer.run(await lesson(batch), {
-      step: k,
-      lr,
-      emaDecay: emaDecay(images, step * images, recipe.ema_half_life),
-      seed: recipe.seed,
-    });
-    step = k;
-    const ms = performance.now() - began;
-    await log.append({
-      step,
-      loss: result.loss,
-      grad_norm: result.gradNorm,
-      lr,
-      ms: Math.round(ms),
-    });
-    recent.push({ loss: result.loss, ms });
-    if (recent.length > WINDOW) recent.shift();
-    options.onProgress?.(progressOf(step, recipe.steps, recent));
+  try {
+    while (step < recipe.steps && !signal?.aborted) {
+      const began = performance.now();
+      const k = step + 1;
+      const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
+      const batch = batchOf(data, k, batchOptions);
+      const result = await trainer.run(await lesson(batch), {
+        step: k,
+        lr,
+        emaDecay: emaDecay(images, step * images, recipe.ema_half_life),
+        seed: recipe.seed,
+      });
+      step = k;
+      const ms = performance.now() - began;
+      await log.append({
+        step,
+        loss: result.loss,
+        grad_norm: result.gradNorm,
+        lr,
+        ms: Math.round(ms),
+      });
+      recent.push({ loss: result.loss, ms });
+      if (recent.length > WINDOW) recent.shift();
+      options.onProgress?.(progressOf(step, recipe.steps, recent));
 
-    if (step % recipe.checkpoint_every === 0) await save(step);
-    if (recipe.sample_every > 0 && step % recipe.sample_every === 0) {
-      await options.onSample?.(trainer.state.ema, step);
-      sampled = step;
+      if (step % recipe.checkpoint_every === 0) await save(step);
+      if (recipe.sample_every > 0 && step % recipe.sample_every === 0) {
+        await options.onSample?.(trainer.state.ema, step);
+        sampled = step;
+      }
+      await yieldToEventLoop();
     }
-    await letEventsIn();
+  } catch (error) {
+    // The updates since the last checkpoint may be an hour's work; the state is that after the last one.
+    if (step > saved) await save(step).catch(() => {});
+    throw error;
   }
   await save(step);
   const finished = step >= recipe.steps;
@@ -118,7 +127,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   return { step, state: trainer.state, finished };
 }
 
-function batchOptionsOf(recipe: Recipe, { scheduler, card }: Start): BatchOptions {
+function batchOptionsOf(recipe: TrainingRecipe, { scheduler, card }: Start): BatchOptions {
   return {
     seed: recipe.seed,
     images: recipe.batch * recipe.accumulate,

@@ -4,11 +4,11 @@ import type { WeightsCard } from "../../weights/read/card.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { countOf, group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
-import type { Recipe } from "../recipe.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 
 /** What a run knows about itself when it ends. */
 export interface TrainingFacts {
-  readonly recipe: Recipe;
+  readonly recipe: TrainingRecipe;
   readonly architecture: Pick<Architecture, "className" | "folder">;
   readonly card: WeightsCard;
   readonly data: Pick<PictureSource, "length" | "shape" | "skipped" | "license">;

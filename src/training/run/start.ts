@@ -4,10 +4,9 @@ import type { WeightsCard } from "../../weights/read/card.ts";
 import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { initialTheta } from "../optimiser/init.ts";
-import type { ParamLayout } from "../optimiser/layout.ts";
+import { initialState, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
 import { networkFor, schedulerOf } from "../network.ts";
-import type { Recipe } from "../recipe.ts";
-import { initialState, type TrainState } from "../optimiser/state.ts";
+import type { TrainingRecipe } from "../recipe.ts";
 import { networkLayout } from "../objective/step.ts";
 
 export interface Start {
@@ -26,7 +25,9 @@ export interface Start {
  * Guidance pushes estimates out of the pixels' range; DDIM would go on with the ε of what was clipped
  * away, which leaves strokes of other classes in the picture. DPM-Solver++ sees the clipped one alone.
  */
-export function recommendedFor({ num_train_timesteps }: Pick<Recipe, "num_train_timesteps">) {
+export function recommendedFor(
+  { num_train_timesteps }: Pick<TrainingRecipe, "num_train_timesteps">,
+) {
   return { scheduler: "dpmpp", steps: mostSteps(20, num_train_timesteps) };
 }
 const GUIDANCE = 2;
@@ -37,7 +38,7 @@ export function mostSteps(steps: number, T: number): number {
 }
 
 /** A network from nothing. A single class tells it nothing, and is left out. */
-export function startFresh(recipe: Recipe, data: PictureSource): Start {
+export function startFresh(recipe: TrainingRecipe, data: PictureSource): Start {
   const labelled = recipe.labels && data.labels !== undefined && data.labelNames!.length > 1;
   const classes = labelled ? data.labelNames!.length : undefined;
   const network = networkFor(recipe, classes);
@@ -55,7 +56,7 @@ export function startFresh(recipe: Recipe, data: PictureSource): Start {
 }
 
 /** The last row of the embedding means "no class", but only where labels were left out in training. */
-function labelledCard(recipe: Recipe, labels: readonly string[]): WeightsCard {
+function labelledCard(recipe: TrainingRecipe, labels: readonly string[]): WeightsCard {
   const recommended = recommendedFor(recipe);
   return recipe.label_dropout > 0
     ? { labels, null_label: labels.length, recommended: { ...recommended, guidance: GUIDANCE } }

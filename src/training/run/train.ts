@@ -5,38 +5,45 @@ import type { DownloadOptions } from "../../weights/find/download.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { locate } from "../../weights/find/locate.ts";
 import { readFolder } from "../../weights/read/folder.ts";
-import { writeDurably, writeTextDurably } from "../../files/durable_write.ts";
+import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import { Checkpoints, encodeCheckpoint } from "./checkpoint.ts";
-import type { PictureSource } from "../data/data_set.ts";
+import type { DataOptions, PictureSource } from "../data/data_set.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
-import { type DataOptions, openData } from "../data/open.ts";
+import { openData } from "../data/open.ts";
 import { generatedPictures, isDataPlugin, loadDataPlugin } from "../data/plugin.ts";
 import { splitData } from "../data/split.ts";
 import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
 import { adoptNetwork, startFrom } from "./fine_tune.ts";
-import { Log, thinLog } from "./log.ts";
+import { Log, readText, thinLog } from "./log.ts";
 import { type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
 import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
-import { parseRecipe, type Recipe, sizeOf } from "../recipe.ts";
+import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
 import { type Start, startFresh } from "./start.ts";
-import type { TrainBatch } from "../objective/step.ts";
+import type { TrainBatch } from "../objective/batch.ts";
 
+/** What {@link train} is given. */
 export interface RunOptions {
-  readonly recipe: Recipe;
+  /** Every choice; see `parseTrainingRecipe`. */
+  readonly recipe: TrainingRecipe;
   /** recipe.json, data.sha256, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
   readonly folder: string;
+  /** The engine. */
   readonly backend: Backend;
+  /** How its session is made. */
   readonly session?: SessionOptions;
   /** Weights to go on from: a built-in name, a folder or an address. */
   readonly init?: string;
   /** Goes on after the newest checkpoint in the folder. */
   readonly resume?: boolean;
+  /** Stops after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
+  /** Told of every update. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told what is worth a line of the log. */
   readonly onNotice?: (notice: string) => void;
   /** Told how far the reading of a folder of pictures is. */
   readonly onRead?: DataOptions["onProgress"];
@@ -44,8 +51,11 @@ export interface RunOptions {
   readonly onDownload?: DownloadOptions["onProgress"];
 }
 
+/** What {@link train} leaves. */
 export interface RunResult {
+  /** Updates done. */
   readonly step: number;
+  /** Whether all of them are. */
   readonly finished: boolean;
   /** SHA-256 of the parameters, their running mean and the optimiser's state. */
   readonly hash: string;
@@ -100,10 +110,13 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
   await checkFolder(folder, checkpoints, options.resume ?? false);
   const from = options.resume ? await checkpoints.newest(start.layout.size) : undefined;
   const done = from?.step ?? 0;
-  await Deno.mkdir(folder, { recursive: true });
-  await checkData(folder, start.data, done);
-  await writeTextDurably(`${folder}/recipe.json`, recipeText);
+  // Everything is read before anything is written: a run that cannot go on is left as it is.
+  const fingerprint = await checkData(folder, start.data, done);
   const log = await Log.open(`${folder}/log.jsonl`, done);
+  await Deno.mkdir(folder, { recursive: true });
+  await writeTextDurably(`${folder}/data.sha256`, `${fingerprint}\n`);
+  await writeTextDurably(`${folder}/recipe.json`, recipeText);
+  await log.trim();
   const plot = () => writeTextDurably(`${folder}/loss.svg`, lossPlot(log.lines));
   if (done > 0) onNotice(`going on after update ${done}`);
 
@@ -141,7 +154,7 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
 
 /** The data a recipe trains on. */
 export async function readPictures(
-  recipe: Recipe,
+  recipe: TrainingRecipe,
   { signal, onRead }: Pick<RunOptions, "signal" | "onRead">,
 ): Promise<PictureSource> {
   const { data, channels, holdout } = recipe;
@@ -159,36 +172,40 @@ export async function readPictures(
 }
 
 /** The recipe of a run in a folder, and what it was started from. */
-export async function readRun(folder: string): Promise<{ recipe: Recipe; init?: string }> {
+export async function readRun(folder: string): Promise<{ recipe: TrainingRecipe; init?: string }> {
   const { init, ...recipe } = await readRecipeFile(folder);
-  return { recipe: parseRecipe(recipe), init: init as string | undefined };
+  return { recipe: parseTrainingRecipe(recipe), init: init as string | undefined };
 }
 
 /** A run's recipe.json as it stands, unchecked. */
 export async function readRecipeFile(folder: string): Promise<Record<string, unknown>> {
   const path = `${folder}/recipe.json`;
-  return JSON.parse(
-    await Deno.readTextFile(path).catch(() => {
-      throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
-    }),
-  );
+  const text = await readText(path);
+  if (text === "") {
+    throw new InputError(`${path}: expected the recipe of a run to go on with, found none`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InputError(`${path}: expected a recipe as JSON, found something else`);
+  }
 }
 
-function runJson(recipe: Recipe, init: string | undefined): string {
+function runJson(recipe: TrainingRecipe, init: string | undefined): string {
   return `${JSON.stringify(init === undefined ? recipe : { ...recipe, init }, null, 2)}\n`;
 }
 
 /** A run that goes on with other pictures would not be the run it began as. */
-async function checkData(folder: string, data: PictureSource, done: number): Promise<void> {
+async function checkData(folder: string, data: PictureSource, done: number): Promise<string> {
   const path = `${folder}/data.sha256`;
   const now = fingerprintOf(data);
-  const then = (await Deno.readTextFile(path).catch(() => now)).trim();
+  const then = (await readText(path)).trim() || now;
   if (done > 0 && then !== now) {
     throw new InputError(
       `${path}: the run began with other pictures than the ${data.length} that the data has now; --init begins a new run from trained weights`,
     );
   }
-  await writeTextDurably(path, `${now}\n`);
+  return now;
 }
 
 async function checkFolder(folder: string, checkpoints: Checkpoints, resume: boolean) {

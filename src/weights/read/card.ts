@@ -68,7 +68,10 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
       fail(where, ".distilled", "{ teacher, guidance, steps? }", distilled);
     }
   }
-  return card as WeightsCard;
+  // macOS gives folders' names, which classes come from, in another Unicode form than keyboards do.
+  return labels === undefined
+    ? card as WeightsCard
+    : { ...card, labels: (labels as string[]).map((label) => label.normalize("NFC")) };
 }
 
 function fail(where: string, key: string, expected: string, found: unknown): never {

@@ -11,7 +11,7 @@ import { type Files, parseJson, readText, settled } from "../files.ts";
 import { refuseLatents } from "./latents.ts";
 import { parseCard, type WeightsCard } from "./card.ts";
 import { folderFiles, networkFiles, networkFilesAmong } from "./formats/format.ts";
-import { samplerOf } from "./sampler.ts";
+import { notObeyed, samplerOf } from "./sampler.ts";
 import { type FoundTensors, readTensors } from "./tensors.ts";
 
 /** Everything a folder says, checked. */
@@ -147,14 +147,15 @@ async function folderOf(
         [folderFiles.scheduler, scheduler],
       ].filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    notices: scheduler === undefined
-      ? [
-        `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`,
-      ]
-      : [],
+    notices: [noticeOf(scheduler, where)].filter((notice) => notice !== undefined),
   };
   checkTensors(folder, where + found.name);
   return folder;
+}
+
+function noticeOf(scheduler: string | undefined, where: string): string | undefined {
+  if (scheduler !== undefined) return notObeyed(scheduler, `${where}scheduler_config.json`);
+  return `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`;
 }
 
 /** @throws InputError where the tensors are not the network's */

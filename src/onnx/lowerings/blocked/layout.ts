@@ -7,7 +7,7 @@
  * A tensor may be known under two names, plain and blocked. Lowerings return the plain one and ask
  * for the blocked one where they compute with it; conversions that nobody reads are not written.
  */
-import type { Emitter, OnnxAttribute } from "../../lowering.ts";
+import { type Emitter, once, type OnnxAttribute } from "../../lowering.ts";
 import type { Value } from "../../../graph/value.ts";
 
 const DOMAIN = "com.microsoft.nchwc";
@@ -17,14 +17,8 @@ export function roundUp(n: number, block: number): number {
   return Math.ceil(n / block) * block;
 }
 
-/** The blocked names of one model's tensors, by their plain names. */
-const twins = new WeakMap<Emitter, Map<string, string>>();
-
-function twinsOf(e: Emitter): Map<string, string> {
-  let map = twins.get(e);
-  if (!map) twins.set(e, map = new Map());
-  return map;
-}
+/** The note that holds the blocked name of a tensor. */
+const blockedName = (plain: string) => `${plain} in blocks`;
 
 /** Whether `value` is a batch of pictures of known size whose channels fill whole blocks. */
 export function isBlockable(value: Value, block: number): boolean {
@@ -35,23 +29,18 @@ export function isBlockable(value: Value, block: number): boolean {
 
 /** Whether the tensor has been computed in blocks. */
 export function isBlocked(e: Emitter, name: string): boolean {
-  return twinsOf(e).has(name);
+  return e.notes.has(blockedName(name));
 }
 
 /** The blocked name of a plain tensor [N, C, H, W] whose channels fill whole blocks. */
 export function toBlocked(e: Emitter, name: string): string {
-  const map = twinsOf(e);
-  const existing = map.get(name);
-  if (existing) return existing;
-  const blocked = blockedOp(e, "ReorderInput", [name]);
-  map.set(name, blocked);
-  return blocked;
+  return once(e, blockedName(name), () => blockedOp(e, "ReorderInput", [name]));
 }
 
 /** The plain name of a blocked tensor, of which `channels` are meant. */
 export function fromBlocked(e: Emitter, blocked: string, channels: number, padded = false): string {
   const name = blockedOp(e, "ReorderOutput", [blocked], { channels });
-  if (!padded) twinsOf(e).set(name, blocked);
+  if (!padded) e.notes.set(blockedName(name), blocked);
   return name;
 }
 
@@ -67,11 +56,5 @@ export function blockedOp(
 
 /** Means over the pixels of a blocked [N, C, H, W] as [N, C, 1, 1], which lies the same either way. */
 export function pixelMeans(e: Emitter, blocked: string): string {
-  const map = twinsOf(e);
-  const key = `mean of ${blocked}`;
-  const existing = map.get(key);
-  if (existing) return existing;
-  const means = blockedOp(e, "GlobalAveragePool", [blocked]);
-  map.set(key, means);
-  return means;
+  return once(e, `mean of ${blocked}`, () => blockedOp(e, "GlobalAveragePool", [blocked]));
 }

@@ -3,7 +3,7 @@
  * `../norm_grad.ts`, and x is shifted by a number near its mean as in `../group_norm.ts`.
  */
 import { attributesOf } from "../../../graph/value.ts";
-import { type Emitter, type Lowering, type LowerOp } from "../../lowering.ts";
+import { type Emitter, type Lowering, type LowerOp, once } from "../../lowering.ts";
 import type { GroupNormOptions } from "../../../graph/ops/nn.ts";
 import type { Value } from "../../../graph/value.ts";
 import { affine, everywhere } from "./affine.ts";
@@ -20,8 +20,6 @@ interface Normalised {
 
 /** How many pixels of a channel a group's shift is the mean of. */
 const SAMPLES = 4;
-
-const found = new WeakMap<Emitter, Map<string, Normalised>>();
 
 export function normLowerings(block: number, base: Lowering): Record<string, LowerOp> {
   const guarded = (op: string, lower: LowerOp): LowerOp => (e, value, inputs) =>
@@ -135,26 +133,20 @@ function normalise(
   block: number,
 ): Normalised {
   const { groups, eps } = attributesOf<GroupNormOptions>(node);
-  let map = found.get(e);
-  if (!map) found.set(e, map = new Map());
-  const key = `${x} ${groups} ${eps}`;
-  const existing = map.get(key);
-  if (existing) return existing;
-
-  const [n, c] = shape as number[];
-  const grouped = (means: string) =>
-    e.op("ReduceMean", [perGroup(e, means, groups, c), e.int64([2])]);
-  const blocked = toBlocked(e, x);
-  const near = sampledMeans(e, blocked, shape as number[], groups, block);
-  const shifted = affine(e, blocked, shape as number[], {
-    factor: everywhere(e, 1, [n, c]),
-    shift: e.op("Expand", [e.op("Neg", [near]), e.int64([1, 1, c / groups])]),
+  return once(e, `${x} in ${groups} groups, eps ${eps}`, () => {
+    const [n, c] = shape as number[];
+    const grouped = (means: string) =>
+      e.op("ReduceMean", [perGroup(e, means, groups, c), e.int64([2])]);
+    const blocked = toBlocked(e, x);
+    const near = sampledMeans(e, blocked, shape as number[], groups, block);
+    const shifted = affine(e, blocked, shape as number[], {
+      factor: everywhere(e, 1, [n, c]),
+      shift: e.op("Expand", [e.op("Neg", [near]), e.int64([1, 1, c / groups])]),
+    });
+    const mean = grouped(pixelMeans(e, shifted));
+    const square = grouped(productMeans(e, shifted, shifted));
+    const variance = e.op("Sub", [square, e.op("Mul", [mean, mean])]);
+    const deviation = e.op("Sqrt", [e.op("Add", [variance, e.scalar(eps)])]);
+    return { shifted, mean, rstd: e.op("Reciprocal", [deviation]) };
   });
-  const mean = grouped(pixelMeans(e, shifted));
-  const square = grouped(productMeans(e, shifted, shifted));
-  const variance = e.op("Sub", [square, e.op("Mul", [mean, mean])]);
-  const deviation = e.op("Sqrt", [e.op("Add", [variance, e.scalar(eps)])]);
-  const normalised = { shifted, mean, rstd: e.op("Reciprocal", [deviation]) };
-  map.set(key, normalised);
-  return normalised;
 }

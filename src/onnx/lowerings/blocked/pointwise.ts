@@ -1,6 +1,6 @@
 /** What is done element by element, or only moves elements, done where the pictures lie in blocks. */
 import { attributesOf } from "../../../graph/value.ts";
-import { type Emitter, type Lowering, type LowerOp } from "../../lowering.ts";
+import { type Emitter, type Lowering, type LowerOp, once } from "../../lowering.ts";
 import { sameShape, type Value } from "../../../graph/value.ts";
 import { affine, everywhere } from "./affine.ts";
 import { blockedOp, fromBlocked, isBlockable, isBlocked, pixelMeans, toBlocked } from "./layout.ts";
@@ -11,23 +11,13 @@ const elementwise = [
 ];
 
 /** What silu made of a blocked tensor. */
-const activated = new WeakMap<Emitter, Map<string, string>>();
-
-function siluOf(e: Emitter, x: string, write: () => string): string {
-  let map = activated.get(e);
-  if (!map) activated.set(e, map = new Map());
-  const existing = map.get(x);
-  if (existing) return existing;
-  const y = write();
-  map.set(x, y);
-  return y;
-}
+const siluOf = (e: Emitter, x: string, write: () => string) => once(e, `silu of ${x}`, write);
 
 export function pointwiseLowerings(block: number, base: Lowering): Record<string, LowerOp> {
   const anyBlocked = (e: Emitter, inputs: readonly string[]) => inputs.some((x) => isBlocked(e, x));
   const channelsOf = (value: Value) => value.shape[1] as number;
 
-  /** A form for an input of the same shape, for one number, and for a number a picture and channel. */
+  /** The blocked name, for inputs of the same shape and scalars; undefined otherwise. */
   const beside = (e: Emitter, value: Value, input: Value, name: string): string | undefined => {
     const { shape } = input;
     if (sameShape(shape, value.shape)) return toBlocked(e, name);

@@ -1,7 +1,7 @@
-/** Compiles `kernels/` to `wasm/`: with fused multiply-add (relaxed SIMD) and without. */
+/** Compiles `src/engine/kernels/` to `src/engine/wasm/`: with fused multiply-add (relaxed SIMD) and without. */
 import asc from "npm:assemblyscript@0.28.20/asc";
 
-const here = new URL("./", import.meta.url);
+const here = new URL("../src/engine/", import.meta.url);
 export const builds = { relaxed: ["--enable", "relaxed-simd"], plain: [] } as const;
 export type Build = keyof typeof builds;
 
@@ -37,7 +37,7 @@ export async function compile(build: Build): Promise<Uint8Array> {
 export function moduleOf(build: Build, bytes: Uint8Array): string {
   const text = btoa(String.fromCharCode(...bytes));
   const lines = text.match(/.{1,96}/g)!.map((line) => `  "${line}"`).join(" +\n");
-  return `/** ${build}.wasm in base64, written by build.ts. */\nexport default ${lines.trim()};\n`;
+  return `/** ${build}.wasm in base64, written by deploy/build_kernels.ts. */\nexport default ${lines.trim()};\n`;
 }
 
 if (import.meta.main) {

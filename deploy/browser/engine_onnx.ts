@@ -1,4 +1,4 @@
-/** onnxruntime-web on WebAssembly in the page's own thread, which gives the same bits everywhere. */
+/** onnxruntime-web on WebAssembly in the page's own thread: for bare ONNX files, see `onnx.ts`. */
 import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
 import type { Backend } from "../../src/backends/backend.ts";
 import { wasmInline } from "../../src/backends/onnxruntime/wasm_inline.ts";

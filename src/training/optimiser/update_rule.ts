@@ -1,12 +1,18 @@
-/** Adam and AdamW over one flat vector, as graph operations. */
+/**
+ * One update of the parameters: gradient clipping, Adam, the running mean (EMA), as graph operations over
+ * one flat vector; and the learning rate.
+ */
 import {
   add,
   concat,
   div,
   expand,
   type Graph,
+  min,
   mul,
   neg,
+  reciprocal,
+  reduceSum,
   scale,
   shift,
   sqrt,
@@ -90,4 +96,57 @@ function decayMask(graph: Graph, layout: ParamLayout): Value {
     layout.params.map(({ shape, size }) => expand(graph.scalar(shape.length < 2 ? 0 : 1), [size])),
     0,
   );
+}
+
+/** ‖g‖₂ of a flat vector, as one number. */
+export function globalNorm(g: Value): Value {
+  return sqrt(reduceSum(square(g), [0]));
+}
+
+/** g, shortened to the length `maxNorm` where it is longer (Pascanu et al. 2013; as in PyTorch). */
+export function clipByNorm(g: Value, norm: Value, maxNorm: number): Value {
+  const factor = scale(reciprocal(shift(norm, 1e-6)), maxNorm);
+  return mul(g, min(factor, g.graph.scalar(1)));
+}
+
+/**
+ * The share of the old mean kept by a step of `images` images: ½^(images/h) with the half-life
+ * h = min(halfLife, 0.05·imagesSeen), so that a young run's mean forgets its first steps.
+ * Source: Karras et al. 2022, app. F.6 (edm's training loop).
+ * @param imagesSeen before this step; at 0 the mean is the parameters themselves
+ */
+export function emaDecay(images: number, imagesSeen: number, halfLife: number): number {
+  const h = Math.min(halfLife, 0.05 * imagesSeen);
+  return h === 0 ? 0 : 0.5 ** (images / h);
+}
+
+/** The running mean after a step: decay·ema + (1 − decay)·θ. */
+export function emaUpdate(ema: Value, theta: Value, decay: Value): Value {
+  return add(theta, mul(sub(ema, theta), decay));
+}
+
+/** A warm-up and a decay. */
+export interface LearningRateOptions {
+  /** The highest rate. */
+  readonly lr: number;
+  /** Steps of linear warm-up. */
+  readonly warmup: number;
+  /** The step at which a half cosine after the warm-up reaches `final`; null keeps `lr`. */
+  readonly horizon: number | null;
+  /** What the cosine ends at, as a share of `lr`; default 0. */
+  readonly final?: number;
+}
+
+/**
+ * The learning rate of step k (1 for the first): k/warmup of `lr`, then half a cosine down
+ * (Loshchilov & Hutter 2017, eq. 5, without restarts). It depends on nothing but k.
+ */
+export function learningRate(
+  k: number,
+  { lr, warmup, horizon, final = 0 }: LearningRateOptions,
+): number {
+  if (k < warmup) return lr * k / warmup;
+  if (horizon === null) return lr;
+  const progress = Math.min(1, (k - warmup) / Math.max(1, horizon - warmup));
+  return lr * (final + (1 - final) * (1 + Math.cos(Math.PI * progress)) / 2);
 }

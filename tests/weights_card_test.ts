@@ -1,0 +1,25 @@
+/** What model_index.json says of a network beside diffusers' own keys. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { CARD_KEY, classNames, parseCard } from "../src/weights/read/card.ts";
+
+const card = (said: unknown, classes: number | null = 3) =>
+  parseCard({ [CARD_KEY]: said }, classes, "model_index.json");
+
+Deno.test("the class that means none is one of the network's", () => {
+  for (const null_label of [0, 2]) assertEquals(card({ null_label }).null_label, null_label);
+  for (const null_label of [-1, 3, 4, 1.5, "2"]) {
+    assertThrows(() => card({ null_label }), InputError, ".null_label");
+  }
+  assertThrows(() => card({ null_label: 0 }, null), InputError, ".null_label");
+});
+
+Deno.test("there are at most as many names as classes, and indices where there are none", () => {
+  assertEquals(classNames(card({ labels: ["a", "b"] }), 3), ["a", "b"]);
+  assertEquals(classNames(card({}), 3), ["0", "1", "2"]);
+  assertEquals(classNames(card({}, null), null), undefined);
+  for (const labels of [["a", "b", "c", "d"], "ab", [1]]) {
+    assertThrows(() => card({ labels }), InputError, ".labels");
+  }
+  assertThrows(() => card({ labels: ["a"] }, null), InputError, ".labels");
+});
