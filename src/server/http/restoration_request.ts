@@ -12,6 +12,7 @@ import { recommendedRestorer } from "../../restoration/recommended.ts";
 import { countEvaluations } from "../../sampling/evaluations.ts";
 import { invalid, refusal, refusing } from "../problem.ts";
 import { type Order, Orders } from "../work/cost.ts";
+import type { Charge } from "../work/picture_service.ts";
 import { findWeights, resolve } from "../work/recipe.ts";
 import { nextSeed } from "../work/seed.ts";
 import type { ServedModel } from "../work/served_model.ts";
@@ -51,6 +52,7 @@ export interface Method {
 
 /**
  * Orders for n answers to each picture.
+ * @param charge told what it costs to work them out
  * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them or is too much
  */
 export async function readRestoration(
@@ -58,6 +60,7 @@ export async function readRestoration(
   fields: AnswerFields,
   pictures: readonly Damaged[],
   method: Method,
+  charge: Charge,
 ): Promise<Generation> {
   const { catalog, limits } = services;
   const restoring = { ...catalog, schedulers: restorers, plugins: {} };
@@ -96,7 +99,7 @@ export async function readRestoration(
       }, nextSeed(first, i));
       // What nobody named the picture decides, not the seed.
       const label = fields.label === undefined ? model.nullLabel ?? recipe.label : recipe.label;
-      const order = await planned.of({ ...recipe, label }, partialImages);
+      const order = await planned.of({ ...recipe, label }, charge, partialImages);
       // What a sampler does not take it says at its first step, here with a single pixel.
       await countEvaluations(order.plan, false, 0, measurement.sigma_y).catch((error) => {
         throw refusal(error);

@@ -88,6 +88,7 @@ async function answer(services: Services, kind: Kind, c: Context): Promise<Respo
     { ...fields, ...asked.fields },
     asked.pictures,
     asked.method,
+    charge,
   );
   if (fields.stream) {
     return streamTo(services, c, standing, (controller, charge) => {
