@@ -24,7 +24,7 @@ export type { DownloadProgress } from "./src/weights/find/download.ts";
 export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
 export { type FetchFile, type Files, filesAt, filesOf } from "./src/weights/files.ts";
-export { readFolder, type WeightsFolder } from "./src/weights/read/folder.ts";
+export { readFolder, type ReadOptions, type WeightsFolder } from "./src/weights/read/folder.ts";
 export type { Network, Recommendation } from "./src/model/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
 export type { Call } from "./src/sampling/batcher.ts";
@@ -33,10 +33,11 @@ export type {
   NetworkDefinition,
   NetworkInputs,
   NetworkKeys,
+  TrainingField,
   TrainingKeys,
 } from "./src/networks/architecture.ts";
 export type { StoredTensor } from "./src/networks/match_tensors.ts";
-export type { WeightsCard } from "./src/weights/read/card.ts";
+export type { Distilled, WeightsCard } from "./src/weights/read/card.ts";
 export type {
   AttributeValue,
   ConstantData,
@@ -49,10 +50,16 @@ export type {
 export type { Graph } from "./src/graph/graph.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "./src/onnx/lowering.ts";
 export type { DataPlugin, Draw, DrawnPicture } from "./src/training/data/plugin.ts";
-export type { Pixels } from "./src/image/pixels.ts";
+export type { PlanRequest } from "./src/sampling/plan.ts";
+export type { Conditioning } from "./src/recipe/conditioning.ts";
+export { invert, type InvertRequest, slerp } from "./src/sampling/interpolate.ts";
+export { createGenerator, type Generator, q_sample, scheduleFor } from "./src/diffusion/mod.ts";
+export { type Pixels, toPixels } from "./src/image/pixels.ts";
 export { fromText, type Method, type Recipe, type Subject, toText } from "./src/recipe/recipe.ts";
 export type {
   Backend,
+  FlatParams,
+  GraphWeights,
   Session,
   SessionOptions,
   Tensor,
@@ -62,12 +69,19 @@ export type {
 export type {
   Denoised,
   Frame,
+  LinearOperator,
+  Measurement,
   OptionSchema,
+  PredictionType,
   Run,
+  RunInputs,
   Schedule,
   Scheduler,
   SchedulerConfig,
   SchedulerOptions,
+  TimestepSpacing,
+  VarianceType,
+  Vector,
 } from "./src/diffusion/types.ts";
 export { schedulers } from "./schedulers/mod.ts";
 export { FieldError, InputError } from "./src/errors.ts";

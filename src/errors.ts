@@ -15,6 +15,7 @@ export class InputError extends Error {
  * reads fields under other names (a flag, an address) tells it with `under`.
  */
 export class FieldError extends InputError {
+  /** Says which field of what it is, what was expected and what was found. */
   constructor(
     /** What is called so by whoever gave it: `steps`, `options.eta`. */
     readonly field: string,

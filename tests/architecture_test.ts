@@ -129,7 +129,8 @@ Deno.test("packages are named in full, with their versions", () => {
   const wrong: string[] = [];
   for (const source of all) {
     for (const target of importsOf(source)) {
-      const local = /^(src|schedulers|weights)\//.test(target) || target === "mod.ts";
+      const local = /^(src|schedulers|weights)\//.test(target) ||
+        ["mod.ts", "deno.json"].includes(target);
       if (
         !local && !/^npm:(@[^/@]+\/)?[^/@]+@\d+\.\d+\.\d+/.test(target) && !/^node:/.test(target)
       ) {

@@ -78,7 +78,10 @@ const wrong: [args: string[], message: RegExp][] = [
     ["train", "--recipe", "~/null.json"],
     /^--recipe .*null\.json: expected a JSON object, found null$/,
   ],
-  [["train", "--recipe", "~/typo.json"], /^recipe: unknown key stepz /],
+  [
+    ["train", "--recipe", "~/typo.json"],
+    /^recipe: unknown key stepz /,
+  ],
   [
     ["train", "--data", "~", "--out", "~/text.txt/run"],
     /^--out .*run: cannot be written \(part of/,

@@ -13,7 +13,7 @@ Deno.test("the committed bundle is what the page's sources give", async () => {
   const committed = await Deno.readTextFile(
     new URL("../src/server/page/assets.ts", import.meta.url),
   );
-  assert(committed === await buildAssets(), "not current: run `deno task page`");
+  assert(committed === await buildAssets(), "not current: run `deno task build:page`");
 });
 
 Deno.test("the page names its files by their content, and lets them be kept", async () => {

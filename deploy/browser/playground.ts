@@ -168,7 +168,9 @@ async function start(): Promise<void> {
   if ("gpu" in navigator) select("engine").prepend(option("webgpu", "WebGPU"));
   // Who pressed the button meanwhile has started it.
   if (running) return;
-  select("engine").value = preset.get("engine") ?? (gpu ? "webgpu" : "simd");
+  const usual = gpu ? "webgpu" : "simd";
+  select("engine").value = preset.get("engine") ?? usual;
+  if (select("engine").selectedIndex < 0) select("engine").value = usual;
   await run();
 }
 

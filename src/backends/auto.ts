@@ -47,7 +47,7 @@ export async function firstThatCan(
       return used.name;
     },
     createSession: (graph, weights, options) =>
-      load((b): b is Backend => true, (b) => b.createSession(graph, weights, options)),
+      load((_b): _b is Backend => true, (b) => b.createSession(graph, weights, options)),
     createOnnxSession: (model, options) =>
       load(takesOnnx, (b) => b.createOnnxSession(model, options)),
     prepare: (options) => first.prepare?.(options),

@@ -44,7 +44,9 @@ export interface SessionOptions {
 
 /** Parameters that are fed: pieces, in order, of one flat input, as in training. */
 export interface FlatParams {
+  /** The flat input. */
   readonly input: Value;
+  /** The parameters' names in their order in it. */
   readonly order: readonly string[];
 }
 

@@ -4,6 +4,7 @@ import { firstThatCan } from "./auto.ts";
 import type { Backend } from "./backend.ts";
 import { type BackendName, backendNames } from "./names.ts";
 
+/** Who is told of what `auto` chose. */
 export interface SelectOptions {
   /** Told in a sentence when "auto" could not use an engine and took the next. */
   readonly onNotice?: (notice: string) => void;

@@ -1,2 +1,5 @@
-/** The version of this release, as in deno.json (a test holds them equal). */
-export const VERSION = "0.1.0";
+/** The version of this release. */
+import config from "../../deno.json" with { type: "json" };
+
+/** As deno.json says. */
+export const VERSION: string = config.version;

@@ -33,7 +33,9 @@ export function denoisedFrom(
 
 /** eps and x_0 as sums of a network's output and x_t; each is { output, x_t }, the two factors. */
 export interface PredictionCoefficients {
+  /** eps = output·network + x_t·x_t. */
   readonly eps: { readonly output: number; readonly x_t: number };
+  /** x_0 in the same way. */
   readonly x_0: { readonly output: number; readonly x_t: number };
 }
 

@@ -140,6 +140,7 @@ export interface Run {
 export interface RunInputs {
   /** What is known of the picture, for samplers that restore. */
   readonly measurement?: Measurement;
+  /** What else a plug-in needs, by name. */
   readonly [name: string]: unknown;
 }
 

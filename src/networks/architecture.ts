@@ -20,6 +20,7 @@ export interface NetworkInputs {
 
 /** A network without its numbers: an architecture with a config that it has checked. */
 export interface NetworkDefinition {
+  /** Which kind of network it is. */
   readonly architecture: Architecture;
   /** [C, H, W] of one picture. */
   readonly shape: readonly [number, number, number];

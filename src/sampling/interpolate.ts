@@ -22,7 +22,9 @@ export function slerp(a: Float32Array, b: Float32Array, share: number): Float32A
   );
 }
 
+/** How a picture is taken back to its noise. */
 export interface InvertRequest extends PlanRequest, Conditioning {
+  /** Stops before the next step. */
   readonly signal?: AbortSignal;
 }
 

@@ -23,34 +23,61 @@ import {
 export interface TrainingRecipe extends NetworkKeys {
   /** A folder, a file, npm:NAME@VERSION/FOLDER, or a data plug-in. */
   readonly data: string;
+  /** Pixels a side, or [height, width]. */
   readonly size: number | readonly [number, number];
+  /** 1 is grey, 3 is RGB. */
   readonly channels: 1 | 3;
+  /** Whether half of the pictures are mirrored. */
   readonly flip: boolean;
+  /** Whether the classes are learned, where the data has any. */
   readonly labels: boolean;
+  /** Share of labels left out, for guidance. */
   readonly label_dropout: number;
+  /** Share of pictures kept out, for `eval`. */
   readonly holdout: number;
+  /** For the model card. */
   readonly data_license: string | null;
   /** The name of a class of `networks/registry.ts`. */
   readonly architecture: string;
+  /** In the network. */
   readonly dropout: number;
+  /** T. */
   readonly num_train_timesteps: number;
+  /** The noise schedule, by diffusers' names. */
   readonly beta_schedule: string;
+  /** What the network is asked for. */
   readonly prediction_type: "epsilon" | "sample" | "v_prediction";
+  /** γ of min-SNR weighting (Hang et al. 2023); null is L_simple. */
   readonly min_snr_gamma: number | null;
+  /** Updates. */
   readonly steps: number;
+  /** Pictures in one evaluation. */
   readonly batch: number;
+  /** Evaluations for one update. */
   readonly accumulate: number;
+  /** The highest learning rate. */
   readonly lr: number;
+  /** Updates until the learning rate is reached. */
   readonly warmup: number;
+  /** The update at which the learning rate's cosine ends; null is the last one. */
   readonly horizon: number | null;
+  /** AdamW's; norms and biases are spared. */
   readonly weight_decay: number;
+  /** Longer gradients are cut to this length; null cuts none. */
   readonly max_grad_norm: number | null;
+  /** Of the weights' running mean, in pictures. */
   readonly ema_half_life: number;
+  /** All randomness follows from it. */
   readonly seed: number;
+  /** Whether the export is in half precision. */
   readonly fp16: boolean;
+  /** Updates between checkpoints. */
   readonly checkpoint_every: number;
+  /** How many of the last checkpoints stay. */
   readonly keep_checkpoints: number;
+  /** Updates between grids of samples; 0 is none. */
   readonly sample_every: number;
+  /** Sampling steps of those grids. */
   readonly sample_steps: number;
 }
 

@@ -4,6 +4,7 @@ import type { OnnxBackend } from "../backend.ts";
 
 /** A build of onnxruntime, and how it likes operations written, by measurement. */
 export interface OrtBackend extends OnnxBackend {
+  /** For graphs whose weights are constants, as in sampling. */
   readonly lowering: Lowering;
   /** The same for graphs whose weights are computed, as in training; the default is `lowering`. */
   readonly trainingLowering?: Lowering;

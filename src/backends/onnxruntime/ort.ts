@@ -5,11 +5,7 @@ import { checkFeeds, closedMessage } from "../feeds.ts";
 import { RunQueue } from "../queue.ts";
 
 /** The part of an onnxruntime module that is used; every build of it fits. */
-export interface OrtModule {
-  readonly InferenceSession: Ort.InferenceSessionFactory;
-  readonly Tensor: Ort.TensorConstructor;
-  readonly env: Ort.Env;
-}
+export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">;
 
 export type OrtSession = Ort.InferenceSession;
 export type OrtOptions = Ort.InferenceSession.SessionOptions;

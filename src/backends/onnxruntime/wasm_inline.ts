@@ -14,6 +14,7 @@ import { type OrtBackend, ortBackend } from "./onnx.ts";
 import { createOrtSession, type OrtModule, QueuedOrtSession, wasmOptions } from "./ort.ts";
 import { RunQueue } from "../queue.ts";
 
+/** What {@link wasmInline} takes besides the module. */
 export interface WasmInlineOptions {
   /** onnxruntime's .wasm as bytes, where it cannot be read or fetched by the module itself. */
   readonly wasmBinary?: ArrayBuffer | Uint8Array;

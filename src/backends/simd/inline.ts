@@ -11,6 +11,7 @@ import { inlineCrew } from "../../engine/inline_crew.ts";
 import type { Backend } from "../backend.ts";
 import { openSimdSession } from "./session.ts";
 
+/** What {@link simdInline} takes. */
 export interface SimdInlineOptions {
   /** The kernels compiled ahead, where bytes may not be compiled (Cloudflare). */
   readonly module?: WebAssembly.Module;

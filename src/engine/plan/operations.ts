@@ -7,7 +7,6 @@ import { lowerMatmul } from "./products.ts";
 import { functions } from "./step.ts";
 import {
   broadcastTo,
-  isRowMajor,
   pixelOf,
   product,
   reshaped,

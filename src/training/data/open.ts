@@ -1,4 +1,5 @@
 /** Finding out what kind of data a path is, and reading it. */
+import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import type { DataOptions, DataSet, Split } from "./data_set.ts";
 import { openPictureFolder, openPictureZip } from "./folder.ts";
@@ -9,8 +10,8 @@ import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
 
 /** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
 export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {
-  train: { seed: 2 ** 32 - 2, length: 20_000 },
-  test: { seed: 2 ** 32 - 1, length: 10_000 },
+  train: { seed: MAX_SEED - 1, length: 20_000 },
+  test: { seed: MAX_SEED, length: 10_000 },
 };
 
 /**

@@ -41,6 +41,7 @@ export interface DataPlugin {
 
 /** Which picture is asked for. */
 export interface Draw {
+  /** The run's seed. */
   readonly seed: number;
   /** Counted from 0. */
   readonly k: number;
@@ -52,7 +53,9 @@ export interface Draw {
 export interface DrawnPicture {
   /** [height, width, channels]. */
   readonly pixels: Uint8Array;
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. */
   readonly channels: number;

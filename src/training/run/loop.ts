@@ -11,13 +11,17 @@ import type { TrainState } from "../optimiser/layout.ts";
 import { TrainStep } from "../objective/step.ts";
 import { yieldToEventLoop } from "../event_loop.ts";
 
+/** How far a run is. */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
+  /** Updates in all. */
   readonly steps: number;
   /** Mean over the last updates. */
   readonly loss: number;
+  /** Wall-clock time of an update. */
   readonly msPerStep: number;
+  /** Until the last update. */
   readonly secondsLeft: number;
 }
 

@@ -25,18 +25,25 @@ import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
 import { type Start, startFresh } from "./start.ts";
 import type { TrainBatch } from "../objective/batch.ts";
 
+/** What {@link train} is given. */
 export interface RunOptions {
+  /** Every choice; see `parseTrainingRecipe`. */
   readonly recipe: TrainingRecipe;
   /** recipe.json, data.sha256, log.jsonl, loss.svg, checkpoints/, samples/ and weights/ lie here. */
   readonly folder: string;
+  /** The engine. */
   readonly backend: Backend;
+  /** How its session is made. */
   readonly session?: SessionOptions;
   /** Weights to go on from: a built-in name, a folder or an address. */
   readonly init?: string;
   /** Goes on after the newest checkpoint in the folder. */
   readonly resume?: boolean;
+  /** Stops after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
+  /** Told of every update. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told what is worth a line of the log. */
   readonly onNotice?: (notice: string) => void;
   /** Told how far the reading of a folder of pictures is. */
   readonly onRead?: DataOptions["onProgress"];
@@ -44,8 +51,11 @@ export interface RunOptions {
   readonly onDownload?: DownloadOptions["onProgress"];
 }
 
+/** What {@link train} leaves. */
 export interface RunResult {
+  /** Updates done. */
   readonly step: number;
+  /** Whether all of them are. */
   readonly finished: boolean;
   /** SHA-256 of the parameters, their running mean and the optimiser's state. */
   readonly hash: string;

@@ -16,9 +16,13 @@ export interface DownloadProgress {
   readonly total?: number;
 }
 
+/** Limits of a download, and who is told of it. */
 export interface DownloadOptions {
+  /** The largest file that is taken. */
   readonly maxBytes?: number;
+  /** Told of every piece that arrives. */
   readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Stops it. */
   readonly signal?: AbortSignal;
   /** Weights do without the file, so that a server which forbids it has none. */
   readonly optional?: boolean;

@@ -141,10 +141,10 @@ const prefixes = [
 function withoutPrefix(tensors: ReadonlyMap<string, StoredTensor>) {
   let names = [...tensors.keys()];
   // Shards hold parts of a network: each loses what all of its names begin with.
-  for (let prefix; names.length > 0;) {
-    prefix = prefixes.find((prefix) => names.every((name) => name.startsWith(prefix)));
+  while (names.length > 0) {
+    const prefix = prefixes.find((prefix) => names.every((name) => name.startsWith(prefix)));
     if (prefix === undefined) break;
-    names = names.map((name) => name.slice(prefix!.length));
+    names = names.map((name) => name.slice(prefix.length));
   }
   const found = [...tensors.values()];
   return new Map(names.map((name, i) => [name, found[i]]));
