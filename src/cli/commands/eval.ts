@@ -32,12 +32,12 @@ import { chooseScheduler } from "../../recipe/resolve.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
 import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
-import { weightsArgument } from "../weights.ts";
+import { type LoadFlags, loadFlags, readOptions, weightsArgument } from "../weights.ts";
 
 /** More held-out pictures make the figures no surer: the number of samples limits them. */
 const MOST_HELD_OUT = 10_000;
 
-interface Flags extends RestoreFlags {
+interface Flags extends RestoreFlags, LoadFlags {
   data: string;
   holdout: string;
   lossPictures: string;
@@ -56,8 +56,7 @@ interface Flags extends RestoreFlags {
 }
 
 export function define(command: Command, io: () => Io): void {
-  command
-    .addArgument(weightsArgument())
+  loadFlags(command.addArgument(weightsArgument()))
     .requiredOption("--data <source>", "pictures as for train")
     .option(
       "--holdout <share>",
@@ -105,7 +104,9 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   if (flags.json !== undefined && flags.json !== "-") await checkFile(flags.json, "--json");
   const backend = await backendByName(flags.backend);
   const session = { threads: asked.threads };
-  const found = await readWeights(await locate(weights, downloadOptions(io)));
+  const { files, options } = await readOptions(weights, flags, io);
+  const found = await readWeights(files, options);
+  if ("notices" in found) found.notices.forEach((notice) => io.err(notice));
   await using model = await openWeights(found, backend, session);
   const samplers = samplersOf(flags, model);
   await using teacher = await teacherOf(flags, model, backend, io);

@@ -19,9 +19,9 @@ import type { Io } from "../io.ts";
 import { reasonOf } from "../reasons.ts";
 import { loadModel } from "../sampling_options.ts";
 import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
-import { defaultHelp } from "../weights.ts";
+import { defaultHelp, type LoadFlags, loadFlags } from "../weights.ts";
 
-interface Flags {
+interface Flags extends LoadFlags {
   weights: string[];
   scheduler: string[];
   limit: string[];
@@ -43,15 +43,12 @@ const CLOSE_MS = 300;
 
 export function define(command: Command, io: () => Io): void {
   const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
-  command
-    .option(
-      "-w, --weights <name=source>",
-      `weights and the name they get; repeatable (default: ${
-        defaultHelp(defaultSources().join())
-      })`,
-      collect,
-      [],
-    )
+  loadFlags(command.option(
+    "-w, --weights <name=source>",
+    `weights and the name they get; repeatable (default: ${defaultHelp(defaultSources().join())})`,
+    collect,
+    [],
+  ))
     .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)")
     .option("-p, --port <n>", "port; 0 takes any", "8000")
@@ -106,7 +103,10 @@ async function run(flags: Flags, io: Io): Promise<void> {
   const opened = new Map<string, Model>();
   const open = async (name: string) => {
     const { backend, threads } = flags;
-    const model = await loadModel({ weights: sources.get(name)!, backend, threads }, io);
+    // Opened again, weights are those that were served before.
+    const refresh = flags.refresh && !opened.has(name);
+    const weights = sources.get(name)!;
+    const model = await loadModel({ ...flags, refresh, weights, backend, threads }, io);
     // In the place of one that broke, which the server has closed.
     opened.set(name, model);
     return model;

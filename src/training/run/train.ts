@@ -80,6 +80,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const init = options.init === undefined
     ? undefined
     : await readFolder(await locate(options.init, { signal, onProgress: onDownload }));
+  for (const notice of init?.notices ?? []) onNotice(notice);
   const recipe = {
     ...(init ? adoptNetwork(options.recipe, init) : options.recipe),
     // From here on the learning rate no longer depends on `steps`, which a resumed run may change.

@@ -10,7 +10,11 @@ import { hubFiles, hubPlace, hubToken, isCommit, isHub } from "./hub.ts";
 
 /** Weights that come with denoise, by name. */
 export const builtInWeights: Readonly<Record<string, URL>> = {
-  digits: new URL("../../../weights/digits/", import.meta.url),
+  "heroes": new URL("../../../weights/heroes/", import.meta.url),
+  "heroes-4": new URL("../../../weights/heroes-4/", import.meta.url),
+  "digits": new URL("../../../weights/digits/", import.meta.url),
+  "digits-4": new URL("../../../weights/digits-4/", import.meta.url),
+  "digits-1": new URL("../../../weights/digits-1/", import.meta.url),
 };
 
 /** How weights are looked for. */
