@@ -16,6 +16,7 @@ import { downloadOptions } from "./downloads.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { collect, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { defaultSource, studySource } from "../weights/find/sources.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 
 export interface ModelFlags extends LoadFlags {
@@ -40,14 +41,15 @@ export interface SamplingFlags extends ModelFlags {
   scale?: string;
 }
 
-export function defineModelOptions(command: Command): Command {
-  return loadFlags(command.addOption(weightsOption()))
+/** @param source the weights where none are named: those that answer at every timestep */
+export function defineModelOptions(command: Command, source = studySource()): Command {
+  return loadFlags(command.addOption(weightsOption(source)))
     .option("--backend <name>", backendNames.join(", "), "auto")
     .option("--threads <n>", "CPU threads (default: every core)");
 }
 
 export function defineSamplingOptions(command: Command): Command {
-  return defineModelOptions(command)
+  return defineModelOptions(command, defaultSource())
     .option("-s, --scheduler <name>", "see below; or a plug-in's path or address")
     .option("--schedule <name>", `another noise schedule under it: ${SCHEDULE_NAMES.join(", ")}`)
     .option("--steps <n>", "denoising steps (default: what the weights recommend)")
