@@ -1,6 +1,6 @@
 /** Scheduler plug-ins by name, path or address. */
 import { schedulers } from "../../schedulers/mod.ts";
-import type { Scheduler } from "../diffusion/types.ts";
+import type { Scheduler } from "../diffusion/scheduler.ts";
 import { InputError } from "../errors.ts";
 import { importPlugin, isModuleSpec } from "../files/import_plugin.ts";
 import { checkScheduler } from "../sampling/plugin.ts";
