@@ -85,6 +85,7 @@ export type {
 } from "./src/diffusion/types.ts";
 export { schedulers } from "./schedulers/mod.ts";
 export { FieldError, InputError } from "./src/errors.ts";
+export type { Field, Type } from "./src/schema.ts";
 
 if (import.meta.main) {
   const cli: typeof import("./src/cli/main.ts") = await import(

@@ -1,12 +1,37 @@
-/** Draws docs/digits.png: digits by the shipped weights, and the denoising of one of them. */
+/** Draws the README's pictures: heroes, students below their teachers, and a digit out of noise. */
 import { grid, paste } from "../src/image/grid.ts";
-import { type Pixels, toPixels } from "../src/image/pixels.ts";
+import { type Pixels, toPixels, withChannels } from "../src/image/pixels.ts";
 import { encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import { generate, load, sample } from "../mod.ts";
 import { readFlags } from "./flags.ts";
 
-readFlags("Draws docs/digits.png: digits by the shipped weights, and the denoising of one.", {});
+readFlags("Draws docs/heroes.png, docs/few.png and docs/digits.png by the shipped weights.", {});
+
+const write = (name: string, picture: Pixels, factor: number) =>
+  Deno.writeFile(new URL(`../docs/${name}`, import.meta.url), encodePng(enlarge(picture, factor)));
+
+/** Seeds from 0 on, as the weights recommend. */
+async function drawn(weights: string, count: number): Promise<Pixels[]> {
+  await using model = await load(weights, { backend: "native" });
+  return await generate(model, { seeds: Array.from({ length: count }, (_, i) => i) });
+}
+
+/** A picture in the middle of a black one of 32 × 32, in colour. */
+function framed32(picture: Pixels): Pixels {
+  const frame = { pixels: new Uint8Array(32 * 32 * 3), width: 32, height: 32, channels: 3 };
+  const left = (32 - picture.width) / 2, top = (32 - picture.height) / 2;
+  paste(frame, withChannels(picture, 3), left, top);
+  return frame;
+}
+
+await write("heroes.png", grid(await drawn("heroes-4", 64), { columns: 16 }), 3);
+
+const rows = [];
+for (const weights of ["heroes", "heroes-4", "digits", "digits-1"]) {
+  rows.push(...(await drawn(weights, 16)).map(framed32));
+}
+await write("few.png", grid(rows, { columns: 16, gap: 2, background: 255 }), 3);
 
 const COLUMNS = 10;
 const STEPS = 20;
@@ -25,4 +50,4 @@ const framed = { ...all, width: all.width + 2, height: all.height + 2, pixels: n
 framed.pixels = new Uint8Array(framed.width * framed.height);
 paste(framed, all, 1, 1);
 await Deno.mkdir(new URL("../docs/", import.meta.url), { recursive: true });
-await Deno.writeFile(new URL("../docs/digits.png", import.meta.url), encodePng(enlarge(framed, 3)));
+await write("digits.png", framed, 3);

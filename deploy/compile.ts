@@ -3,11 +3,14 @@
  * The native engine (288 MB) is left out unless `--native` is given. Arguments after `--` go to
  * `deno compile`, such as `--target x86_64-pc-windows-msvc`.
  */
+import { builtInWeights } from "../src/weights/find/locate.ts";
+
 const root = new URL("../", import.meta.url);
 
 /** The modules that no static import leads to, and the weights. */
 export async function includes(native: boolean): Promise<string[]> {
-  const found: string[] = ["weights/digits"];
+  const found: string[] = Object.values(builtInWeights)
+    .map(({ href }) => href.slice(root.href.length).replace(/\/$/, ""));
   for (const folder of ["src", "schedulers"]) {
     for await (const path of modules(folder)) {
       if (native || !path.startsWith("src/backends/onnxruntime/native")) found.push(path);

@@ -11,7 +11,17 @@ export async function measureUrl(): Promise<Measured> {
     const start = performance.now();
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "-A", "--no-lock", `${server.origin}/mod.ts`, "sample", "--threads", "1"],
+        ...[
+          "run",
+          "-A",
+          "--no-lock",
+          `${server.origin}/mod.ts`,
+          "sample",
+          "--threads",
+          "1",
+          "--weights",
+          "digits",
+        ],
         ...["--quiet", "--out", `${folder}/${name}.png`, ...args],
       ],
       cwd: folder,

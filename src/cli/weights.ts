@@ -1,26 +1,25 @@
 /** How commands take weights, and which they take when none are named. */
 import { Argument, Option } from "npm:commander@15.1.0";
 import { locate, type LocateOptions } from "../weights/find/locate.ts";
-import { defaultSource, WEIGHTS_VARIABLE } from "../weights/find/sources.ts";
+import { studySource, WEIGHTS_VARIABLE } from "../weights/find/sources.ts";
 import type { Files } from "../weights/files.ts";
 import type { ReadOptions } from "../weights/read/folder.ts";
 import { weightEndings } from "../weights/read/formats.ts";
 import type { Command } from "./command.ts";
-import { downloadOptions } from "./downloads.ts";
+import { downloadOptions } from "./progress.ts";
 import type { Io } from "./io.ts";
 
 export const WEIGHTS_HELP = `a built-in name, a folder, a file (${
   weightEndings.map((ending) => `.${ending}`).join(", ")
 }), an address, or hf:owner/name[/path][@revision]`;
 
-export function weightsOption(): Option {
-  return new Option("-w, --weights <weights>", WEIGHTS_HELP)
-    .default(defaultSource(), defaultHelp(defaultSource()));
+/** @param source what is taken where none are named */
+export function weightsOption(source: string): Option {
+  return new Option("-w, --weights <weights>", WEIGHTS_HELP).default(source, defaultHelp(source));
 }
 
 export function weightsArgument(): Argument {
-  return new Argument("[weights]", WEIGHTS_HELP)
-    .default(defaultSource(), defaultHelp(defaultSource()));
+  return new Argument("[weights]", WEIGHTS_HELP).default(studySource(), defaultHelp(studySource()));
 }
 
 /** For the help: what is taken, and what decides it. */

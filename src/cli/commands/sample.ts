@@ -12,10 +12,11 @@ import { refuseDuplicateSeeds } from "../bulk/folder_sink.ts";
 import { bulkRequest, parseShard, type Shard } from "../bulk/request.ts";
 import { type BulkTarget, runBulk } from "../bulk/run.ts";
 import type { Command } from "../command.ts";
-import { Film } from "../film.ts";
+import { studySource } from "../../weights/find/sources.ts";
+import { Film } from "../drawing/film.ts";
 import { comparison, readRecipeFile, type RecipeFile, weightsOf } from "../from_picture.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type Target, writeOutput } from "../output.ts";
+import { openTarget, type Target, writeOutput } from "../files.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineSamplingOptions,
@@ -77,6 +78,15 @@ Examples:
     });
 }
 
+/** What few-step weights decide themselves. */
+const CHOICES = ["scheduler", "schedule", "steps", "timesteps", "guidance", "option"] as const;
+
+/** The picture's weights, or those that take every choice where one is made. */
+function defaultWeights(flags: Flags, from: RecipeFile | undefined): string {
+  if (from) return weightsOf(from);
+  return CHOICES.some((name) => flags[name] !== undefined) ? studySource() : flags.weights;
+}
+
 async function run(
   flags: Flags,
   isDefault: (name: string) => boolean,
@@ -84,7 +94,7 @@ async function run(
 ): Promise<void> {
   const start = performance.now();
   const from = flags.from === undefined ? undefined : await readRecipeFile(flags.from);
-  const weights = from && isDefault("weights") ? weightsOf(from) : flags.weights;
+  const weights = isDefault("weights") ? defaultWeights(flags, from) : flags.weights;
   const seeds = seedsOf(flags, DEFAULT_COUNT, from);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
   const requestFor = await readSamplingFlags(flags, seeds, io, from);

@@ -1,5 +1,6 @@
 /** What a name, a path or an address of weights stands for. */
 import { InputError } from "../../errors.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { type FetchFile, type Files, filesAt } from "../files.ts";
 import { weightEnding, weightEndings } from "../read/formats.ts";
@@ -9,7 +10,11 @@ import { hubFiles, hubPlace, hubToken, isCommit, isHub } from "./hub.ts";
 
 /** Weights that come with denoise, by name. */
 export const builtInWeights: Readonly<Record<string, URL>> = {
-  digits: new URL("../../../weights/digits/", import.meta.url),
+  "heroes": new URL("../../../weights/heroes/", import.meta.url),
+  "heroes-4": new URL("../../../weights/heroes-4/", import.meta.url),
+  "digits": new URL("../../../weights/digits/", import.meta.url),
+  "digits-4": new URL("../../../weights/digits-4/", import.meta.url),
+  "digits-1": new URL("../../../weights/digits-1/", import.meta.url),
 };
 
 /** How weights are looked for. */
@@ -110,7 +115,8 @@ async function listFolder(url: URL): Promise<readonly string[] | undefined> {
   const root = url.href.endsWith("/") ? url : new URL(`${url.href}/`);
   const names: string[] = [];
   try {
-    for (const part of ["", "unet_ema/", "unet/", "scheduler/"]) {
+    const networks = networkFolders.flatMap((folder) => [`${folder}_ema/`, `${folder}/`]);
+    for (const part of ["", ...networks, "scheduler/"]) {
       try {
         for await (const { name, isDirectory } of Deno.readDir(new URL(part, root))) {
           if (!isDirectory) names.push(part + name);

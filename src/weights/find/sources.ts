@@ -12,15 +12,23 @@ export function deployedSources(): string[] {
   return named.filter((text) => text !== "");
 }
 
-/** What is meant where no weights are named: the deployment's, else the digits. */
+/** What draws pictures where no weights are named: the deployment's, else the heroes in few steps. */
 export function defaultSources(): string[] {
   const deployed = deployedSources();
-  return deployed.length > 0 ? deployed : ["digits"];
+  return deployed.length > 0 ? deployed : ["heroes-4"];
 }
 
-/** The weights of a command that takes one set of them and is not told which. */
+/** The weights of a command that draws pictures and is not told with which. */
 export function defaultSource(): string {
   return splitName(defaultSources()[0]).source;
+}
+
+/**
+ * The weights of a command that wants to choose sampler and steps, and is not told with which: the
+ * deployment's, else the heroes, which answer at every timestep.
+ */
+export function studySource(): string {
+  return deployedSources().length > 0 ? defaultSource() : "heroes";
 }
 
 /**
