@@ -17,10 +17,15 @@ import { recommendedRestorer } from "../../restoration/recommended.ts";
 import { psnr, ssim } from "../../restoration/similarity.ts";
 import { prepare, sample, type SampleOptions } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
-import { readInput } from "../input.ts";
+import { openTarget, readInput, type Target, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
-import { loadScheduler } from "../load_scheduler.ts";
-import { openTarget, type Target, writeOutput } from "../output.ts";
+import {
+  defineModelOptions,
+  loadModel,
+  loadScheduler,
+  type ModelFlags,
+  optionsHelp,
+} from "../sampling_options.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineDegradationOptions,
@@ -29,12 +34,6 @@ import {
   readNoiseFlag,
 } from "../restoration/flags.ts";
 import { pictureOfMeasurement, strip } from "../restoration/strip.ts";
-import {
-  defineModelOptions,
-  loadModel,
-  type ModelFlags,
-  optionsHelp,
-} from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags, DegradationFlags {
