@@ -10,7 +10,7 @@ export type NumbersOf = (value: Value) => ArrayBufferView & ArrayLike<number>;
 /** Room for the commands that pack what is staged. */
 const COMMANDS = 64 * 1024;
 /** A thread's own numbers of a channel, and how many threads may have some. */
-const SCRATCH = 320;
+const SCRATCH = 640;
 const MOST_THREADS = 16;
 
 /** Bytes that packing needs behind the weights at least. */

@@ -89,7 +89,7 @@ export class PackWinograd {
   m: i32;
   /** Panels in a range. */
   range: i32;
-  /** Each thread's 9·8 numbers of one channel. */
+  /** Each thread's 9·8 numbers of one channel, and as much again. */
   scratch: usize;
   scratchBytes: usize;
 }
@@ -108,7 +108,7 @@ export function packWinograd(at: usize): void {
     const step = <usize> inRange * panelBytes;
     for (let k = 0; k < c.channels; k++) {
       gatherTaps(c.x, c.outChannels, c.channels, panel, k, taps);
-      transformKernels(c.m, taps, base + (<usize> k << 5), step);
+      transformKernels(c.m, taps, taps + 288, base + (<usize> k << 5), step);
     }
   }
   barrier();

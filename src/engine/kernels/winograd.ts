@@ -133,7 +133,7 @@ function rangeOf(c: Winograd, range: i32, m: usize): usize {
   const count = min(c.range, panels - begin), channels = <i32> (c.bytes >> 2);
   const planes = (c.m + 2) * (c.m + 2);
   const taps = m + <usize> planes * (<usize> (c.block + 5) * (<usize> c.range << 5) + 64);
-  const to = taps + 320, half = c.compact == 2;
+  const to = taps + 640, half = c.compact == 2;
   const from = c.weights + <usize> (begin * channels) * (half ? 144 : 288);
   transformRange(c.m, from, half, count, channels, taps, to);
   return to;

@@ -139,7 +139,7 @@ function lowerWinograd(
     planes * ((rows + SPARE_ROWS) * rowBytes + 64);
   const shared = apart ? p.rowsOf([planeBytes(tiles, bytes) / 4]) : undefined;
   const scratch = TILE_BYTES + (apart ? 0 : planeBytes(block, bytes)) +
-    planeBytes(block, 32 * range) + (compact ? 320 + planes * range * 8 * bytes : 0);
+    planeBytes(block, 32 * range) + (compact ? 640 + planes * range * 8 * bytes : 0);
   p.step("winograd", `conv 3×3 ${channels}→${outChannels} ${height}×${width} F${m}`, [
     { place: x },
     4 * pixelOf(x)!,
