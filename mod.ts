@@ -82,9 +82,10 @@ export type {
   TimestepSpacing,
   VarianceType,
   Vector,
-} from "./src/diffusion/types.ts";
+} from "./src/diffusion/scheduler.ts";
 export { schedulers } from "./schedulers/mod.ts";
 export { FieldError, InputError } from "./src/errors.ts";
+export type { Field, Type } from "./src/schema.ts";
 
 if (import.meta.main) {
   const cli: typeof import("./src/cli/main.ts") = await import(

@@ -31,7 +31,7 @@ console.log(
 
 if (parts.has("start")) {
   const rows = [];
-  for (const name of backends) rows.push(await measureStart(name, repeats));
+  for (const name of ["simd", ...backends]) rows.push(await measureStart(name, repeats));
   printTable("From process start to the first evaluation (digits)", rows);
 }
 

@@ -109,6 +109,7 @@ export function parse<T>(type: Type<T>, text: string, field: string): T {
 
 /** A key of an object: its type, and its value where it is missing. */
 export interface Field<T = unknown> {
+  /** What its values are. */
   readonly type: Type<T>;
   /** Left out, the key has to be there. */
   readonly missing?: T;

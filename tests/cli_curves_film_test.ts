@@ -1,7 +1,7 @@
 /** The pictures that the commands draw of a process: schedules as curves, a run as a film. */
 import { assert, assertEquals } from "@std/assert";
-import { curvesSvg } from "../src/cli/curves.ts";
-import { Film, stepsToShow } from "../src/cli/film.ts";
+import { curvesSvg } from "../src/cli/drawing/curves.ts";
+import { Film, stepsToShow } from "../src/cli/drawing/film.ts";
 import { linearBetas, makeSchedule, parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import type { SampleFrame } from "../src/sampling/sample.ts";

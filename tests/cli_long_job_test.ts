@@ -1,7 +1,7 @@
 /** Progress of long jobs, on a terminal and in a log. */
 import { assertEquals } from "@std/assert";
 import type { Io } from "../src/cli/io.ts";
-import { partProgress } from "../src/cli/long_job.ts";
+import { partProgress } from "../src/cli/progress.ts";
 
 function recording(quiet: boolean) {
   const status: string[] = [], kept: string[] = [];

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import omggif from "npm:omggif@1.0.10";
-import { closedForm, stepByStep, timestepsToShow } from "../src/cli/forward.ts";
+import { closedForm, stepByStep, timestepsToShow } from "../src/cli/drawing/forward.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { drawText, textHeight, textWidth } from "../src/image/text.ts";

@@ -244,12 +244,12 @@ Deno.test("restore: wrong uses are refused with what would be right, before weig
     assertEquals(err.split("\n").length, 1);
   }
   const later: [string[], RegExp][] = [
-    [[picture, "--mask", at("none.png")], /no pixel of it is white/],
-    [[picture, "--mask", at("other.png")], /--mask .*expected 28×28 pixels.*found 20×20/],
+    [[picture, "--mask", at("none.png")], /expected a hole of white pixels/],
+    [[picture, "--mask", at("other.png")], /--mask .*expected 28×28 pixels.*found "20×20"/],
     [[picture, "--colour"], /these weights draw 1 channel/],
-    [[picture, "--scale", "5"], /--scale 5: expected a whole number that divides 28×28/],
+    [[picture, "--scale", "5"], /scale: expected a whole number that divides 28×28.*found 5/],
     [[picture, "--mask", at("hole.png"), "--blur", "gaussian:2"], /no exact operator is known/],
-    [[picture, "--operator", "sensing"], /no picture; give a good picture and --simulate/],
+    [[picture, "--operator", "sensing"], /no picture; only a good picture/],
     [
       [picture, "--mask", at("hole.png"), "--noise", "0.1", "--sampler", "repaint"],
       /repaint.*noise/,

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
-import { stepsToShow } from "../src/cli/film.ts";
-import { VERSION } from "../src/cli/version.ts";
+import { stepsToShow } from "../src/cli/drawing/film.ts";
+import { VERSION } from "../src/cli/main.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { readNpz } from "../src/image/npz.ts";

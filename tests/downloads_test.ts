@@ -1,6 +1,6 @@
 /** What a terminal and a log show of a download. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { downloadOptions } from "../src/cli/downloads.ts";
+import { downloadOptions } from "../src/cli/progress.ts";
 import type { Io } from "../src/cli/io.ts";
 import { download } from "../src/weights/find/download.ts";
 import { DownloadCache } from "../src/weights/find/cache.ts";

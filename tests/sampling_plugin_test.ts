@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { loadScheduler } from "../src/cli/load_scheduler.ts";
+import { loadScheduler } from "../src/cli/sampling_options.ts";
 import { resolveOptions } from "../src/recipe/options.ts";
 import { checkScheduler } from "../src/sampling/plugin.ts";
 import { sample } from "../src/sampling/sample.ts";
@@ -92,7 +92,7 @@ const misfits: [module: unknown, message: string][] = [
   [{ default: { api: 1, name: "a", betas: [0.1] } }, "expected betas: a function, found [0.1]"],
   [
     { default: { api: 1, name: "a", sample() {} } },
-    'no keys but name, api, description, options, needs, betas, timesteps, sampler, evaluations, found "sample"',
+    'no keys but name, api, description, options, needs, betas, timesteps, sampler, found "sample"',
   ],
   [{ default: { api: 1, name: "a", options: [] } }, "expected options: schemas by name, found []"],
   [

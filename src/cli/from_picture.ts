@@ -6,7 +6,7 @@ import { fromText, type Recipe, RECIPE_KEYWORD } from "../recipe/recipe.ts";
 import { builtInWeights } from "../weights/find/locate.ts";
 import { defaultSource, deployedSources } from "../weights/find/sources.ts";
 import { schedulers } from "../../schedulers/mod.ts";
-import { readInput } from "./input.ts";
+import { readInput } from "./files.ts";
 
 /** A picture and how it was made; one that shows several has a recipe for each. */
 export interface RecipeFile {

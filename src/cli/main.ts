@@ -3,7 +3,10 @@ import { Command, CommanderError } from "npm:commander@15.1.0";
 import { FieldError, InputError } from "../errors.ts";
 import { commands, loadCommand } from "./command.ts";
 import { type Io, terminalIo } from "./io.ts";
-import { VERSION } from "./version.ts";
+import config from "../../deno.json" with { type: "json" };
+
+/** As deno.json says. */
+export const VERSION: string = config.version;
 
 /** Exit codes: 0 done, 1 a failure that is not the user's, 2 wrong input, 130 stopped by Ctrl-C. */
 export const exitCodes = { failure: 1, wrongInput: 2, interrupted: 130 } as const;

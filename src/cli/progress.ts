@@ -1,4 +1,5 @@
-/** A progress bar with speed and time left. */
+/** How far work is: a bar with speed and time left, lines for logs, bytes of a download. */
+import type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
 import type { Io } from "./io.ts";
 
 const WIDTH = 24;
@@ -40,4 +41,72 @@ export function duration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** How often a line of progress is kept, for logs. */
+const LINE_SECONDS = 30;
+
+/** Shows the newest line where there is a terminal, and keeps one now and then. */
+export function progressLines(io: Io): (line: string) => void {
+  let last = performance.now();
+  return (line) => {
+    io.status(line);
+    if (io.quiet || performance.now() - last < LINE_SECONDS * 1000) return;
+    last = performance.now();
+    io.err(line);
+  };
+}
+
+/** Shows how far a job of several parts is in the part it is at, and how long that part takes yet. */
+export function partProgress(io: Io): (part: string, done: number, total: number) => void {
+  const show = progressLines(io);
+  let current: string | undefined;
+  let began = 0, before = 0;
+  return (part, done, total) => {
+    // What is first told of has taken a time that is not known.
+    if (part !== current) [current, began, before] = [part, performance.now(), done];
+    const seconds = (performance.now() - began) / 1000;
+    const left = seconds < 1 || done === before
+      ? ""
+      : `, ${duration(seconds * (total - done) / (done - before))} left`;
+    show(`${part}: ${done} of ${total}${left}`);
+  };
+}
+
+/** Smaller files come and go without a word. */
+const WORTH_TELLING_BYTES = 2 ** 20;
+const REDRAW_MS = 100;
+
+/**
+ * Shows bytes and share while a file comes, where there is a terminal, and a line once it is there, in
+ * logs too; stops with the command.
+ */
+export function downloadOptions(io: Io): Required<Pick<DownloadOptions, "onProgress" | "signal">> {
+  let shown = -Infinity;
+  return {
+    signal: io.signal,
+    onProgress(progress) {
+      const { received, total } = progress;
+      if (received === total) {
+        io.status("");
+        if (received >= WORTH_TELLING_BYTES && !io.quiet) io.err(`downloaded ${text(progress)}`);
+        return;
+      }
+      const now = performance.now();
+      if (now - shown < REDRAW_MS) return;
+      shown = now;
+      io.status(`downloading ${text(progress)}`);
+    },
+  };
+}
+
+function text({ url, received, total }: DownloadProgress): string {
+  const name = new URL(url).pathname.split("/").findLast((part) => part !== "") ?? url;
+  if (total === undefined || received === total) return `${name}: ${megabytes(received)} MB`;
+  const share = Math.floor(100 * received / total);
+  return `${name}: ${megabytes(received)} of ${megabytes(total)} MB, ${share}%`;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
 }

@@ -15,7 +15,7 @@ import {
 } from "../training/recipe.ts";
 import { readRecipeFile } from "../training/run/train.ts";
 import type { Command } from "./command.ts";
-import { readInput } from "./input.ts";
+import { readInput } from "./files.ts";
 
 /** What a printed recipe says where no data was named. */
 const DATA_TO_FILL_IN = "path/to/pictures";

@@ -4,7 +4,6 @@ import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
-import { loadScheduler } from "./load_scheduler.ts";
 import { schedulers } from "../../schedulers/mod.ts";
 import { optionsFromText, resolveOptions } from "../recipe/options.ts";
 import { MAX_SEED } from "../recipe/recipe.ts";
@@ -12,12 +11,14 @@ import { chooseScheduler } from "../recipe/resolve.ts";
 import type { SampleOptions } from "../sampling/sample.ts";
 import { labelNamed } from "../recipe/conditioning.ts";
 import type { Command } from "./command.ts";
-import { downloadOptions } from "./downloads.ts";
+import { downloadOptions } from "./progress.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { collect, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
 import { defaultSource, studySource } from "../weights/find/sources.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
+import { importPlugin, isModuleSpec } from "../files/import_plugin.ts";
+import { checkScheduler } from "../sampling/plugin.ts";
 
 export interface ModelFlags extends LoadFlags {
   weights: string;
@@ -208,4 +209,22 @@ function labelsOf(
 
 function parsed<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
   return text === undefined ? undefined : parse(text);
+}
+
+/**
+ * A built-in scheduler by its name, or a plug-in by its path (`./mine.ts`, from the working folder)
+ * or address (`https://…`).
+ * @throws InputError where it cannot be loaded, or what it exports is no scheduler.
+ */
+export async function loadScheduler(spec: string): Promise<Scheduler> {
+  if (Object.hasOwn(schedulers, spec)) return schedulers[spec];
+  const where = `scheduler ${spec}`;
+  if (!isModuleSpec(spec)) {
+    throw new InputError(
+      `${where}: expected one of ${
+        Object.keys(schedulers).join(", ")
+      }, or a plug-in's path (./mine.ts) or address`,
+    );
+  }
+  return checkScheduler(await importPlugin(spec, where), where);
 }

@@ -6,7 +6,7 @@ import type { Files } from "../weights/files.ts";
 import type { ReadOptions } from "../weights/read/folder.ts";
 import { weightEndings } from "../weights/read/formats.ts";
 import type { Command } from "./command.ts";
-import { downloadOptions } from "./downloads.ts";
+import { downloadOptions } from "./progress.ts";
 import type { Io } from "./io.ts";
 
 export const WEIGHTS_HELP = `a built-in name, a folder, a file (${

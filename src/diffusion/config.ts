@@ -1,7 +1,12 @@
 /** diffusers' `scheduler_config.json`, old and new. */
 import { SCHEDULE_NAMES } from "./betas.ts";
 import { InputError } from "../errors.ts";
-import type { PredictionType, SchedulerConfig, TimestepSpacing, VarianceType } from "./types.ts";
+import type {
+  PredictionType,
+  SchedulerConfig,
+  TimestepSpacing,
+  VarianceType,
+} from "./scheduler.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

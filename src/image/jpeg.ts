@@ -17,25 +17,29 @@ const MAX_SCANS = 64;
  * says. Colour profiles are not applied.
  * @throws InputError for a damaged or oversized file, and for what else JPEG can be.
  */
-export function decodeJpeg(bytes: Uint8Array, where = "JPEG"): Pixels {
+export function decodeJpeg(
+  bytes: Uint8Array,
+  where = "JPEG",
+  maxPixels: number = MAX_MEGAPIXELS * 1e6,
+): Pixels {
   const file = readJpegSegments(bytes, where);
   if (file.scans > MAX_SCANS) {
     throw new InputError(`${where}: a JPEG of ${file.scans} scans; at most ${MAX_SCANS} are read`);
   }
   try {
-    const { data, width, height } = decode(file);
+    const { data, width, height } = decode(file, maxPixels);
     return upright({ pixels: data, width, height, channels: 3 }, file.orientation);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new InputError(
       /maxResolution/.test(reason)
-        ? `${where}: a JPEG of more than ${MAX_MEGAPIXELS} million pixels, or cut off`
+        ? `${where}: a JPEG of more than ${maxPixels} pixels, or cut off`
         : `${where}: not a JPEG that can be read (${reason})`,
     );
   }
 }
 
-function decode({ bytes, components, transformed }: JpegFile) {
+function decode({ bytes, components, transformed }: JpegFile, maxPixels: number) {
   return jpeg.decode(bytes, {
     useTArray: true,
     formatAsRGBA: false,
@@ -43,7 +47,7 @@ function decode({ bytes, components, transformed }: JpegFile) {
     colorTransform: components === 3 ? transformed : undefined,
     // The last restart interval of a single component may reach beyond the picture.
     tolerantDecoding: true,
-    maxResolutionInMP: Math.min(MAX_MEGAPIXELS, bytes.length * MAX_PIXELS_PER_BYTE / 1e6),
+    maxResolutionInMP: Math.min(maxPixels, bytes.length * MAX_PIXELS_PER_BYTE) / 1e6,
     maxMemoryUsageInMB: MAX_DECODER_MEGABYTES,
   });
 }

@@ -52,10 +52,14 @@ export interface DecodedPng extends Pixels {
  * rounded to 8, 1, 2 and 4 bits stretched to 0 … 255. Colour profiles and gamma are not applied.
  * @throws InputError for a damaged file, or more than {@link MAX_DECODED_PIXELS} pixels.
  */
-export function decodePng(bytes: Uint8Array, where = "PNG"): DecodedPng {
+export function decodePng(
+  bytes: Uint8Array,
+  where = "PNG",
+  maxPixels: number = MAX_DECODED_PIXELS,
+): DecodedPng {
   const chunks = readChunks(bytes, where);
   const header = readHeader(chunks[0], where);
-  checkSize(header, where);
+  checkSize(header, where, maxPixels);
   checkPalette(chunks, header, where);
   // Everything else is dropped: fast-png would inflate a colour profile without a limit.
   const kept = chunks.filter(({ type }) => /^(IHDR|PLTE|tRNS|IDAT|IEND)$/.test(type));
@@ -102,10 +106,14 @@ function decodePasses(chunks: readonly Chunk[], header: Header, where: string): 
   return fromPasses(header, passes);
 }
 
-function checkSize({ width, height }: Header, where: string): void {
-  if (width === 0 || height === 0 || width * height > MAX_DECODED_PIXELS) {
+function checkSize(
+  { width, height }: Header,
+  where: string,
+  maxPixels: number,
+): void {
+  if (width === 0 || height === 0 || width * height > maxPixels) {
     throw new InputError(
-      `${where}: ${width}×${height} pixels; 1 to ${MAX_DECODED_PIXELS} are decoded`,
+      `${where}: ${width}×${height} pixels; 1 to ${maxPixels} are decoded`,
     );
   }
 }

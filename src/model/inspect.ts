@@ -1,6 +1,8 @@
-/** What a folder of weights is, without running it. */
+/** Describes a folder of weights without running it. */
+import { UnsupportedGraph } from "../engine/plan/planner.ts";
+import { memoryOf } from "../engine/plan/memory.ts";
 import { graphCost } from "../graph/cost.ts";
-import { paramShapes } from "../graph/mod.ts";
+import { type Graph, paramShapes } from "../graph/mod.ts";
 import { classNames, type WeightsCard } from "../weights/read/card.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
 import { networkOf } from "./model.ts";
@@ -47,7 +49,7 @@ export function inspectWeights(folder: WeightsFolder): WeightsReport {
     parameters: entries.reduce((n, [, shape]) => n + sizeOf(shape), 0),
   }));
   const parameters = blocks.reduce((n, block) => n + block.parameters, 0);
-  const { multiplyAdds, peakBytes } = graphCost(graph, 1);
+  const { multiplyAdds } = graphCost(graph, 1);
   return {
     source: where,
     hash,
@@ -60,10 +62,20 @@ export function inspectWeights(folder: WeightsFolder): WeightsReport {
     layers: network.blocks,
     blocks,
     multiply_adds: multiplyAdds,
-    memory: { weights: 4 * parameters, activations: peakBytes },
+    memory: { weights: 4 * parameters, activations: activationBytes(graph) },
     config: network.json(),
     scheduler,
   };
+}
+
+/** The arena that the planner lays out for one picture; for graphs it cannot plan, what is alive at once. */
+function activationBytes(graph: Graph): number {
+  try {
+    return memoryOf(graph, 1).arena;
+  } catch (error) {
+    if (!(error instanceof UnsupportedGraph)) throw error;
+    return graphCost(graph, 1).peakBytes;
+  }
 }
 
 function blockOf(name: string): string {

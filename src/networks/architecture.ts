@@ -68,6 +68,7 @@ export type NetworkKeys = Readonly<Record<string, unknown>>;
 
 /** A key of a training recipe: its type, its default (none: it has to be given), and what it does. */
 export interface TrainingField<T = unknown> extends Field<T> {
+  /** What it does, for help and messages. */
   readonly help: string;
 }
 

@@ -4,6 +4,7 @@ import { type Measurement, missingShare } from "../diffusion/mod.ts";
 export interface Recommended {
   readonly sampler: string;
   readonly steps: number;
+  readonly options?: Readonly<Record<string, number>>;
 }
 
 /** By the share of the picture that was not seen, as measured on the digits (README). */

@@ -1,4 +1,4 @@
-/** How often a run asks the network, counted where it is asked and not taken from its steps. */
+/** Counts a run's network evaluations by running its sampler without a network. */
 import type { Measurement, Vector } from "../diffusion/mod.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";
@@ -26,11 +26,13 @@ const ONE_PIXEL: Measurement = {
  * The network's evaluations for one image of a run, found by running its sampler on a single pixel of
  * which nothing is known. Guidance takes two for each call, a gradient costs about two.
  * @param atMost the count ends where it is passed
+ * @param sigma_y the noise of what a restoring sampler is given
  */
 export async function countEvaluations(
   plan: Plan,
   guided: boolean,
   atMost = Infinity,
+  sigma_y = 0,
 ): Promise<number> {
   const each = guided ? 2 : 1;
   let count = 0;
@@ -46,7 +48,8 @@ export async function countEvaluations(
       return Promise.resolve(u.slice());
     },
   };
-  const inputs = plan.scheduler.needs?.includes("measurement") ? { measurement: ONE_PIXEL } : {};
+  const restores = plan.scheduler.needs?.includes("measurement");
+  const inputs = restores ? { measurement: { ...ONE_PIXEL, sigma_y } } : {};
   const frames = sampleImage(blind, { seed: 0, plan, inputs });
   while (count <= atMost && !(await frames.next()).done);
   await frames.return(new Float32Array());

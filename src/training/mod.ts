@@ -44,3 +44,4 @@ export type {
 export type { Graph } from "../graph/graph.ts";
 export type { DownloadOptions, DownloadProgress } from "../weights/find/download.ts";
 export type { NetworkKeys, TrainingField } from "../networks/architecture.ts";
+export type { Field, Type } from "../schema.ts";

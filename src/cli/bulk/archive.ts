@@ -13,7 +13,7 @@ import {
   type ZipPart,
 } from "../../files/npz_stream.ts";
 import { writeAll } from "../../files/atomic_write.ts";
-import { reasonOf } from "../reasons.ts";
+import { reasonOf } from "../files.ts";
 import type { Job, RunIdentity, Shard } from "./request.ts";
 import { writePart } from "./sink.ts";
 

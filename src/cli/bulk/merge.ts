@@ -1,7 +1,7 @@
 /** Shards put together again: the same bytes as one run would have written. */
 import { InputError } from "../../errors.ts";
 import { concat, type OpenArchive, openArchive, writeArchive } from "./archive.ts";
-import { reasonOf } from "../reasons.ts";
+import { reasonOf } from "../files.ts";
 import { differenceOf, requestHash } from "./request.ts";
 import { exists, writePart, writing } from "./sink.ts";
 

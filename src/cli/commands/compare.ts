@@ -1,17 +1,20 @@
 /** `compare`: one seed under several schedulers and numbers of steps, as a labelled grid. */
-import { labelledGrid } from "../../image/labelled_grid.ts";
+import { CAPTIONED_WIDTH, captionScale, labelledGrid } from "../../image/labelled_grid.ts";
 import { encodePng } from "../../image/png.ts";
 import { enlarge } from "../../image/resize.ts";
-import { loadScheduler } from "../load_scheduler.ts";
+import {
+  defineModelOptions,
+  loadModel,
+  loadScheduler,
+  type ModelFlags,
+} from "../sampling_options.ts";
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
-import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { openTarget, writeOutput } from "../output.ts";
+import { openTarget, writeOutput } from "../files.ts";
 import { Progress } from "../progress.ts";
-import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
 import { parseNumber, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags {

@@ -16,7 +16,7 @@ import {
 import { tensorFormat, weightEnding, writtenEndings } from "../../weights/read/formats.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { checkFile, checkFolder, makeFolder, writeOutput } from "../output.ts";
+import { checkFile, checkFolder, makeFolder, writeOutput } from "../files.ts";
 import { type LoadFlags, loadFlags, readOptions, WEIGHTS_HELP } from "../weights.ts";
 
 interface Flags extends LoadFlags {

@@ -16,16 +16,15 @@ import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
 import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
 import type { Command } from "../command.ts";
-import { downloadOptions } from "../downloads.ts";
+import { downloadOptions, partProgress } from "../progress.ts";
 import {
   DEFAULT_RESTORERS,
   evaluateRestoration,
   type RestorationReport,
   type RestoreFlags,
-} from "../evaluate_restoration.ts";
+} from "../restoration/evaluate.ts";
 import type { Io } from "../io.ts";
-import { partProgress } from "../long_job.ts";
-import { checkFile } from "../output.ts";
+import { checkFile } from "../files.ts";
 import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";

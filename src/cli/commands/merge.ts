@@ -3,7 +3,7 @@ import { InputError } from "../../errors.ts";
 import { mergeArchives, mergeFolders } from "../bulk/merge.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { openTarget } from "../output.ts";
+import { openTarget } from "../files.ts";
 
 interface Flags {
   out: string;

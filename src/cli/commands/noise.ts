@@ -9,17 +9,15 @@ import {
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { fromPixels, type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
-import { labelledGrid } from "../../image/labelled_grid.ts";
+import { CAPTIONED_WIDTH, captionScale, labelledGrid } from "../../image/labelled_grid.ts";
 import { encodePng } from "../../image/png.ts";
 import { decodePicture } from "../../image/read.ts";
 import { enlarge, resizeCrop } from "../../image/resize.ts";
-import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 import type { Command } from "../command.ts";
-import { curvesSvg } from "../curves.ts";
-import { closedForm, stepByStep, timestepsToShow } from "../forward.ts";
-import { readInput } from "../input.ts";
+import { curvesSvg } from "../drawing/curves.ts";
+import { closedForm, stepByStep, timestepsToShow } from "../drawing/forward.ts";
+import { openTarget, readInput, type TargetKind, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type TargetKind, writeOutput } from "../output.ts";
 import { parseWhole } from "../values.ts";
 
 interface Flags {

@@ -10,31 +10,30 @@ import type { Model } from "../../model/model.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { type Recipe, RECIPE_KEYWORD, toText } from "../../recipe/recipe.ts";
 import { type Mask, operatorOf } from "../../restoration/degradation.ts";
+import { fit, givenShape, hasTransparency, measured, readMask } from "../../restoration/fit.ts";
 import { MEASUREMENT, measurementInput } from "../../restoration/input.ts";
 import { defaultNoise, given, simulated } from "../../restoration/measure.ts";
 import { recommendedRestorer } from "../../restoration/recommended.ts";
 import { psnr, ssim } from "../../restoration/similarity.ts";
 import { prepare, sample, type SampleOptions } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
-import { readInput } from "../input.ts";
+import { openTarget, readInput, type Target, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
-import { loadScheduler } from "../load_scheduler.ts";
-import { openTarget, type Target, writeOutput } from "../output.ts";
+import {
+  defineModelOptions,
+  loadModel,
+  loadScheduler,
+  type ModelFlags,
+  optionsHelp,
+} from "../sampling_options.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineDegradationOptions,
   type DegradationFlags,
   readDegradation,
-  readNoise,
+  readNoiseFlag,
 } from "../restoration/flags.ts";
-import { fit, givenShape, hasTransparency, measured, readMask } from "../restoration/pictures.ts";
 import { pictureOfMeasurement, strip } from "../restoration/strip.ts";
-import {
-  defineModelOptions,
-  loadModel,
-  type ModelFlags,
-  optionsHelp,
-} from "../sampling_options.ts";
 import { parseNumber, parsePairs, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags, DegradationFlags {
@@ -119,7 +118,10 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
     seeds: Array.from({ length: count }, (_, i) => seed + i),
     scheduler,
     steps: steps ?? recommended.steps,
-    options: optionsFromText(scheduler, parsePairs("--option", flags.option ?? [])),
+    options: {
+      ...(sampler ? {} : recommended.options),
+      ...optionsFromText(scheduler, parsePairs("--option", flags.option ?? [])),
+    },
     labels: labelOf(flags.label, model),
     guidance,
     inputs: input,
@@ -174,7 +176,7 @@ interface Read {
 /** Everything that can be refused without the model is refused here. */
 async function readPictures(path: string, flags: Flags): Promise<Read> {
   const degradation = await readDegradation(flags);
-  const noise = readNoise(flags);
+  const noise = readNoiseFlag(flags);
   const grow = parseWhole("--grow", flags.grow ?? "0", 0, 100);
   const picture = decodePicture(await readInput("picture", path), path);
   const own = flags.mask === undefined && hasTransparency(picture);
@@ -218,7 +220,7 @@ function measureTask(
   const fitTo = flags.simulate ? model.shape : shape;
   const fitted = fit(path, picture, fitTo);
   if (fitted.notice && !io.quiet) io.err(fitted.notice);
-  const mask = file && readMask(file.path, file.pixels, picture, shape, grow);
+  const mask = file && readMask(`--mask ${file.path}`, file.pixels, picture, shape, grow);
   const operator = operatorOf({ ...degradation, mask }, model.shape);
   if (flags.simulate) {
     const truth = fromPixels(fitted.picture);

@@ -12,11 +12,11 @@ import { refuseDuplicateSeeds } from "../bulk/folder_sink.ts";
 import { bulkRequest, parseShard, type Shard } from "../bulk/request.ts";
 import { type BulkTarget, runBulk } from "../bulk/run.ts";
 import type { Command } from "../command.ts";
-import { Film } from "../film.ts";
 import { studySource } from "../../weights/find/sources.ts";
+import { Film } from "../drawing/film.ts";
 import { comparison, readRecipeFile, type RecipeFile, weightsOf } from "../from_picture.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type Target, writeOutput } from "../output.ts";
+import { openTarget, type Target, writeOutput } from "../files.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineSamplingOptions,

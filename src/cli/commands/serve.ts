@@ -5,7 +5,7 @@ import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { defaultSources, sourcesByName } from "../../weights/find/sources.ts";
-import { loadScheduler } from "../load_scheduler.ts";
+import { loadModel, loadScheduler } from "../sampling_options.ts";
 import {
   clientBehindProxy,
   createApp,
@@ -16,8 +16,7 @@ import {
 import { serve } from "../../server/serve.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { reasonOf } from "../reasons.ts";
-import { loadModel } from "../sampling_options.ts";
+import { reasonOf } from "../files.ts";
 import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
 import { defaultHelp, type LoadFlags, loadFlags } from "../weights.ts";
 

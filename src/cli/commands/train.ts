@@ -4,11 +4,9 @@ import { distill } from "../../training/distill/distill.ts";
 import type { Progress } from "../../training/run/loop.ts";
 import { train } from "../../training/run/train.ts";
 import type { Command } from "../command.ts";
-import { downloadOptions } from "../downloads.ts";
+import { downloadOptions, duration, partProgress, progressLines } from "../progress.ts";
 import type { Io } from "../io.ts";
-import { partProgress, progressLines } from "../long_job.ts";
-import { checkFolder } from "../output.ts";
-import { duration } from "../progress.ts";
+import { checkFolder } from "../files.ts";
 import { defineRecipeOptions, recipeOfRun, type TrainFlags } from "../recipe_flags.ts";
 import { parseWhole } from "../values.ts";
 

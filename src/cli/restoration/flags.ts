@@ -2,12 +2,13 @@
 import { FieldError, InputError } from "../../errors.ts";
 import { importPlugin, isModuleSpec } from "../../files/import_plugin.ts";
 import { optionsFromText, resolveOptions } from "../../recipe/options.ts";
-import type { Blur, Degradation } from "../../restoration/degradation.ts";
+import type { Degradation } from "../../restoration/degradation.ts";
 import type { OperatorPlugin } from "../../restoration/operator.ts";
 import { operators } from "../../restoration/operators/mod.ts";
 import { checkOperator } from "../../restoration/plugin.ts";
+import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import type { Command } from "../command.ts";
-import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { parsePairs } from "../values.ts";
 
 export interface DegradationFlags {
   mask?: string;
@@ -46,43 +47,15 @@ export function defineDegradationOptions(command: Command): Command {
 export async function readDegradation(flags: DegradationFlags): Promise<Degradation> {
   return {
     colour: flags.colour,
-    blur: flags.blur === undefined ? undefined : readBlur(flags.blur),
-    scale: flags.scale === undefined ? undefined : readScale(flags.scale),
+    blur: flags.blur === undefined ? undefined : readBlur(flags.blur, "--blur"),
+    scale: flags.scale === undefined ? undefined : readScale(flags.scale, "--scale"),
     operator: await readOperator(flags),
   };
 }
 
 /** σ_y, or that it is to be told from the picture; undefined where nothing is said. */
-export function readNoise({ noise }: DegradationFlags): number | "auto" | undefined {
-  if (noise === undefined || noise === "auto") return noise;
-  const sigma = parseNumber("--noise", noise);
-  if (sigma >= 0 && sigma <= 10) return sigma;
-  throw new FieldError("--noise", "a number from 0 to 10, or auto", noise);
-}
-
-function readScale(text: string): Degradation["scale"] {
-  const [factor, kernel = "mean", ...rest] = text.split(":");
-  if ((kernel !== "mean" && kernel !== "bicubic") || rest.length > 0) {
-    throw new FieldError("--scale", "a whole number such as 4, 4:mean or 4:bicubic", text);
-  }
-  return { factor: parseWhole("--scale", factor, 2, 64), kernel };
-}
-
-function readBlur(text: string): Blur {
-  const [kind, size, angle, ...rest] = text.split(":");
-  const expected = "gaussian:SIGMA, uniform:WIDTH or motion:LENGTH:DEGREES";
-  if (size === undefined || rest.length > 0) throw new FieldError("--blur", expected, text);
-  if (kind === "motion") {
-    return {
-      kind,
-      length: parseNumber("--blur", size),
-      angle: angle === undefined ? 0 : parseNumber("--blur", angle),
-    };
-  }
-  if ((kind !== "gaussian" && kind !== "uniform") || angle !== undefined) {
-    throw new FieldError("--blur", expected, text);
-  }
-  return { kind, size: parseNumber("--blur", size) };
+export function readNoiseFlag({ noise }: DegradationFlags): number | "auto" | undefined {
+  return noise === undefined ? undefined : readNoise(noise, "--noise");
 }
 
 async function readOperator(flags: DegradationFlags): Promise<Degradation["operator"]> {

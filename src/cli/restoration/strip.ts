@@ -1,10 +1,9 @@
 /** A restoration for the eye: what was given, the answers, the truth. */
 import { type Measurement, pseudoInverse } from "../../diffusion/mod.ts";
-import { labelledGrid } from "../../image/labelled_grid.ts";
+import { CAPTIONED_WIDTH, captionScale, labelledGrid } from "../../image/labelled_grid.ts";
 import { type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
 import { enlarge } from "../../image/resize.ts";
 import type { Mask } from "../../restoration/degradation.ts";
-import { CAPTIONED_WIDTH, captionScale } from "../captions.ts";
 
 /** Squares that stand for what is missing, light and dark. */
 const CHEQUER = [176, 112];

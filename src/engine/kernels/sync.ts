@@ -7,8 +7,8 @@ const GENERATION: usize = 192;
 const SLEEPERS: usize = 256;
 const ABORTED: usize = 320;
 
-/** Looks at the generation before going to sleep: some 20 µs. */
-const SPINS: i32 = 8000;
+/** Looks at the generation before going to sleep, a tenth of a millisecond or two: longer than items take. */
+const SPINS: i32 = 150_000;
 const NAP_NS: i64 = 100_000_000;
 
 /** Threads at work. */

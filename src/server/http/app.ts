@@ -20,6 +20,7 @@ import { observe } from "./observe.ts";
 import { openApiRoute } from "./openapi.ts";
 import { type Operation, operationRoutes } from "./operation.ts";
 import { contentSecurityPolicy, pageRoutes, servePage } from "./page.ts";
+import { restorationRoutes } from "./restorations.ts";
 import type { Route } from "./route.ts";
 
 /** What {@link createApp} is made from. */
@@ -114,6 +115,7 @@ export function createApp(options: AppOptions): DenoiseApp {
   const api = [
     ...imageRoutes(services),
     generationRoute(services),
+    ...restorationRoutes(services),
     ...modelRoutes(services),
     ...operated,
   ];

@@ -15,13 +15,7 @@ export async function readJson(
       `content-type: expected application/json, found ${excerpt(type ?? "none")}`,
     );
   }
-  const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding.trim().toLowerCase() !== "identity") {
-    const found = excerpt(encoding);
-    throw new Problem(415, "media_type", `content-encoding: expected none, found ${found}`);
-  }
-  const declared = Number(request.headers.get("content-length") ?? 0);
-  if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes, `${declared} bytes`);
+  requireLength(request, maxBodyBytes);
   const bytes = await readBytes(request, maxBodyBytes, bodyTimeoutMs);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -34,8 +28,19 @@ export async function readJson(
   }
 }
 
+/** @throws Problem 415 for a body that is compressed, 413 for one that says it is longer than `most` bytes */
+export function requireLength(request: Request, most: number): void {
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding.trim().toLowerCase() !== "identity") {
+    const found = excerpt(encoding);
+    throw new Problem(415, "media_type", `content-encoding: expected none, found ${found}`);
+  }
+  const declared = Number(request.headers.get("content-length") ?? 0);
+  if (declared > most) throw tooLarge(most, `${declared} bytes`);
+}
+
 /** Content-Length may lie or be absent: the bytes are counted as they come. */
-async function readBytes(request: Request, maxBytes: number, timeoutMs: number) {
+export async function readBytes(request: Request, maxBytes: number, timeoutMs: number) {
   const reader = request.body?.getReader();
   if (!reader) return new Uint8Array();
   let timer: ReturnType<typeof setTimeout> | undefined;

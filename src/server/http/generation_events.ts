@@ -12,9 +12,10 @@ export async function* generationEvents(
   generation: Generation,
   runs: readonly AsyncGenerator<Step, Uint8Array>[],
   requestId?: string,
+  kind: "image_generation" | "image_edit" = "image_generation",
 ): AsyncGenerator<ServerEvent, void> {
   try {
-    yield* merge(runs.map((run, index) => imageEvents(generation, run, index)));
+    yield* merge(runs.map((run, index) => imageEvents(generation, run, index, kind)));
     yield { event: "done", data: "[DONE]" };
   } catch (error) {
     yield errorEvent(services, error, requestId);
@@ -26,6 +27,7 @@ async function* imageEvents(
   { orders, model, size, partialImages }: Generation,
   run: AsyncGenerator<Step, Uint8Array>,
   index: number,
+  kind: string,
 ): AsyncGenerator<ServerEvent, void> {
   const { recipe } = orders[index];
   const common = {
@@ -40,14 +42,14 @@ async function* imageEvents(
   for (;;) {
     const next = await run.next();
     if (next.done) {
-      const type = "image_generation.completed";
+      const type = `${kind}.completed`;
       const image = { b64_json: base64(next.value), ...describeImage(recipe, model) };
       yield { event: type, data: { type, ...image, ...common, usage: usage(recipe) } };
       return;
     }
     const { step, steps, x_0, shape } = next.value;
     if (shown < partialImages && step >= (shown + 1) * steps / (partialImages + 1)) {
-      const type = "image_generation.partial_image";
+      const type = `${kind}.partial_image`;
       const b64_json = base64(encodePreview(x_0, shape, recipe.scale));
       yield { event: type, data: { type, b64_json, partial_image_index: shown++, ...common } };
     }

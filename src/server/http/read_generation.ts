@@ -72,7 +72,10 @@ function firstSeed(
 }
 
 /** "64x64" as a multiple of the model's own size. */
-function readSize(size: string | undefined, model: ServedModel): { scale: number; size: string } {
+export function readSize(
+  size: string | undefined,
+  model: ServedModel,
+): { scale: number; size: string } {
   const [, height, width] = model.shape;
   if (size === undefined || size === "auto") return { scale: 1, size: `${width}x${height}` };
   const [, w, h] = /^(\d{1,5})x(\d{1,5})$/.exec(size) ?? [];

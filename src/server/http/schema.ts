@@ -10,9 +10,15 @@ import { labelNames } from "../work/served_model.ts";
 type Shape = Record<string, z.ZodType>;
 
 /** Text becomes the number that it spells, then meets the schema. */
-function numberFromText(schema: z.ZodType): z.ZodType {
+export function numberFromText(schema: z.ZodType): z.ZodType {
   const spelt = (text: unknown) => typeof text === "string" && NUMBER.test(text);
   return z.preprocess((text) => spelt(text) ? Number(text) : text, schema);
+}
+
+/** "true" and "false" become what they say. */
+export function flagFromText(schema: z.ZodType): z.ZodType {
+  const flags: Record<string, boolean> = { true: true, false: false };
+  return z.preprocess((text) => typeof text === "string" ? flags[text] ?? text : text, schema);
 }
 
 const NUMBER = /^-?\d+(?:\.\d+)?(?:e[+-]?\d{1,5})?$/i;

@@ -1,4 +1,5 @@
 /** What a picture costs, before it is made. */
+import type { RunInputs } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
 import { etag } from "../../recipe/etag.ts";
 import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
@@ -12,6 +13,8 @@ export interface Order {
   readonly recipe: ServedRecipe;
   readonly etag: string;
   readonly plan: Plan;
+  /** What its sampler is given beside noise; the recipe has its hash. */
+  readonly inputs?: RunInputs;
   /** Network evaluations of the image; its enlarged pixels count as such, too. */
   readonly cost: number;
 }

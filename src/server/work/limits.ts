@@ -25,6 +25,10 @@ export interface Limits {
   readonly bodyTimeoutMs: number;
   /** Bytes of one request's body. */
   readonly maxBodyBytes: number;
+  /** Bytes of one form with pictures in it. */
+  readonly maxUploadBytes: number;
+  /** Milliseconds that such a form may take to arrive. */
+  readonly uploadTimeoutMs: number;
   /** Bytes of finished PNGs kept in memory; 0 keeps none. */
   readonly cacheBytes: number;
   /** Network evaluations a minute that one client may ask for without a key or a signed address. */
@@ -46,6 +50,8 @@ export const defaultLimits: Limits = {
   deadlineMs: 60_000,
   bodyTimeoutMs: 5_000,
   maxBodyBytes: 16 * 1024,
+  maxUploadBytes: 4 * 1024 * 1024,
+  uploadTimeoutMs: 30_000,
   cacheBytes: 32 * 1024 * 1024,
   publicCostPerMinute: 12_000,
   maxNameLength: 1000,

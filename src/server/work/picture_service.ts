@@ -148,7 +148,7 @@ export class PictureService {
       const { shape } = engine.model;
       const frames = sampleImage(
         denoiserOf(engine.batcher, plan, { label, guidance }, signal),
-        { seed, plan },
+        { seed, plan, inputs: order.inputs },
       );
       for (let step = 1;; step++) {
         const { done, value } = await frames.next();

@@ -1,5 +1,6 @@
 /** What a picture is asked for by, resolved against what is loaded here. */
 import type { Scheduler } from "../../diffusion/mod.ts";
+import type { Inputs } from "../../recipe/inputs.ts";
 import type { Recipe } from "../../recipe/recipe.ts";
 import { resolve as resolveRecipe } from "../../recipe/resolve.ts";
 import { invalid, listed, Problem, refusing } from "../problem.ts";
@@ -21,6 +22,7 @@ export interface RecipeRequest {
   readonly guidance?: number;
   readonly scale?: number;
   readonly options?: Readonly<Record<string, unknown>>;
+  readonly inputs?: Inputs;
 }
 
 /** What the operator loaded. */

@@ -1,6 +1,7 @@
-/** Going on from trained weights, one's own or anyone's. */
+/** Fine-tuning: the start of a run from trained weights. */
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
+import { architectures } from "../../networks/registry.ts";
 import { matchTensors } from "../../networks/match_tensors.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { initialState, packParams } from "../optimiser/layout.ts";
@@ -27,17 +28,23 @@ export function adoptNetwork(recipe: TrainingRecipe, weights: WeightsFolder): Tr
       `${where}: the network also predicts variances (out_channels ${network.outChannels}), which are not trained here; expected out_channels ${channels}`,
     );
   }
-  const own = { ...keysOf(network, scheduler), channels } as const;
+  const own: Partial<TrainingRecipe> = { ...keysOf(network, scheduler), channels };
+  const asked = architectures.find(({ className }) => className === recipe.architecture)!;
+  const foreign = Object.keys(asked.training.fields).filter((key) => !Object.hasOwn(own, key));
   const text = (key: string, value: unknown) =>
     JSON.stringify(key === "size" ? sizeOf({ size: value as TrainingRecipe["size"] }) : value);
-  for (const key of Object.keys(own) as (keyof typeof own)[]) {
-    const [asked, found] = [text(key, recipe[key]), text(key, own[key])];
-    if (asked === found || asked === text(key, trainingFields[key].missing)) continue;
+  for (const key of [...Object.keys(own), ...foreign]) {
+    const [wanted, found] = [text(key, recipe[key]), text(key, own[key])];
+    const isLeftOut = wanted === undefined || wanted === text(key, trainingFields[key].missing);
+    if (wanted === found || isLeftOut) continue;
     throw new InputError(
-      `recipe: ${key} is ${asked}, that of ${where} is ${found}; weights keep their network, leave the key out`,
+      `recipe: ${key} is ${wanted}, that of ${where} is ${
+        found ?? "no such key"
+      }; weights keep their network, leave the key out`,
     );
   }
-  return { ...recipe, ...own };
+  const kept = Object.entries(recipe).filter(([key]) => !foreign.includes(key));
+  return { ...Object.fromEntries(kept) as TrainingRecipe, ...own };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What a name, a path or an address of weights stands for. */
 import { InputError } from "../../errors.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { type FetchFile, type Files, filesAt } from "../files.ts";
 import { weightEnding, weightEndings } from "../read/formats.ts";
@@ -114,7 +115,8 @@ async function listFolder(url: URL): Promise<readonly string[] | undefined> {
   const root = url.href.endsWith("/") ? url : new URL(`${url.href}/`);
   const names: string[] = [];
   try {
-    for (const part of ["", "unet_ema/", "unet/", "scheduler/"]) {
+    const networks = networkFolders.flatMap((folder) => [`${folder}_ema/`, `${folder}/`]);
+    for (const part of ["", ...networks, "scheduler/"]) {
       try {
         for await (const { name, isDirectory } of Deno.readDir(new URL(part, root))) {
           if (!isDirectory) names.push(part + name);

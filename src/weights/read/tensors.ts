@@ -1,5 +1,6 @@
 /** The tensors of a folder: which of its files they are in, one file or several. */
 import { InputError } from "../../errors.ts";
+import { networkFolders } from "../../networks/registry.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import type { StoredTensor } from "../../networks/match_tensors.ts";
 import { type Files, parseJson } from "../files.ts";
@@ -128,7 +129,14 @@ async function readShards(
 }
 
 /** What torch.compile, DataParallel, pipelines, Lightning and EMA wrappers put before every name. */
-const prefixes = ["_orig_mod.", "module.", "unet.", "model.", "ema_model.", "net."];
+const prefixes = [
+  "_orig_mod.",
+  "module.",
+  ...networkFolders.map((folder) => `${folder}.`),
+  "model.",
+  "ema_model.",
+  "net.",
+];
 
 function withoutPrefix(tensors: ReadonlyMap<string, StoredTensor>) {
   let names = [...tensors.keys()];

@@ -1,5 +1,5 @@
 /** The forward process of one picture, seen at some of its timesteps. */
-import { type Generator, q_sample, q_step, type Schedule } from "../diffusion/mod.ts";
+import { type Generator, q_sample, q_step, type Schedule } from "../../diffusion/mod.ts";
 
 /** `count` timesteps from −1 (the picture itself) to T − 1, evenly spaced. */
 export function timestepsToShow(T: number, count: number): number[] {

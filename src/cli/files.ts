@@ -1,8 +1,24 @@
-/** Pictures into files: the ending decides the format, and a file is there whole or not at all. */
+/** Files in and out: read or told why not; written whole or not at all, the ending decides the format. */
 import { dirname, resolve } from "node:path";
 import { InputError } from "../errors.ts";
 import { writeWhole } from "../files/atomic_write.ts";
-import { reasonOf } from "./reasons.ts";
+
+/**
+ * A file's bytes.
+ * @param what how the user gave it, for messages: "--from", "image"
+ * @throws InputError that says why it cannot be read
+ */
+export async function readInput(what: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  if (path.trim() === "") throw new InputError(`${what}: expected a file's path, found nothing`);
+  if (/^https?:\/\//.test(path)) {
+    throw new InputError(`${what} ${path}: expected a file, found an address; download it first`);
+  }
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    throw new InputError(`${what} ${path}: cannot be read: ${reasonOf(error)}`);
+  }
+}
 
 /** What becomes of the pictures; "stdout" is one PNG. */
 export type TargetKind = Ending | "folder" | "stdout";
@@ -98,4 +114,15 @@ export async function checkFolder(path: string): Promise<void> {
       }
     }
   });
+}
+
+/** Why a file or folder could not be used. */
+export function reasonOf(error: unknown): string {
+  const { errors } = Deno;
+  if (error instanceof errors.NotFound) return "there is no such file or folder";
+  if (error instanceof errors.IsADirectory) return "it is a folder";
+  if (error instanceof errors.NotADirectory) return "part of its path is a file, not a folder";
+  if (error instanceof errors.AlreadyExists) return "a file of that name is there";
+  if (error instanceof errors.PermissionDenied) return "the system does not permit it";
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,10 +1,10 @@
 /** Pictures and masks of any size as what an operator measured. */
-import type { LinearOperator } from "../../diffusion/mod.ts";
-import { InputError } from "../../errors.ts";
-import { fromPixels, type Pixels, withChannels } from "../../image/pixels.ts";
-import { resizeCrop } from "../../image/resize.ts";
-import type { Degradation, Mask } from "../../restoration/degradation.ts";
-import type { PictureShape } from "../../restoration/operator.ts";
+import type { LinearOperator } from "../diffusion/mod.ts";
+import { FieldError, InputError } from "../errors.ts";
+import { fromPixels, type Pixels, withChannels } from "../image/pixels.ts";
+import { resizeCrop } from "../image/resize.ts";
+import type { Degradation, Mask } from "./degradation.ts";
+import type { PictureShape } from "./operator.ts";
 
 /** [C, H, W] of what is given: the weights' size, unless it is smaller or has lost its colours. */
 export function givenShape(
@@ -13,9 +13,8 @@ export function givenShape(
 ): PictureShape {
   const { factor } = scale ?? { factor: 1 };
   if (height % factor !== 0 || width % factor !== 0) {
-    throw new InputError(
-      `--scale ${factor}: expected a whole number that divides ${width}×${height}, the size these weights draw`,
-    );
+    const expected = `a whole number that divides ${width}×${height}, the size these weights draw`;
+    throw new FieldError("scale", expected, factor);
   }
   return [colour ? 1 : channels, height / factor, width / factor];
 }
@@ -65,10 +64,11 @@ export function hasTransparency({ pixels, channels }: Pixels): boolean {
 /**
  * A mask in the size of what was given. It has that size, or the size of the picture before that was
  * fitted, and is then cropped with it.
+ * @param name what to call it in messages
  * @param grow pixels by which the hole is made larger all round
  */
 export function readMask(
-  path: string,
+  name: string,
   mask: Pixels,
   picture: Pixels,
   [, height, width]: PictureShape,
@@ -77,22 +77,16 @@ export function readMask(
   const isFit = mask.width === width && mask.height === height;
   if (!isFit && (mask.width !== picture.width || mask.height !== picture.height)) {
     const sizes = [`${picture.width}×${picture.height}`, `${width}×${height}`];
-    throw new InputError(
-      `--mask ${path}: expected ${
-        [...new Set(sizes)].join(" or ")
-      } pixels as the picture has, found ${mask.width}×${mask.height}`,
-    );
+    const expected = `${[...new Set(sizes)].join(" or ")} pixels as the picture has`;
+    throw new FieldError(name, expected, `${mask.width}×${mask.height}`);
   }
   const hole = holeOf(mask);
   const { pixels } = isFit ? hole : resizeCrop(hole, width, height);
   const kept = Uint8Array.from(pixels, (level) => level < 128 ? 1 : 0);
   for (let i = 0; i < grow; i++) widen(kept, width, height);
   if (!kept.includes(0)) {
-    throw new InputError(
-      `--mask ${path}: no pixel of it is white${
-        mask.channels % 2 === 0 ? " or transparent" : ""
-      }, so there is no hole to fill`,
-    );
+    const colour = mask.channels % 2 === 0 ? "transparent" : "white";
+    throw new FieldError(name, `a hole of ${colour} pixels`, "none");
   }
   return { kept, width, height };
 }
@@ -116,6 +110,6 @@ export function measured(picture: Pixels, { measured: [c, h, w] }: LinearOperato
   throw new InputError(
     `this operator measures ${
       c * h * w
-    } numbers that are no picture; give a good picture and --simulate`,
+    } numbers that are no picture; only a good picture can be tried on it`,
   );
 }

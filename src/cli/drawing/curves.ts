@@ -1,5 +1,5 @@
 /** ᾱ and log-SNR of noise schedules as curves in an SVG. */
-import { logSnr, type Schedule } from "../diffusion/mod.ts";
+import { logSnr, type Schedule } from "../../diffusion/mod.ts";
 
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
 const PANEL = { width: 340, height: 230 };

@@ -1,10 +1,9 @@
 /** The denoising of pictures as an animation: x_t beside the estimate of the finished picture. */
-import type { Plan } from "../sampling/plan.ts";
-import type { SampleFrame } from "../sampling/sample.ts";
-import { labelledGrid } from "../image/labelled_grid.ts";
-import { type Pixels, toPixels } from "../image/pixels.ts";
-import { enlarge } from "../image/resize.ts";
-import { captionScale } from "./captions.ts";
+import type { Plan } from "../../sampling/plan.ts";
+import type { SampleFrame } from "../../sampling/sample.ts";
+import { captionScale, labelledGrid } from "../../image/labelled_grid.ts";
+import { type Pixels, toPixels } from "../../image/pixels.ts";
+import { enlarge } from "../../image/resize.ts";
 
 /** The most frames: beyond it files grow and nobody sees more. */
 const MAX_FRAMES = 48;

@@ -1,24 +1,24 @@
 /** `eval --restore`: how well weights restore, on pictures they have not seen. */
-import { restorers } from "../../schedulers/restoration/mod.ts";
-import type { Backend, SessionOptions } from "../backends/backend.ts";
-import { FieldError } from "../errors.ts";
-import { Classifier } from "../evaluation/classifier.ts";
-import { classifierFor } from "../evaluation/classifier_cache.ts";
+import { restorers } from "../../../schedulers/restoration/mod.ts";
+import type { Backend, SessionOptions } from "../../backends/backend.ts";
+import { FieldError } from "../../errors.ts";
+import { Classifier } from "../../evaluation/classifier.ts";
+import { classifierFor } from "../../evaluation/classifier_cache.ts";
 import {
   type Baseline,
   type RestorationScore,
   type RestorerChoice,
   scoreBaseline,
   scoreRestoration,
-} from "../evaluation/restoration.ts";
-import { restorationTasks } from "../evaluation/restoration_tasks.ts";
-import type { Model } from "../model/model.ts";
-import { optionsFromText } from "../recipe/options.ts";
-import { prepare } from "../sampling/sample.ts";
-import type { DataSet } from "../training/data/data_set.ts";
-import type { Io } from "./io.ts";
-import { partProgress } from "./long_job.ts";
-import { parsePairs, parseWhole } from "./values.ts";
+} from "../../evaluation/restoration.ts";
+import { restorationTasks } from "../../evaluation/restoration_tasks.ts";
+import type { Model } from "../../model/model.ts";
+import { optionsFromText } from "../../recipe/options.ts";
+import { prepare } from "../../sampling/sample.ts";
+import type { DataSet } from "../../training/data/data_set.ts";
+import type { Io } from "../io.ts";
+import { partProgress } from "../progress.ts";
+import { parsePairs, parseWhole } from "../values.ts";
 
 export interface RestoreFlags {
   restore?: string;

@@ -1,0 +1,135 @@
+/** What a form asks to be restored, worked out to orders. */
+import { restorers } from "../../../schedulers/restoration/mod.ts";
+import { FieldError } from "../../errors.ts";
+import { fromPixels, type Pixels } from "../../image/pixels.ts";
+import { MAX_SEED } from "../../recipe/recipe.ts";
+import { optionsFromText } from "../../recipe/options.ts";
+import { type Degradation, operatorOf } from "../../restoration/degradation.ts";
+import { fit, givenShape, readMask } from "../../restoration/fit.ts";
+import { MEASUREMENT, measurementInput } from "../../restoration/input.ts";
+import { given } from "../../restoration/measure.ts";
+import { recommendedRestorer } from "../../restoration/recommended.ts";
+import { countEvaluations } from "../../sampling/evaluations.ts";
+import { invalid, refusal, refusing } from "../problem.ts";
+import { type Charge, type Order, Orders } from "../work/cost.ts";
+import { findWeights, resolve } from "../work/recipe.ts";
+import { nextSeed } from "../work/seed.ts";
+import type { ServedModel } from "../work/served_model.ts";
+import { type Generation, readSize } from "./read_generation.ts";
+import { checkCaps, type Services } from "./services.ts";
+
+/** What every form says of its answers, validated. */
+export interface AnswerFields {
+  readonly model?: string;
+  readonly n?: number;
+  readonly size?: string;
+  readonly seed?: number;
+  readonly label?: string;
+  readonly guidance?: number;
+  readonly sampler?: string;
+  readonly steps?: number;
+  readonly stream?: boolean;
+  readonly partial_images?: number;
+}
+
+/** A picture that has lost something. */
+export interface Damaged {
+  readonly picture: Pixels;
+  readonly degradation: Degradation;
+  /** A mask, and the field it came in. */
+  readonly mask?: { readonly field: string; readonly pixels: Pixels };
+  readonly noise?: number | "auto";
+}
+
+/** How it is to be restored, where the form leaves it open. */
+export interface Method {
+  readonly sampler?: string;
+  readonly steps?: number;
+  /** The sampler's options as texts. */
+  readonly options?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Orders for n answers to each picture.
+ * @param charge told what it costs to work them out
+ * @throws Problem 404 for weights that are not loaded, 422 for what does not fit them or is too much
+ */
+export async function readRestoration(
+  services: Services,
+  fields: AnswerFields,
+  pictures: readonly Damaged[],
+  method: Method,
+  charge: Charge,
+): Promise<Generation> {
+  const { catalog, limits } = services;
+  const restoring = { ...catalog, schedulers: restorers, plugins: {} };
+  const planned = new Orders(restoring);
+  const { model } = findWeights(catalog, fields.model);
+  const { scale, size } = readSize(fields.size, model);
+  const n = fields.n ?? 1;
+  if (n * pictures.length > limits.maxImages) {
+    throw invalid("n", `at most ${limits.maxImages} answers in one request`, n * pictures.length);
+  }
+  const first = fields.seed ??
+    crypto.getRandomValues(new Uint32Array(1))[0] % (MAX_SEED + 1);
+  const partialImages = fields.stream ? fields.partial_images ?? 0 : 0;
+  const orders: Order[] = [];
+  for (const damaged of pictures) {
+    const measurement = refusing(() => measure(damaged, model.shape));
+    const recommended = recommendedRestorer(measurement);
+    const scheduler = method.sampler ?? recommended.sampler;
+    const options = method.sampler === undefined && method.options === undefined
+      ? recommended.options
+      : optionsFromText(restorers[scheduler], method.options ?? {});
+    if (restorers[scheduler].needs?.includes("vjp") && !hasGradients(model)) {
+      throw invalid("sampler", "one that needs no gradients, which are not had here", scheduler);
+    }
+    const inputs = { [MEASUREMENT]: await measurementInput(measurement) };
+    for (let i = 0; i < n; i++) {
+      const recipe = resolve(restoring, {
+        weights: fields.model,
+        scheduler,
+        steps: method.steps ?? recommended.steps,
+        label: fields.label,
+        guidance: fields.guidance ?? 1,
+        scale,
+        options,
+        inputs,
+      }, nextSeed(first, i));
+      // What nobody named the picture decides, not the seed.
+      const label = fields.label === undefined ? model.nullLabel ?? recipe.label : recipe.label;
+      const order = await planned.of({ ...recipe, label }, charge, partialImages);
+      // What a sampler does not take it says at its first step, here with a single pixel.
+      await countEvaluations(order.plan, false, 0, measurement.sigma_y).catch((error) => {
+        throw refusal(error);
+      });
+      orders.push({ ...order, inputs: { [MEASUREMENT]: measurement } });
+    }
+  }
+  checkCaps(services, orders[0], orders.length, "size");
+  return { orders, model, size, format: "b64_json", partialImages };
+}
+
+/** Engines that run a network's gradient; on others a request for it would look like a broken one. */
+const ENGINES_WITH_GRADIENTS = ["native", "wasm"];
+
+function hasGradients({ vjp, backend }: ServedModel): boolean {
+  return vjp !== undefined && ENGINES_WITH_GRADIENTS.includes(backend);
+}
+
+function measure(
+  { picture, degradation, mask: file, noise }: Damaged,
+  shape: readonly [number, number, number],
+) {
+  const small = givenShape(degradation, shape);
+  const fitted = fit("image", picture, small);
+  const mask = file && readMask(file.field, file.pixels, picture, small, 0);
+  const operator = operatorOf({ ...degradation, mask }, shape);
+  return given(operator, fromPixels(fitted.picture), noise);
+}
+
+/** A sampler by name. @throws FieldError listing those there are */
+export function requireSampler(name: string | undefined): string | undefined {
+  if (name === undefined || Object.hasOwn(restorers, name)) return name;
+  throw new FieldError("sampler", `one of ${Object.keys(restorers).join(", ")}`, name);
+}
