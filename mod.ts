@@ -82,7 +82,7 @@ export type {
   TimestepSpacing,
   VarianceType,
   Vector,
-} from "./src/diffusion/types.ts";
+} from "./src/diffusion/scheduler.ts";
 export { schedulers } from "./schedulers/mod.ts";
 export { FieldError, InputError } from "./src/errors.ts";
 export type { Field, Type } from "./src/schema.ts";

@@ -1,7 +1,7 @@
 /** What students are shown: the arithmetic of distillation against what it must amount to. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
-import type { SchedulerConfig } from "../src/diffusion/types.ts";
+import type { SchedulerConfig } from "../src/diffusion/scheduler.ts";
 import { sample } from "../src/sampling/sample.ts";
 import type { Network } from "../src/model/network.ts";
 import { guidanceLesson, halvingLesson } from "../src/training/distill/lessons.ts";

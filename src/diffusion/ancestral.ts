@@ -1,7 +1,7 @@
 /** DDPM's reverse process, the sampler of every plug-in that brings none. */
 import { combine } from "./combine.ts";
 import { logVariance, q_posterior, q_posterior_mean, scaleNoise } from "./posterior.ts";
-import type { Frame, Run } from "./types.ts";
+import type { Frame, Run } from "./scheduler.ts";
 
 /**
  * Ancestral sampling (Ho et al. 2020, algorithm 2), over all timesteps or a part of them:

@@ -1,5 +1,5 @@
-/** Keeping the estimate of the picture inside the pixels' range. */
-import type { OptionSchema, Run, SchedulerConfig } from "./types.ts";
+/** Clips x_0 to the pixels' range, or thresholds it dynamically. */
+import type { OptionSchema, Run, SchedulerConfig } from "./scheduler.ts";
 
 /**
  * What `Run.clip` does for a model, on a copy: dynamic thresholding if its config asks for it

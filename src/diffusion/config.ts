@@ -2,7 +2,7 @@
 import { SCHEDULE_NAMES } from "./betas.ts";
 import { FieldError, InputError } from "../errors.ts";
 import { choice, Keys, number, type Type, whole } from "../schema.ts";
-import type { SchedulerConfig, VarianceType } from "./types.ts";
+import type { SchedulerConfig, VarianceType } from "./scheduler.ts";
 
 /**
  * Classes whose forward process is the one here. What else their files say (solver_order,

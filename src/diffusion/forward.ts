@@ -1,6 +1,6 @@
 /** The forward process q, which turns pictures into noise (Ho et al. 2020, §2). */
 import { combine } from "./combine.ts";
-import type { Schedule } from "./types.ts";
+import type { Schedule } from "./scheduler.ts";
 
 /**
  * One step of the forward process: a draw from q(x_t | x_{t−1}) = N(√(1−β_t)·x_{t−1}, β_t·I)

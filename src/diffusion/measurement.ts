@@ -1,7 +1,7 @@
 /** What is known of a picture besides the prior: y = H x + z, z ~ N(0, σ_y² I) (Kawar et al. 2022, eq. 1). */
 
 import { InputError } from "../errors.ts";
-import type { Run } from "./types.ts";
+import type { Run } from "./scheduler.ts";
 
 /** Vectors go in as either; what comes out of a change of basis is float64, as 1/s may be large. */
 export type Vector = Float32Array | Float64Array;

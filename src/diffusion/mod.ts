@@ -19,4 +19,4 @@ export * from "./remap.ts";
 export * from "./schedule.ts";
 export * from "./spacing.ts";
 export * from "./time_travel.ts";
-export type * from "./types.ts";
+export type * from "./scheduler.ts";

@@ -1,7 +1,7 @@
 /** The forward process' posterior q(x_{t−1} | x_t, x_0), and the reverse process' variances. */
 import { combine } from "./combine.ts";
 import { InputError } from "../errors.ts";
-import type { VarianceType } from "./types.ts";
+import type { VarianceType } from "./scheduler.ts";
 
 /** q(x_s | x_t, x_0) = N(coef_x_0·x_0 + coef_x_t·x_t, beta_tilde·I) for a step from t to s < t. */
 export interface Posterior {

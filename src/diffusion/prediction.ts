@@ -1,7 +1,7 @@
 /** Converts a network's output (ε, x_0 or v) to eps and x_0. */
 import { combine } from "./combine.ts";
 import { InputError } from "../errors.ts";
-import type { Denoised, PredictionType } from "./types.ts";
+import type { Denoised, PredictionType } from "./scheduler.ts";
 
 /**
  * The noise and the picture that a network's output stands for, such that

@@ -1,6 +1,6 @@
-/** Any schedule on any weights: a sampler's noise levels, told to a model in the model's own time. */
+/** Runs a sampler's schedule on a model that was trained under another, matched by log-SNR. */
 import { logSnr, scheduleOf } from "./schedule.ts";
-import type { Schedule } from "./types.ts";
+import type { Schedule } from "./scheduler.ts";
 
 /** A sampler's schedule made to fit a model trained under another. */
 export interface Remap {
@@ -50,7 +50,10 @@ function clampedTo(model: Schedule, { alphas_cumprod }: Schedule): Schedule {
   return scheduleOf(betas, clamped);
 }
 
-/** Of equal neighbours the first stays, but at the low end the last, so that a run still ends at t = 0. */
+/**
+ * Drops timesteps clamped to the same ᾱ: keeps the first of a run, except at the clean end, where it
+ * keeps the last so that sampling still ends at t = 0.
+ */
 function withoutEqual(timesteps: readonly number[], schedule: Schedule): number[] {
   const alpha_bars = timesteps.map((t) => schedule.alpha_bar(t));
   return timesteps.filter((_, i) =>

@@ -1,7 +1,7 @@
 /** ᾱ and log-SNR as functions of (possibly fractional) time, from a table of βs. */
 import { InputError } from "../errors.ts";
 import { betasByName, cumulativeAlphas, rescaleZeroTerminalSnr } from "./betas.ts";
-import type { Schedule, SchedulerConfig } from "./types.ts";
+import type { Schedule, SchedulerConfig } from "./scheduler.ts";
 
 /** λ = ½·ln(ᾱ/(1−ᾱ)), half the log signal-to-noise ratio (Kingma et al. 2021, §3). */
 export function logSnr(alpha_bar: number): number {

@@ -1,7 +1,7 @@
 /** Which timesteps a run of n steps visits. */
 import { FieldError, InputError } from "../errors.ts";
 import { whole } from "../schema.ts";
-import type { Schedule, SchedulerConfig, TimestepSpacing } from "./types.ts";
+import type { Schedule, SchedulerConfig, TimestepSpacing } from "./scheduler.ts";
 
 /** Rounds halves to the even neighbour, as NumPy and torch do. */
 export function roundHalfEven(value: number): number {

@@ -1,4 +1,4 @@
-/** Going back to noisier levels on the way down, so that parts of a picture come to agree. */
+/** Time travel: the order of steps that jump back to noisier levels and denoise again. */
 
 /** One move of a run with time travel; `at` is the place of a timestep in the run's list. */
 export type Move =

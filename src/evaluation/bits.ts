@@ -1,6 +1,6 @@
 /** The variational bound in bits a dimension. */
 import { createGenerator, logVariance, scheduleFor } from "../diffusion/mod.ts";
-import type { Schedule } from "../diffusion/types.ts";
+import type { Schedule } from "../diffusion/scheduler.ts";
 import type { Network } from "../model/network.ts";
 import type { DataSet } from "../training/data/data_set.ts";
 import { yieldToEventLoop } from "../training/event_loop.ts";

@@ -1,4 +1,4 @@
-/** Classifiers already trained, kept with the downloads. */
+/** Caches trained classifiers with the downloads. */
 import type { Backend } from "../backends/backend.ts";
 import { cacheFolder } from "../weights/find/cache.ts";
 import { sha256Hex } from "../files/hash.ts";

@@ -1,4 +1,4 @@
-/** How well a network tells the noise, from nearly none to nearly nothing else. */
+/** The ε-loss on held-out pictures by timestep band. */
 import { createGenerator, scheduleFor } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
 import type { DataSet } from "../training/data/data_set.ts";

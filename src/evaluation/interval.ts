@@ -1,4 +1,4 @@
-/** How sure a share is. */
+/** Wilson's confidence interval of a proportion. */
 
 /** The standard normal distribution's 97.5 % point. */
 const Z = 1.959964;

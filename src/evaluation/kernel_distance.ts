@@ -1,4 +1,4 @@
-/** A distance between sets of features that small sets do not bias. */
+/** The kernel distance (KID) of classifier features: unbiased for small sets. */
 
 /** (x·y/d + 1)³ of rows of d features. */
 function kernel(x: Float32Array, y: Float32Array): number {

@@ -1,5 +1,5 @@
-/** Asking a network about noised pictures, many at a time. */
-import type { Denoised, Schedule } from "../diffusion/types.ts";
+/** Noises held-out pictures and denoises them in batches. */
+import type { Denoised, Schedule } from "../diffusion/scheduler.ts";
 import { q_sample } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
 import { Batcher } from "../sampling/batcher.ts";

@@ -1,4 +1,4 @@
-/** Figures of restoration as a person reads them, in Markdown. */
+/** Restoration scores as Markdown tables. */
 import type { Baseline, Mean, RestorationScore, Share } from "./restoration.ts";
 
 /** A table for each task, a row a sampler, what needs no sampler first. */

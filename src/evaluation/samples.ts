@@ -1,4 +1,4 @@
-/** Samples as a data set, so that they are read as real pictures are. */
+/** Makes samples and gives them as a data set. */
 import { fromPixels, type Pixels } from "../image/pixels.ts";
 import type { NamedNetwork } from "../recipe/resolve.ts";
 import { pictures } from "../sampling/pictures.ts";

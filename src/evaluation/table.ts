@@ -1,4 +1,4 @@
-/** An evaluation as a person reads it. */
+/** An evaluation as a text table. */
 import type { Evaluation } from "./evaluate.ts";
 import type { SampleScore } from "./score.ts";
 

@@ -1,4 +1,4 @@
-/** What one run of a graph asks of a machine, counted from its shapes. */
+/** Counts a graph's multiply-adds and the memory of its activations from its shapes. */
 import type { Graph } from "./graph.ts";
 import type { Value } from "./value.ts";
 

@@ -1,4 +1,4 @@
-/** What a folder of weights is, without running it. */
+/** Describes a folder of weights without running it. */
 import { UnsupportedGraph } from "../engine/plan/planner.ts";
 import { memoryOf } from "../engine/plan/memory.ts";
 import { graphCost } from "../graph/cost.ts";

@@ -1,4 +1,4 @@
-/** From a name, a path or an address to a model that runs. */
+/** Loads weights by name, path or address onto an engine. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
 import type { BackendName } from "../backends/names.ts";
 import type { DownloadProgress } from "../weights/find/download.ts";

@@ -1,6 +1,6 @@
 /** A network on an engine: what `load` gives. */
 import type { Backend, Session, SessionOptions, Tensors } from "../backends/backend.ts";
-import type { SchedulerConfig } from "../diffusion/types.ts";
+import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import { paramShapes } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
 import { networkGraph, networkVjpGraph } from "../networks/architecture.ts";

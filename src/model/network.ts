@@ -1,5 +1,5 @@
-/** What sampling needs to know of a model: a function of (x_t, t, label) and its shapes. */
-import type { SchedulerConfig } from "../diffusion/types.ts";
+/** The interface of a noise-predicting network, whoever runs it. */
+import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import type { Distilled } from "../weights/read/card.ts";
 
 /** What its makers advise when nothing is asked for. */

@@ -1,4 +1,7 @@
-/** What can be told of a graph before an engine sees it: engines trust some of it without looking. */
+/**
+ * Refuses ONNX graphs that an engine could be harmed by: engines trust sizes and settings without
+ * checking.
+ */
 import * as pb from "npm:onnx-buf@1.20.0-1";
 import { InputError } from "../errors.ts";
 import { operators } from "./operators.ts";

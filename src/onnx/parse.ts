@@ -1,4 +1,4 @@
-/** From an ONNX file's bytes to its message, with everything it refers to inside. */
+/** Parses an ONNX file and takes its external data in. */
 import { fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
 import { InputError } from "../errors.ts";

@@ -1,5 +1,5 @@
 /** What a picture is made from beside its seed, known in its recipe by hash. */
-import type { Scheduler } from "../diffusion/types.ts";
+import type { Scheduler } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
 import { sha256Hex } from "../files/hash.ts";
 

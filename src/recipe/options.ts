@@ -1,5 +1,5 @@
 /** A plug-in's options against its own description of them. */
-import type { OptionSchema, Scheduler, SchedulerOptions } from "../diffusion/types.ts";
+import type { OptionSchema, Scheduler, SchedulerOptions } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
 import { check, choice, flag, number, text, type Type, whole } from "../schema.ts";
 

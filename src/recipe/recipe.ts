@@ -1,5 +1,5 @@
 /** What is to be made: everything that decides a picture, and its text in a PNG. */
-import type { SchedulerOptions } from "../diffusion/types.ts";
+import type { SchedulerOptions } from "../diffusion/scheduler.ts";
 import { FieldError, InputError } from "../errors.ts";
 import {
   type Field,

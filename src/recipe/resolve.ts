@@ -1,6 +1,6 @@
 /** From what a request says to a recipe: names looked up, defaults filled in, everything checked. */
 import { requireSeed } from "../diffusion/random.ts";
-import type { Scheduler } from "../diffusion/types.ts";
+import type { Scheduler } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import { check, whole } from "../schema.ts";

@@ -1,5 +1,5 @@
 /** What a picture has lost, as one operator: the parts that can be combined exactly, and a word on the rest. */
-import type { LinearOperator } from "../diffusion/types.ts";
+import type { LinearOperator } from "../diffusion/scheduler.ts";
 import { InputError } from "../errors.ts";
 import { multiply } from "./linear/matrix.ts";
 import type { OperatorPlugin, PictureShape } from "./operator.ts";

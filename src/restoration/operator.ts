@@ -1,5 +1,5 @@
 /** The contract between operators (the plug-ins in `operators/`) and everything else. */
-import type { LinearOperator, OptionSchema, SchedulerOptions } from "../diffusion/types.ts";
+import type { LinearOperator, OptionSchema, SchedulerOptions } from "../diffusion/scheduler.ts";
 
 /** [C, H, W]. */
 export type PictureShape = readonly [channels: number, height: number, width: number];

@@ -1,4 +1,4 @@
-/** What few-step weights may be asked: the timesteps they were taught. */
+/** Refuses timesteps that few-step weights were not trained at. */
 import { spacedTimesteps } from "../diffusion/mod.ts";
 import { InputError } from "../errors.ts";
 import type { Network } from "../model/network.ts";

@@ -1,4 +1,4 @@
-/** How often a run asks the network, counted where it is asked and not taken from its steps. */
+/** Counts a run's network evaluations by running its sampler without a network. */
 import type { Measurement, Vector } from "../diffusion/mod.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";

@@ -1,4 +1,4 @@
-/** What all images of one request share: the noise levels to visit and the model's time for each. */
+/** Plans a run: its schedule, its timesteps and the model's time for each. */
 import {
   configTimesteps,
   makeClip,

@@ -1,5 +1,5 @@
-/** A stranger's scheduler plug-in, checked before it runs. */
-import type { OptionSchema, Scheduler } from "../diffusion/types.ts";
+/** Checks a scheduler plug-in before it runs. */
+import type { OptionSchema, Scheduler } from "../diffusion/scheduler.ts";
 import { InputError, shown } from "../errors.ts";
 import { optionType } from "../recipe/options.ts";
 import { check } from "../schema.ts";

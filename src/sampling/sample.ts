@@ -1,4 +1,4 @@
-/** Many seeds at once: the generator of frames that everything else is made from. */
+/** Samples many seeds at once and yields a frame for each step of each. */
 import { schedulers } from "../../schedulers/mod.ts";
 import type { Scheduler } from "../diffusion/mod.ts";
 import { FieldError, InputError } from "../errors.ts";

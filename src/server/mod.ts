@@ -27,4 +27,4 @@ export type {
   TimestepSpacing,
   VarianceType,
   Vector,
-} from "../diffusion/types.ts";
+} from "../diffusion/scheduler.ts";

@@ -1,6 +1,6 @@
 /** The network and the noise schedule that a recipe asks for, as diffusers' config files. */
 import { parseSchedulerConfig } from "../diffusion/mod.ts";
-import type { SchedulerConfig } from "../diffusion/types.ts";
+import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import { DIFFUSERS_VERSION, type NetworkDefinition } from "../networks/architecture.ts";
 import { architectures } from "../networks/registry.ts";
 import { sizeOf, type TrainingRecipe } from "./recipe.ts";

@@ -1,4 +1,4 @@
-/** Whether onnxruntime's blocked convolutions can be named in a model here, and their block size. */
+/** Probes whether onnxruntime has blocked convolutions on this processor, and their block size. */
 import type { Lowering } from "../../onnx/lowering.ts";
 import { blocked } from "../../onnx/lowerings/blocked/mod.ts";
 import { blockProbe } from "../../onnx/lowerings/blocked/probe.ts";

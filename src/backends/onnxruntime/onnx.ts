@@ -1,4 +1,4 @@
-/** What a backend over onnxruntime adds to running ONNX: writing graphs as it likes them. */
+/** Makes a Backend of an onnxruntime build: graphs are written as ONNX by its lowering. */
 import { emit, type Lowering } from "../../onnx/mod.ts";
 import type { OnnxBackend } from "../backend.ts";
 

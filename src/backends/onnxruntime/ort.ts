@@ -1,4 +1,4 @@
-/** What all builds of onnxruntime share: from its tensors, options and errors to ours. */
+/** What all builds of onnxruntime share: conversion of tensors, options and errors. */
 import type * as Ort from "npm:onnxruntime-common@1.30.0";
 import type { Session, Tensor, TensorData, Tensors } from "../backend.ts";
 import { checkFeeds, closedMessage } from "../feeds.ts";

@@ -1,4 +1,4 @@
-/** WebAssembly memory that never grows, for engines with threads. */
+/** Allocates WebAssembly's shared memory at its full size, since growing it breaks threads. */
 
 /**
  * Makes every shared `WebAssembly.Memory` of this thread as large as it may ever become. In Deno a

@@ -1,4 +1,4 @@
-/** What the two sides of a worker say to each other. */
+/** The messages between the wasm backend and its worker. */
 import type { SessionOptions, TensorData, Tensors } from "../backend.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** How operations on each element pass a gradient on. */
+/** Gradient rules of elementwise operations. */
 import {
   cos,
   div,

@@ -1,4 +1,4 @@
-/** How products and convolutions pass a gradient on. */
+/** Gradient rules of matrix products and convolutions. */
 import { attributesOf } from "../value.ts";
 import {
   conv2dInputGrad,

@@ -1,4 +1,4 @@
-/** How normalisations, softmax and changes of resolution pass a gradient on. */
+/** Gradient rules of normalisation, softmax and resampling. */
 import { attributesOf } from "../value.ts";
 import { exp, mul, scale, sub } from "../ops/elementwise.ts";
 import {

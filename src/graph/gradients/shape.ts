@@ -1,4 +1,4 @@
-/** How operations that move, repeat or add up elements pass a gradient on. */
+/** Gradient rules of reshaping, slicing, reductions and gather. */
 import { attributesOf } from "../value.ts";
 import { scale } from "../ops/elementwise.ts";
 import { expand, gatherGrad, pad, reshape, slice, transpose } from "../ops/shape.ts";

@@ -1,4 +1,4 @@
-/** The layers of a diffusion U-Net that are more than one product. */
+/** Group norm, softmax, attention and resampling. */
 import { formatShape, known, type Value } from "../value.ts";
 import { scale } from "./elementwise.ts";
 import { matmul } from "./linear.ts";

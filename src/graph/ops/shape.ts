@@ -1,4 +1,4 @@
-/** Operations that move elements without changing them, and sums over axes. */
+/** Reshaping, slicing, reductions and gather. */
 import {
   axisOf,
   broadcast,

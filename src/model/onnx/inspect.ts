@@ -1,5 +1,5 @@
 /** What an ONNX file is, without running it. */
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { classNames, type WeightsCard } from "../../weights/read/card.ts";
 import type { OnnxContents, OnnxFile } from "../../weights/read/onnx/file.ts";
 import type { Port } from "../../weights/read/onnx/ports.ts";

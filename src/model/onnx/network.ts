@@ -6,7 +6,7 @@ import {
   takesOnnx,
 } from "../../backends/backend.ts";
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import type { Recommendation } from "../network.ts";
 import { classNames } from "../../weights/read/card.ts";

@@ -10,10 +10,9 @@ import { inputGradAs } from "./conv_grad.ts";
 import { fused } from "./fused.ts";
 import { suitsWinograd, winograd } from "./winograd.ts";
 
-// What the kernels do (onnxruntime's mlas/lib/convolve.cpp, found by comparing batches): pictures of
-// a batch are shared out among threads whole, but one alone is cut into pieces of its pixels, and
-// with 64 pixels or fewer in a piece the sum over channels and kernel is split at other places, so
-// that it rounds differently (up to 4e-6 was seen).
+// With a batch above 1 MLAS gives each thread whole images; with a batch of 1 it splits the pixels, and
+// tiles of 64 pixels or fewer change the order of summation (onnxruntime's mlas/lib/convolve.cpp, found
+// by comparing batches), so that it rounds differently (up to 4e-6 was seen).
 
 /** The sum is never split at up to this many terms. */
 const UNSPLIT_TERMS = 128;

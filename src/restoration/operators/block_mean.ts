@@ -1,5 +1,5 @@
 /** Super-resolution from the means of blocks. */
-import type { LinearOperator, Vector } from "../../diffusion/types.ts";
+import type { LinearOperator, Vector } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";
 

@@ -1,5 +1,5 @@
 /** Blur by any kernel with the picture repeating beyond its edges: motion blur. */
-import type { LinearOperator, Vector } from "../../diffusion/types.ts";
+import type { LinearOperator, Vector } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { type Complex, fourier2d, packReal, unpackReal } from "../linear/fourier.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";

@@ -1,5 +1,5 @@
 /** Denoising: H = I. */
-import type { LinearOperator } from "../../diffusion/types.ts";
+import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";
 
 /** y = x + z. */

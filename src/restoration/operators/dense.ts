@@ -1,5 +1,5 @@
 /** A matrix of the user's own. */
-import type { LinearOperator } from "../../diffusion/types.ts";
+import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { type Matrix, matrix, multiply, transpose } from "../linear/matrix.ts";
 import { svd } from "../linear/svd.ts";

@@ -1,5 +1,5 @@
 /** Colourisation: y is the luma of x, or what another operator makes of the luma. */
-import type { LinearOperator, Vector } from "../../diffusion/types.ts";
+import type { LinearOperator, Vector } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";
 import { denoising } from "./denoising.ts";

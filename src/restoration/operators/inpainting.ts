@@ -1,5 +1,5 @@
 /** Inpainting: the pixels that a mask keeps. */
-import type { LinearOperator } from "../../diffusion/types.ts";
+import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import type { OperatorPlugin } from "../operator.ts";
 import { denoising } from "./denoising.ts";

@@ -1,5 +1,5 @@
 /** Operators that work on columns and rows apart: Y = A X Bᵀ for each channel. */
-import type { LinearOperator } from "../../diffusion/types.ts";
+import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import { type Matrix, sandwich, transpose } from "../linear/matrix.ts";
 import { svd } from "../linear/svd.ts";
 import type { PictureShape } from "../operator.ts";

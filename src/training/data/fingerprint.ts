@@ -1,4 +1,4 @@
-/** Telling one data set from another. */
+/** A hash of a data set's pictures and labels. */
 import { createHash } from "node:crypto";
 import type { PictureSource } from "./data_set.ts";
 

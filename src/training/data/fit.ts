@@ -1,4 +1,4 @@
-/** Pictures of any size and colours as the bytes a data set holds. */
+/** Scales, crops and converts pictures to a data set's size and channels. */
 import { type Pixels, withChannels } from "../../image/pixels.ts";
 import { resizeCrop } from "../../image/resize.ts";
 import type { DataOptions } from "./data_set.ts";

@@ -1,4 +1,4 @@
-/** Finding out what kind of data a path is, and reading it. */
+/** Opens a data set: detects its format and reads it. */
 import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import type { DataOptions, DataSet, Split } from "./data_set.ts";

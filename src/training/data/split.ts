@@ -1,4 +1,4 @@
-/** Pictures kept from training, for sets that do not come with a test part. */
+/** Splits held-out pictures from a data set. */
 import { InputError } from "../../errors.ts";
 import type { DataSet } from "./data_set.ts";
 

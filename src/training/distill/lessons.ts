@@ -1,4 +1,4 @@
-/** What a student is shown: batches whose target is the teacher's, in the form that training takes. */
+/** Batches with the teacher's targets: guidance distillation and progressive halving. */
 import { spacedTimesteps } from "../../diffusion/mod.ts";
 import type { TrainBatch } from "../objective/batch.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "./steps.ts";

@@ -1,4 +1,4 @@
-/** The order of a distillation: the guidance first, then half the steps, again and again. */
+/** Plans the stages of a distillation: guidance first, then half the steps each time. */
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { DistillRecipe } from "./recipe.ts";

@@ -1,4 +1,4 @@
-/** The arithmetic of distillation: DDIM's step, and the picture that would have made it in one. */
+/** DDIM steps and the one-step target of progressive distillation. */
 
 /** A noise level as √ᾱ and √(1−ᾱ), α_t and σ_t in the papers on distillation. */
 export interface Level {

@@ -1,4 +1,4 @@
-/** What a student is before its first lesson: the teacher's network, asked for v. */
+/** Initialises a student: the teacher's network with v-prediction. */
 import { InputError } from "../../errors.ts";
 import { paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";

@@ -1,4 +1,4 @@
-/** The network that is learned from, asked as it is sampled. */
+/** The teacher's guided and clipped estimates of x_0. */
 import { makeClip, scheduleFor } from "../../diffusion/mod.ts";
 import type { Network } from "../../model/network.ts";
 import { Batcher } from "../../sampling/batcher.ts";

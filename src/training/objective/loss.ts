@@ -1,5 +1,5 @@
 /** The loss of a diffusion model as a graph: the target, its weight, the mean over the batch. */
-import type { PredictionType } from "../../diffusion/types.ts";
+import type { PredictionType } from "../../diffusion/scheduler.ts";
 import {
   add,
   dropout,

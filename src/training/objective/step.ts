@@ -1,6 +1,6 @@
 /** One step of diffusion training on an engine: pictures and noise in, better parameters out. */
 import type { Backend, SessionOptions, Tensors } from "../../backends/backend.ts";
-import type { PredictionType, Schedule } from "../../diffusion/types.ts";
+import type { PredictionType, Schedule } from "../../diffusion/scheduler.ts";
 import { type Graph, paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import type { AdamOptions } from "../optimiser/update_rule.ts";

@@ -1,4 +1,4 @@
-/** A network's first parameters. */
+/** Initialises a network's parameters. */
 import { createGenerator, seedFromName } from "../../diffusion/random.ts";
 import type { Architecture } from "../../networks/architecture.ts";
 import type { ParamLayout, ParamPlace } from "./layout.ts";

@@ -1,4 +1,4 @@
-/** What a run says before it begins: what it read, and what it is about to do. */
+/** The notices before a run: the data, the classes, the network and its length. */
 import type { PictureSource } from "../data/data_set.ts";
 import { sizeOf, type TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";

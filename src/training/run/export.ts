@@ -1,7 +1,7 @@
 /** Trained weights as a diffusers folder, which `sample` and Python load alike. */
 import { CARD_KEY, type WeightsCard } from "../../weights/read/card.ts";
 import { writeSafetensors } from "../../files/safetensors.ts";
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { DIFFUSERS_VERSION, type NetworkDefinition } from "../../networks/architecture.ts";
 import { networkFiles } from "../../weights/read/formats/format.ts";
 import { writeDurably } from "../../files/atomic_write.ts";

@@ -1,4 +1,4 @@
-/** Going on from trained weights, one's own or anyone's. */
+/** Fine-tuning: the start of a run from trained weights. */
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import { architectures } from "../../networks/registry.ts";

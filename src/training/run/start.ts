@@ -1,5 +1,5 @@
-/** What a run begins with: the network, its schedule, its first state, and what labels mean. */
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+/** The start of a new run: network, schedule, initial state and labels. */
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import type { WeightsCard } from "../../weights/read/card.ts";
 import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";

@@ -1,6 +1,6 @@
 /** diffusers' folder: its configs and weights, wherever in it training left them. */
 import { parseSchedulerConfig } from "../../diffusion/mod.ts";
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { paramShapes } from "../../graph/mod.ts";

@@ -1,6 +1,6 @@
 /** Which sampler a folder's own scheduler is, where there is one of that name here. */
 import { parsePythonJson } from "../../diffusion/config.ts";
-import type { SchedulerConfig } from "../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 
 /**
  * diffusers' classes by the samplers that are theirs here, with steps that suit them. DDPM is missing:

@@ -1,4 +1,6 @@
-/** The form of a training step for onnxruntime's native CPU provider. */
+/**
+ * The lowering of training graphs for onnxruntime's native CPU provider, in blocked layout (NCHWc).
+ */
 import { extendLowering, type Lowering } from "../../lowering.ts";
 import { fused } from "../fused.ts";
 import { convLowerings } from "./conv.ts";

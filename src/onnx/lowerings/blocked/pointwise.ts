@@ -1,4 +1,4 @@
-/** What is done element by element, or only moves elements, done where the pictures lie in blocks. */
+/** Elementwise operations, concatenation, slicing and resampling in blocked layout. */
 import { attributesOf } from "../../../graph/value.ts";
 import { type Emitter, type Lowering, type LowerOp, once } from "../../lowering.ts";
 import { sameShape, type Value } from "../../../graph/value.ts";

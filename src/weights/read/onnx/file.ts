@@ -1,7 +1,7 @@
 /** A bare ONNX file as weights: its graph, and what it or a file beside it says of the schedule. */
 import type * as pb from "npm:onnx-buf@1.20.0-1";
 import { parseSchedulerConfig } from "../../../diffusion/mod.ts";
-import type { SchedulerConfig } from "../../../diffusion/types.ts";
+import type { SchedulerConfig } from "../../../diffusion/scheduler.ts";
 import { InputError } from "../../../errors.ts";
 import type { NetworkDefinition } from "../../../networks/architecture.ts";
 import { parseNetwork } from "../../../networks/registry.ts";
