@@ -46,10 +46,13 @@ import {
 import { ramp } from "./backend_models.ts";
 import { interpret } from "./graph_reference.ts";
 
-const backends = (["relaxed", "plain"] as const).map((build) => ({
-  build,
-  backend: simdInline({ module: new WebAssembly.Module(unshared(kernelBytes(build))) }),
-}));
+const moduleOf = (build: "relaxed" | "plain") =>
+  new WebAssembly.Module(unshared(kernelBytes(build)));
+const backends = [
+  { build: "relaxed", backend: simdInline({ module: moduleOf("relaxed") }) },
+  { build: "plain", backend: simdInline({ module: moduleOf("plain") }) },
+  { build: "compact", backend: simdInline({ module: moduleOf("relaxed"), compact: true }) },
+];
 
 /** Shapes of what is fed and of what is learned, and what is built from them. */
 interface Case {

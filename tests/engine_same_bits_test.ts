@@ -7,10 +7,10 @@ import { filesAt } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { ramp } from "./backend_models.ts";
 
-const folders = ["class_conditional", "learned_range"];
+const folders = ["class_conditional", "learned_range", "ddpm_legacy_fp16"];
 
 for (const name of folders) {
-  Deno.test(`simd: ${name} gives the same bits in any batch, on 1, 2 and 3 threads, and inline`, async () => {
+  Deno.test(`simd: ${name} gives the same bits in any batch, on 1, 2 and 3 threads, inline and compact`, async () => {
     const url = new URL(`./golden/${name}/`, import.meta.url);
     const folder = await readFolder(filesAt(url));
     const most = 21;
@@ -21,7 +21,11 @@ for (const name of folders) {
       ? Int32Array.from({ length: most }, (_, i) => i % 3)
       : undefined;
     let expected: Float32Array | undefined;
-    const backends = [simdInline(), ...[1, 2, 3].map((threads) => simd({ threads }))];
+    const backends = [
+      simdInline(),
+      simdInline({ compact: true }),
+      ...[1, 2, 3].map((threads) => simd({ threads })),
+    ];
     for (const backend of backends) {
       const model = await openModel(folder, backend);
       for (const n of [most, 1, 2, 5]) {

@@ -150,6 +150,17 @@ Deno.test("a compressed text that is damaged, or inflates to more than 16 MiB, i
   assertEquals(texts(Uint8Array.of(1, 2, 3)), {});
 });
 
+Deno.test("many compressed texts together inflate to no more than 16 MiB", () => {
+  const text = zlibSync(new Uint8Array(6 << 20).fill(0x61));
+  const [header, ...rest] = readChunks(grey, "grey");
+  const chunks = ["a", "b", "c", "d"].map((name) => ({
+    type: "zTXt",
+    data: Uint8Array.of(name.charCodeAt(0), 0, 0, ...text),
+  }));
+  const texts = readPngText(writeChunks([header, ...chunks, ...rest]));
+  assertEquals(Object.keys(texts), ["a", "b"]);
+});
+
 const grey = encodePng({ pixels: new Uint8Array(9), width: 3, height: 3, channels: 1 });
 
 /** The grey file with one chunk's data changed. */

@@ -15,7 +15,8 @@ import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { dense } from "../src/restoration/operators/dense.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
-import { restorationOperators } from "./restoration_operators.ts";
+import { recommendedRestorer } from "../src/restoration/recommended.ts";
+import { randomMask, restorationOperators } from "./restoration_operators.ts";
 
 const size = (shape: PictureShape) => shape[0] * shape[1] * shape[2];
 const length = (x: ArrayLike<number>) => Math.sqrt(Array.from(x).reduce((s, v) => s + v * v, 0));
@@ -254,4 +255,27 @@ Deno.test("noise is estimated from the picture alone", () => {
     return (inside ? 0.8 : -0.8) + 0.2 * z;
   });
   assertAlmostEquals(estimateNoise(picture, [1, 64, 64]), 0.2, 0.02);
+});
+
+Deno.test("the sampler that is taken depends on what is missing, and whether it is a hole", () => {
+  const shape = [1, 16, 16] as const;
+  const chosen = (degradation: Degradation, sigma_y = 0) => {
+    const operator = operatorOf(degradation, shape);
+    const { sampler, steps, options } = recommendedRestorer({
+      operator,
+      y: new Float32Array(0),
+      sigma_y,
+    });
+    return [sampler, steps, options?.start ?? 1];
+  };
+  const half = {
+    kept: Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0),
+    width: 16,
+    height: 16,
+  };
+  assertEquals(chosen({}, 0.5), ["ddrm", 20, 1]);
+  assertEquals(chosen({ mask: half }), ["ddnm", 100, 1]);
+  assertEquals(chosen({ mask: randomMask(16, 16, 0.25) }), ["ddnm", 100, 0.5]);
+  assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }), ["ddnm", 100, 0.5]);
+  assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }, 0.1), ["ddrm", 100, 0.5]);
 });

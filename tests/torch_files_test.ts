@@ -160,3 +160,43 @@ Deno.test("8-bit floats are PyTorch's float8_e4m3fn and float8_e5m2", () => {
   ]);
   assert(Math.abs(sum(e5) - 720896) < 0.01);
 });
+
+Deno.test("what is in a dict is told without writing it out", async () => {
+  // Keys that are lists in lists: of each the next has two, so that the last as text is 2^40 long.
+  const next = (i: number) => [0x71, i, 0x5d, 0x68, i, 0x61, 0x68, i, 0x61];
+  const twice = Array.from({ length: 40 }, (_, i) => next(i)).flat();
+  // BUILD drops what lies above, here all of the lists; the last one is named again.
+  const key = [0x5d, ...twice, 0x71, 200, ...Array(41).fill(0x62), 0x68, 200];
+  for (const deep of [key, [...Array(200_000).fill(0x5d), ...Array(199_999).fill(0x61)]]) {
+    const pickle = Uint8Array.from([0x80, 2, 0x7d, ...deep, 0x4b, 1, 0x73, 0x2e]);
+    const bytes = await withPickle(pickle);
+    await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "a dict with a list");
+  }
+});
+
+Deno.test("views in other orders do not copy one storage without end", async () => {
+  const int = (n: number) => [0x4a, ...new Uint8Array(Int32Array.of(n).buffer)];
+  const text = (s: string) => [0x8c, s.length, ...new TextEncoder().encode(s)];
+  const global = (name: string) => [0x63, ...new TextEncoder().encode(`${name}\n`)];
+  const storage = [0x28, ...text("storage"), ...global("torch\nFloatStorage"), ...text("0")];
+  const turned = (i: number) => [
+    ...text(`t${i}`),
+    ...[0x68, 1, 0x28, 0x68, 0, ...int(0), ...int(50), ...int(50), 0x86],
+    ...[...int(1), ...int(50), 0x86, 0x74, 0x52, 0x73],
+  ];
+  const state = (views: number) => [
+    ...[0x80, 2, 0x7d, ...storage, ...text("cpu"), ...int(2500), 0x74, 0x51, 0x71, 0, 0x62],
+    ...[...global("torch._utils\n_rebuild_tensor_v2"), 0x71, 1, 0x62],
+    ...[...Array.from({ length: views }, (_, i) => turned(i)).flat(), 0x2e],
+  ];
+  const file = (views: number) =>
+    writeZip(
+      new Map([
+        ["a/data.pkl", Uint8Array.from(state(views))],
+        ["a/data/0", new Uint8Array(10_000)],
+      ]),
+    );
+  assertEquals((await parseTorch(await file(3), "x.pt")).size, 3);
+  const many = await file(100);
+  await assertRejects(() => parseTorch(many, "x.pt"), InputError, "more than 8 times");
+});

@@ -1,6 +1,7 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { writeNpz } from "../src/image/npz.ts";
+import { parseIdx } from "../src/training/data/idx.ts";
 import { openData } from "../src/training/data/open.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
 import { splitData } from "../src/training/data/split.ts";
@@ -90,6 +91,21 @@ Deno.test("MNIST's files are read with their labels, gzipped or not, by their pa
   assertEquals([bytesOf(train, 1), [...train.labels!]], [[4, 5, 6, 7], [2, 0]]);
   const test = await openData(folder.path, { ...options, split: "test" });
   assertEquals([bytesOf(test, 0), [...test.labels!]], [[9, 9, 9, 9], [1]]);
+});
+
+Deno.test("gzip is inflated no further than the IDX header announces", async () => {
+  let pulled = 0;
+  const zeros = new Uint8Array(1 << 20);
+  const long = new ReadableStream<BufferSource>({
+    pull(controller) {
+      controller.enqueue(pulled === 0 ? idxFile([1, 2, 2], [1, 2, 3, 4]) : zeros);
+      if (++pulled > 128) controller.close();
+    },
+  }).pipeThrough(new CompressionStream("gzip"));
+  const bomb = new Uint8Array(await new Response(long).arrayBuffer());
+  const before = Deno.memoryUsage().rss;
+  await assertRejects(() => parseIdx(bomb, "bomb.gz"), InputError, "4 bytes, but more follow");
+  assert(Deno.memoryUsage().rss - before < 64 * 2 ** 20);
 });
 
 Deno.test("a cut IDX file is refused by name", async () => {

@@ -67,7 +67,7 @@ async function open(
   const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
   // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
   const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
-  return openModel(folder, simdInline({ module: engine, arenaBytes: ARENA_BYTES }));
+  return openModel(folder, simdInline({ module: engine, arenaBytes: ARENA_BYTES, compact: true }));
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { Graph, Value } from "../graph/mod.ts";
 import { batchDimension, type Fed, sizesOf } from "./feeds.ts";
 import { pagesFor, type PlacedPlan, placePlan, placeWeights } from "./layout.ts";
+import { fitsHalf } from "./half.ts";
 import { packWeights, stagingFor } from "./pack.ts";
 import { type Plan, planGraph } from "./plan/plan.ts";
 import { product, roundUp } from "./plan/view.ts";
@@ -25,6 +26,11 @@ export interface CrewMemory {
 export interface EngineOptions {
   /** Intermediate results of a batch take this much memory at most, if one picture's do. */
   readonly arenaBytes: number;
+  /**
+   * Weights of 3×3 convolutions stay as small as they are stored, those that 16-bit floats hold exactly
+   * in 16 bits, and are transformed whenever they are used: same bits, less memory, more work.
+   */
+  readonly compact?: boolean;
 }
 
 /** The most pictures that are computed at once; larger batches go in parts. */
@@ -58,9 +64,9 @@ export class EngineSession {
     graph: Graph,
     numbersOf: (value: Value) => ArrayBufferView & ArrayLike<number>,
     crew: Crew,
-    { arenaBytes }: EngineOptions,
+    { arenaBytes, compact }: EngineOptions,
   ): Promise<EngineSession> {
-    const store = new WeightStore();
+    const store = new WeightStore(compact ? (value) => fitsHalf(numbersOf(value)) : undefined);
     const names = graph.values.flatMap(({ shape }) => shape.filter((d) => typeof d === "string"));
     const plan = (n: number): Plan =>
       planGraph(graph, {

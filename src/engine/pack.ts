@@ -9,11 +9,14 @@ export type NumbersOf = (value: Value) => ArrayBufferView & ArrayLike<number>;
 
 /** Room for the commands that pack what is staged. */
 const COMMANDS = 64 * 1024;
+/** A thread's own numbers of a channel, and how many threads may have some. */
+const SCRATCH = 640;
+const MOST_THREADS = 16;
 
 /** Bytes that packing needs behind the weights at least. */
 export function stagingFor(store: WeightStore): number {
   const largest = Math.max(0, ...[...store.packed.values()].map(bytesOf));
-  return COMMANDS + roundUp(largest, 64);
+  return COMMANDS + SCRATCH * MOST_THREADS + roundUp(largest, 64);
 }
 
 function bytesOf({ value, packing }: Packed): number {
@@ -28,7 +31,8 @@ export async function packWeights(
   { from, to }: { from: number; to: number },
   run: (at: number) => Promise<void>,
 ): Promise<void> {
-  const staging = roundUp(from, 64) + COMMANDS;
+  const scratch = roundUp(from, 64) + COMMANDS;
+  const staging = scratch + SCRATCH * MOST_THREADS;
   const bytes = new Uint8Array(memory.buffer);
   let commands: number[] = [];
   let at = staging;
@@ -53,9 +57,14 @@ export async function packWeights(
     const { outChannels, channels } = packing;
     const own = packing.kind === "conv"
       ? [opcodes.packConv, 8, at, buffer.address, outChannels, channels, channels, packing.taps]
+      : packing.kind === "winograd"
+      ? [
+        ...[opcodes.packWinograd, 11, at, buffer.address, outChannels, channels, channels],
+        ...[packing.m, packing.range, scratch, SCRATCH],
+      ]
       : [
-        ...[opcodes.packWinograd, 9, at, buffer.address],
-        ...[outChannels, channels, channels, packing.m, packing.range],
+        ...[opcodes.packKernels, 9, at, buffer.address, outChannels, channels],
+        ...[Number(packing.half), scratch, SCRATCH],
       ];
     commands.push(...own);
     at = roundUp(at + byteLength, 64);

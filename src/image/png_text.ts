@@ -2,7 +2,7 @@
 import { Unzlib } from "npm:fflate@0.8.3";
 import { type Chunk, readChunks } from "./png_chunks.ts";
 
-/** The most bytes that a compressed text may become; a recipe of 4,096 seeds has 60,000. */
+/** The most bytes that compressed texts may become, all together; a recipe of 4,096 seeds has 60,000. */
 const MAX_TEXT_BYTES = 1 << 24;
 
 /**
@@ -13,37 +13,46 @@ export function readPngText(bytes: Uint8Array, where = "PNG"): Record<string, st
   return textOf(readChunks(bytes, where));
 }
 
-/** The texts among chunks; those that are damaged, or longer than 16 MiB, are left out. */
+/**
+ * The texts among chunks; those that are damaged are left out, and those that would inflate to more
+ * than 16 MiB with the ones before them.
+ */
 export function textOf(chunks: readonly Chunk[]): Record<string, string> {
   const texts: [string, string][] = [];
+  const budget = { left: MAX_TEXT_BYTES };
   for (const { type, data } of chunks) {
     const end = data.indexOf(0);
     if (end < 1) continue;
-    const text = read[type]?.(data.subarray(end + 1));
+    const text = read[type]?.(data.subarray(end + 1), budget);
     if (text !== undefined) texts.push([latin1(data.subarray(0, end)), text]);
   }
   return Object.fromEntries(texts);
 }
 
+/** Bytes that may still be inflated. */
+interface Budget {
+  left: number;
+}
+
 /** The text behind a keyword, by the chunk's type; undefined where it cannot be read. */
-const read: Readonly<Record<string, (data: Uint8Array) => string | undefined>> = {
+const read: Readonly<Record<string, (data: Uint8Array, budget: Budget) => string | undefined>> = {
   tEXt: latin1,
-  zTXt: (data) => {
-    const bytes = data[0] === 0 ? inflated(data.subarray(1)) : undefined;
+  zTXt: (data, budget) => {
+    const bytes = data[0] === 0 ? inflated(data.subarray(1), budget) : undefined;
     return bytes && latin1(bytes);
   },
-  iTXt: (data) => {
+  iTXt: (data, budget) => {
     const [compressed, method] = data;
     const language = data.indexOf(0, 2);
     const translated = language < 0 ? -1 : data.indexOf(0, language + 1);
     if (translated < 0 || compressed > 1 || compressed === 1 && method !== 0) return undefined;
     const text = data.subarray(translated + 1);
-    const bytes = compressed ? inflated(text) : text;
+    const bytes = compressed ? inflated(text, budget) : text;
     return bytes && new TextDecoder().decode(bytes);
   },
 };
 
-function inflated(data: Uint8Array): Uint8Array | undefined {
+function inflated(data: Uint8Array, budget: Budget): Uint8Array | undefined {
   const parts: Uint8Array[] = [];
   let size = 0, whole = false;
   const inflate = new Unzlib((part, final) => {
@@ -53,13 +62,15 @@ function inflated(data: Uint8Array): Uint8Array | undefined {
   });
   const step = 16384;
   try {
-    for (let at = 0; at < data.length && size <= MAX_TEXT_BYTES; at += step) {
+    for (let at = 0; at < data.length && size <= budget.left; at += step) {
       inflate.push(data.slice(at, at + step), at + step >= data.length);
     }
   } catch {
     return undefined;
+  } finally {
+    budget.left -= size;
   }
-  if (!whole || size > MAX_TEXT_BYTES) return undefined;
+  if (!whole || budget.left < 0) return undefined;
   const bytes = new Uint8Array(size);
   let at = 0;
   for (const part of parts) {

@@ -17,13 +17,21 @@ export interface SimdInlineOptions {
   readonly module?: WebAssembly.Module;
   /** The most memory that intermediate results of a batch take; default 16 MiB. */
   readonly arenaBytes?: number;
+  /**
+   * Keeps weights as small as they are stored (16-bit ones in 16 bits) and widens and transforms them
+   * whenever they are used: the same bits in a quarter of the memory, or an eighth, and some more work.
+   */
+  readonly compact?: boolean;
 }
 
 /** A Backend in this thread. A run holds the thread until it is done. */
-export function simdInline({ module, arenaBytes = 16 << 20 }: SimdInlineOptions = {}): Backend {
+export function simdInline(
+  { module, arenaBytes = 16 << 20, compact }: SimdInlineOptions = {},
+): Backend {
   const crew = inlineCrew(module);
   return {
     name: "simd",
-    createSession: (graph, weights) => openSimdSession(graph, weights, crew, arenaBytes),
+    createSession: (graph, weights) =>
+      openSimdSession(graph, weights, crew, { arenaBytes, compact }),
   };
 }

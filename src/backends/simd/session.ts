@@ -1,5 +1,5 @@
 /** A session over the engine: queued runs, checked feeds, and messages as every backend has them. */
-import { type Crew, EngineSession } from "../../engine/engine_session.ts";
+import { type Crew, type EngineOptions, EngineSession } from "../../engine/engine_session.ts";
 import { UnsupportedGraph } from "../../engine/plan/planner.ts";
 import type { Graph, Value } from "../../graph/mod.ts";
 import type { GraphWeights, Session, Tensors } from "../backend.ts";
@@ -11,13 +11,13 @@ export async function openSimdSession(
   graph: Graph,
   weights: GraphWeights | undefined,
   crew: Crew,
-  arenaBytes: number,
+  options: EngineOptions,
 ): Promise<Session> {
   if (weights && "order" in weights) {
     throw new Error("simd: cannot load the graph: weights that are fed, as in training");
   }
   try {
-    const engine = await EngineSession.load(graph, numbersOf(weights), crew, { arenaBytes });
+    const engine = await EngineSession.load(graph, numbersOf(weights), crew, options);
     return new SimdSession(graph, engine);
   } catch (cause) {
     if (!(cause instanceof UnsupportedGraph)) throw cause;

@@ -44,7 +44,7 @@ export function simd(options: SimdOptions = {}): SimdBackend {
   return {
     name: "simd",
     createSession: (graph, weights, session) =>
-      openSimdSession(graph, weights, teamFor(session), ARENA_BYTES),
+      openSimdSession(graph, weights, teamFor(session), { arenaBytes: ARENA_BYTES }),
     prepare: (session) => teamFor(session).start(),
     async terminate() {
       await Promise.all([...teams.values()].map((team) => team.terminate()));

@@ -27,6 +27,15 @@ export const P3: usize = TABLE + 68;
 export const P4: usize = TABLE + 72;
 export const P5: usize = TABLE + 76;
 
+/** In float64: ½, 2, √½, √2, −2/3 and 1/6, of the transform of weights; 2¹¹² in float32. */
+export const D_HALF: usize = TABLE + 88;
+export const D_TWO: usize = TABLE + 96;
+export const D_A: usize = TABLE + 104;
+export const D_B: usize = TABLE + 112;
+export const D_M23: usize = TABLE + 120;
+export const D_16: usize = TABLE + 128;
+export const TO_112: usize = TABLE + 136;
+
 // @ts-ignore: decorator
 @inline
 export function constant(at: usize): v128 {
@@ -55,4 +64,11 @@ export function writeConstants(): void {
   store<f32>(P3, 4.1665795894e-2);
   store<f32>(P4, 1.6666665459e-1);
   store<f32>(P5, 5.0000001201e-1);
+  store<f64>(D_HALF, 0.5);
+  store<f64>(D_TWO, 2);
+  store<f64>(D_A, 0.70710678118654752);
+  store<f64>(D_B, 1.4142135623730951);
+  store<f64>(D_M23, -2.0 / 3.0);
+  store<f64>(D_16, 1.0 / 6.0);
+  store<u32>(TO_112, 0x77800000);
 }

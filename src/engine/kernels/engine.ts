@@ -5,7 +5,7 @@ export { peak } from "./gemm";
 import { writeConstants } from "./constants";
 import { conv } from "./conv";
 import { groupNorm } from "./norm";
-import { packConv, packWinograd } from "./pack";
+import { packConv, packKernels, packWinograd } from "./pack";
 import { enter } from "./sync";
 import { elementwise, fill, gather, matmul, reduce, resample, softmax } from "./tensors";
 import { winograd } from "./winograd";
@@ -38,6 +38,7 @@ function command(op: i32, at: usize): void {
     case 11: return fill(at);
     case 12: return packConv(at);
     case 13: return packWinograd(at);
+    case 14: return packKernels(at);
     default: unreachable();
   }
 }

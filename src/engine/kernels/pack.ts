@@ -1,5 +1,6 @@
 // Weights and the right-hand sides of products, brought into panels of eight columns.
-import { barrier, claim } from "./sync";
+import { barrier, claim, thread } from "./sync";
+import { transformKernels } from "./winograd_weights";
 
 /** Panels [⌈rows/8⌉][k][8] of a matrix [rows][k]: its rows become columns. */
 export function packRows(x: usize, rowBytes: usize, rows: i32, k: i32, to: usize): void {
@@ -88,21 +89,9 @@ export class PackWinograd {
   m: i32;
   /** Panels in a range. */
   range: i32;
-}
-
-/** G of three numbers `step` bytes apart, one of its m + 2 results. */
-// @ts-ignore: decorator
-@inline
-function g(m: i32, i: i32, x0: f64, x1: f64, x2: f64): f64 {
-  if (i == 0) return x0;
-  if (i == m + 1) return x2;
-  if (m == 2) return 0.5 * (x0 + x2 + (i == 1 ? x1 : -x1));
-  if (i <= 2) {
-    const odd = 0.70710678118654752 * x1;
-    return -(2.0 / 3.0) * (x0 + 0.5 * x2 + (i == 1 ? odd : -odd));
-  }
-  const odd = 1.4142135623730951 * x1;
-  return (1.0 / 6.0) * (x0 + 2 * x2 + (i == 3 ? odd : -odd));
+  /** Each thread's 9·8 numbers of one channel, and as much again. */
+  scratch: usize;
+  scratchBytes: usize;
 }
 
 /** U = G g Gᵀ as [ranges][(m+2)²][panels of the range][padded][8]. */
@@ -111,27 +100,77 @@ export function packWinograd(at: usize): void {
   const size = c.m + 2, planes = size * size;
   const panels = (c.outChannels + 7) >> 3;
   const panelBytes = <usize> c.padded << 5;
+  const taps = c.scratch + <usize> thread * c.scratchBytes;
   for (let panel = claim(); panel < panels; panel = claim()) {
     const range = panel / c.range, first = range * c.range;
     const inRange = min(c.range, panels - first);
     const base = c.y + <usize> (first * planes + panel - first) * panelBytes;
     const step = <usize> inRange * panelBytes;
-    for (let p = 0; p < planes; p++) memory.fill(base + <usize> p * step, 0, panelBytes);
-    const count = min(8, c.outChannels - panel * 8);
-    for (let i = 0; i < count; i++) {
-      for (let k = 0; k < c.channels; k++) {
-        const w = c.x + (<usize> (((panel * 8 + i) * c.channels + k) * 9) << 2);
-        const to = base + (<usize> (k * 8 + i) << 2);
-        for (let a = 0; a < size; a++) {
-          const t0 = g(c.m, a, load<f32>(w), load<f32>(w, 12), load<f32>(w, 24));
-          const t1 = g(c.m, a, load<f32>(w, 4), load<f32>(w, 16), load<f32>(w, 28));
-          const t2 = g(c.m, a, load<f32>(w, 8), load<f32>(w, 20), load<f32>(w, 32));
-          for (let b = 0; b < size; b++) {
-            store<f32>(to + <usize> (a * size + b) * step, <f32> g(c.m, b, t0, t1, t2));
-          }
-        }
-      }
+    for (let k = 0; k < c.channels; k++) {
+      gatherTaps(c.x, c.outChannels, c.channels, panel, k, taps);
+      transformKernels(c.m, taps, taps + 288, base + (<usize> k << 5), step);
     }
   }
   barrier();
+}
+
+/** The nine numbers of eight kernels, [9][8], of one channel; zeros beyond the last. */
+function gatherTaps(
+  x: usize,
+  outChannels: i32,
+  channels: i32,
+  panel: i32,
+  channel: i32,
+  to: usize,
+): void {
+  for (let i = 0; i < 8; i++) {
+    const out = panel * 8 + i;
+    const from = x + (<usize> ((out * channels + channel) * 9) << 2);
+    for (let tap: usize = 0; tap < 9; tap++) {
+      const v = out < outChannels ? load<f32>(from + (tap << 2)) : 0;
+      store<f32>(to + (tap << 5) + (<usize> i << 2), v);
+    }
+  }
+}
+
+@unmanaged
+export class PackKernels {
+  op: i32;
+  words: i32;
+  /** [O][C][3][3]. */
+  x: usize;
+  y: usize;
+  outChannels: i32;
+  channels: i32;
+  /** 1: as 16-bit floats, which have to hold the numbers exactly. */
+  half: i32;
+  scratch: usize;
+  scratchBytes: usize;
+}
+
+/** Kernels as they are, [⌈O/8⌉][C][9][8], to be transformed whenever they are used. */
+export function packKernels(at: usize): void {
+  const c = changetype<PackKernels>(at);
+  const panels = (c.outChannels + 7) >> 3;
+  const bytes: usize = c.half ? 144 : 288;
+  const taps = c.scratch + <usize> thread * c.scratchBytes;
+  for (let panel = claim(); panel < panels; panel = claim()) {
+    let to = c.y + <usize> (panel * c.channels) * bytes;
+    for (let k = 0; k < c.channels; k++) {
+      gatherTaps(c.x, c.outChannels, c.channels, panel, k, taps);
+      if (c.half) {
+        for (let i: usize = 0; i < 72; i++) store<u16>(to + (i << 1), halfOf(taps + (i << 2)));
+      } else memory.copy(to, taps, 288);
+      to += bytes;
+    }
+  }
+  barrier();
+}
+
+/** The 16-bit float that is the float32 at an address. */
+function halfOf(at: usize): u16 {
+  const bits = load<u32>(at), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
+  // Below 2⁻¹⁴ halves are multiples of 2⁻²⁴.
+  if (magnitude < 0x38800000) return <u16> (sign | <u32> (Mathf.abs(load<f32>(at)) * 16777216));
+  return <u16> (sign | ((magnitude - 0x38000000) >> 13));
 }

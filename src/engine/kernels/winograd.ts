@@ -4,6 +4,7 @@
 import { product } from "./gemm";
 import { Output } from "./output";
 import { barrier, claim, thread } from "./sync";
+import { transformRange } from "./winograd_weights";
 import { inputTile2, outputTile2 } from "./winograd2";
 import { inputTile4, outputTile4 } from "./winograd4";
 
@@ -23,8 +24,10 @@ export class Winograd {
   n: i32;
   /** Outputs of a tile along a side: 2 or 4. */
   m: i32;
-  /** U [ranges][(m+2)²][panels of the range][channels][8]. */
+  /** U [ranges][(m+2)²][panels of the range][channels][8], or what it is made of. */
   weights: usize;
+  /** 0: U. Otherwise kernels [panels][channels][9][8], in 32 bits (1) or 16 (2). */
+  compact: i32;
   outChannels: i32;
   /** Panels in a range of columns. */
   range: i32;
@@ -79,6 +82,7 @@ function finishRange(
   out: Output,
   v: usize,
   plane: usize,
+  u: usize,
   m: usize,
   range: i32,
   first: i32,
@@ -90,7 +94,6 @@ function finishRange(
   const row = <usize> count << 5;
   // Planes end up in different places of the cache.
   const mPlane = <usize> (c.block + 5) * row + 64;
-  let u = c.weights + <usize> (begin * planes) * (c.bytes << 3);
   let to = m, from = v;
   for (let p = 0; p < planes; p++) {
     product(from, c.bytes, last - first, c.bytes, u, count, to, row);
@@ -117,6 +120,25 @@ function finishRange(
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function uOf(c: Winograd, range: i32): usize {
+  const planes = (c.m + 2) * (c.m + 2);
+  return c.weights + <usize> (range * c.range * planes) * (c.bytes << 3);
+}
+
+/** Makes U of a range in the thread's own memory, behind M at `m`. */
+function rangeOf(c: Winograd, range: i32, m: usize): usize {
+  const panels = (c.outChannels + 7) >> 3, begin = range * c.range;
+  const count = min(c.range, panels - begin), channels = <i32> (c.bytes >> 2);
+  const planes = (c.m + 2) * (c.m + 2);
+  const taps = m + <usize> planes * (<usize> (c.block + 5) * (<usize> c.range << 5) + 64);
+  const to = taps + 640, half = c.compact == 2;
+  const from = c.weights + <usize> (begin * channels) * (half ? 144 : 288);
+  transformRange(c.m, from, half, count, channels, taps, to);
+  return to;
+}
+
 export function winograd(at: usize): void {
   const c = changetype<Winograd>(at);
   const out = changetype<Output>(at + offsetof<Winograd>("out"));
@@ -132,10 +154,18 @@ export function winograd(at: usize): void {
       transformInputs(c, c.shared + <usize> tile * c.bytes, plane, tile, tile + 1);
     }
     barrier();
-    for (let item = claim(); item < blocks * ranges; item = claim()) {
-      const range = item / blocks, first = (item - range * blocks) * c.block;
-      const v = c.shared + <usize> first * c.bytes;
-      finishRange(c, out, v, plane, own, range, first, min(first + c.block, tiles));
+    // U that is made on the way serves all blocks of tiles.
+    const parts = c.compact ? 1 : blocks;
+    for (let item = claim(); item < parts * ranges; item = claim()) {
+      const range = item / parts;
+      let block = item - range * parts;
+      const end = c.compact ? blocks : block + 1;
+      const u = c.compact ? rangeOf(c, range, own) : uOf(c, range);
+      for (; block < end; block++) {
+        const first = block * c.block;
+        const v = c.shared + <usize> first * c.bytes;
+        finishRange(c, out, v, plane, u, own, range, first, min(first + c.block, tiles));
+      }
     }
   } else {
     const plane = <usize> (c.block + 5) * c.bytes + 64;
@@ -144,7 +174,7 @@ export function winograd(at: usize): void {
       const first = block * c.block, last = min(first + c.block, tiles);
       transformInputs(c, own, plane, first, last);
       for (let range = 0; range < ranges; range++) {
-        finishRange(c, out, own, plane, mOwn, range, first, last);
+        finishRange(c, out, own, plane, uOf(c, range), mOwn, range, first, last);
       }
     }
   }

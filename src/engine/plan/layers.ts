@@ -129,7 +129,8 @@ function lowerWinograd(
   const bytes = 4 * channels;
   const tiles = n * ceil(height, m) * ceil(width, m);
   const range = RANGE;
-  const apart = p.threads > 1 && tiles < 8 * p.threads;
+  const { place: kernels, compact } = p.weights.winograd(weight, m, range);
+  const apart = compact > 0 || (p.threads > 1 && tiles < 8 * p.threads);
   const blocks = apart
     ? ceil(tiles, MOST_TILES)
     : roundUp(ceil(tiles, MOST_TILES), Math.min(p.threads, tiles));
@@ -138,7 +139,7 @@ function lowerWinograd(
     planes * ((rows + SPARE_ROWS) * rowBytes + 64);
   const shared = apart ? p.rowsOf([planeBytes(tiles, bytes) / 4]) : undefined;
   const scratch = TILE_BYTES + (apart ? 0 : planeBytes(block, bytes)) +
-    planeBytes(block, 32 * range);
+    planeBytes(block, 32 * range) + (compact ? 640 + planes * range * 8 * bytes : 0);
   p.step("winograd", `conv 3×3 ${channels}→${outChannels} ${height}×${width} F${m}`, [
     { place: x },
     4 * pixelOf(x)!,
@@ -149,7 +150,8 @@ function lowerWinograd(
     up,
     n,
     m,
-    { place: p.weights.winograd(weight, m, range) },
+    { place: kernels },
+    compact,
     outChannels,
     range,
     block,

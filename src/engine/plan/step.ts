@@ -16,6 +16,7 @@ export const opcodes = {
   fill: 11,
   packConv: 12,
   packWinograd: 13,
+  packKernels: 14,
 } as const;
 
 /** The functions of `elementwise`, as `kernels/tensors.ts` reads them. */

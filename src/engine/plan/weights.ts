@@ -17,6 +17,12 @@ export type Packing =
     readonly channels: number;
     readonly m: 2 | 4;
     readonly range: number;
+  }
+  | {
+    readonly kind: "kernels";
+    readonly outChannels: number;
+    readonly channels: number;
+    readonly half: boolean;
   };
 
 export interface Packed {
@@ -47,13 +53,25 @@ export class WeightStore {
     return whole(this.#place(value, { kind: "conv", outChannels, channels, taps }, bytes));
   }
 
-  /** A 3×3 convolution's weight, transformed. */
-  winograd(value: Value, m: 2 | 4, range: number): View {
+  /**
+   * @param fitsHalf left out, weights of 3×3 convolutions are transformed when they are loaded; given,
+   * they stay as they are, in 16 bits where this says that those hold them, and are transformed
+   * whenever they are used: a quarter, or an eighth, of the memory
+   */
+  constructor(readonly fitsHalf?: (value: Value) => boolean) {}
+
+  /** A 3×3 convolution's weight, transformed, or what it takes to do so. */
+  winograd(value: Value, m: 2 | 4, range: number): { place: View; compact: 0 | 1 | 2 } {
     const [outChannels, channels] = value.shape as number[];
+    if (this.fitsHalf) {
+      const half = this.fitsHalf(value);
+      const bytes = (half ? 2 : 4) * 9 * roundUp(outChannels, 8) * channels;
+      const packing = { kind: "kernels", outChannels, channels, half } as const;
+      return { place: whole(this.#place(value, packing, bytes)), compact: half ? 2 : 1 };
+    }
     const bytes = 4 * (m + 2) ** 2 * roundUp(outChannels, 8) * channels;
-    return whole(
-      this.#place(value, { kind: "winograd", outChannels, channels, m, range }, bytes),
-    );
+    const packing = { kind: "winograd", outChannels, channels, m, range } as const;
+    return { place: whole(this.#place(value, packing, bytes)), compact: 0 };
   }
 
   zeroPixel(channels: number): View {

@@ -2,7 +2,7 @@
  * Files of torch.save: a zip since PyTorch 1.6, before that pickles and storages one after another.
  * Source: torch/serialization.py.
  */
-import { InputError } from "../../errors.ts";
+import { InputError, shown } from "../../errors.ts";
 import type { SafeTensor } from "../safetensors.ts";
 import { readZip } from "../zip.ts";
 import { Tuple, unpickle } from "./pickle.ts";
@@ -51,7 +51,7 @@ export async function parseTorch(
       );
     }
     return stored;
-  });
+  }, where);
   return new Map(
     [...stateDict(value, where)].map(([name, view]) => [name, tensors.read(view)]),
   );
@@ -159,11 +159,18 @@ function tensorsIn(value: unknown): Map<string, TensorView> {
 }
 
 function describe(value: unknown): string {
-  if (value instanceof Map) {
-    const keys = [...value.keys()].slice(0, 8).map((key) => JSON.stringify(String(key)));
-    return `a dict with ${keys.join(", ") || "nothing"}`;
-  }
+  if (!(value instanceof Map)) return kindOf(value);
+  const keys = value.keys().take(8).map((key) =>
+    typeof key === "string" ? shown(key) : kindOf(key)
+  );
+  return `a dict with ${[...keys].join(", ") || "nothing"}`;
+}
+
+/** As text, a list that is in itself a hundred times would have no end. */
+function kindOf(value: unknown): string {
   if (value instanceof TensorView) return "a tensor alone";
   if (value instanceof Tuple) return "a tuple";
-  return Array.isArray(value) ? "a list" : String(value);
+  if (value instanceof Map) return "a dict";
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" && value !== null ? "an object" : shown(value);
 }

@@ -162,13 +162,21 @@ function numbersOf(type: string, bytes: Uint8Array): Float32Array {
   }
 }
 
+/** How often the numbers of a storage are copied at most: each tensor in another order is a copy. */
+const MAX_COPIES = 8;
+
 /** Reads tensors; several may lie on one storage, which is then converted once. */
 export class TensorReader {
   readonly #numbers = new Map<string, Float32Array>();
+  readonly #copied = new Map<string, number>();
 
   /** @param bytesOf a storage's bytes, as many as {@link storageBytes} says */
-  constructor(readonly bytesOf: (storage: Storage) => Uint8Array) {}
+  constructor(
+    readonly bytesOf: (storage: Storage) => Uint8Array,
+    readonly where: string,
+  ) {}
 
+  /** @throws InputError where tensors in other orders would make many copies of one storage */
   read({ storage, offset, shape, strides }: TensorView): SafeTensor {
     let numbers = this.#numbers.get(storage.key);
     if (!numbers) {
@@ -179,6 +187,13 @@ export class TensorReader {
     if (isRowMajor(shape, strides)) {
       return { shape, data: numbers.subarray(offset, offset + count) };
     }
+    const copied = (this.#copied.get(storage.key) ?? 0) + count;
+    if (copied > MAX_COPIES * storage.length) {
+      throw new InputError(
+        `${this.where}: tensors in other orders than their storage ${storage.key} copy its ${storage.length} numbers more than ${MAX_COPIES} times`,
+      );
+    }
+    this.#copied.set(storage.key, copied);
     const data = new Float32Array(count);
     const index = new Array(shape.length).fill(0);
     let from = offset;
