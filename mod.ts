@@ -1,8 +1,9 @@
 /**
  * Pixel diffusion models in Deno: load weights, sample them, look at every step.
  *
+ * @example
  * ```ts
- * import { generate, load } from "./mod.ts";
+ * import { generate, load } from "@denoise/denoise";
  * await using model = await load("digits", { backend: "wasm" });
  * const pictures = await generate(model, { seeds: [1, 2], steps: 4 });
  * await Deno.writeFile("digit.png", await pictures[0].png());

@@ -2,8 +2,9 @@
  * Σ c_i·v_i, element by element: the one piece of vector arithmetic that diffusion needs. Sums in
  * float64, rounds once. Terms with c = 0 are skipped. Throws `RangeError` if lengths differ.
  *
+ * @example
  * ```ts
- * import { combine } from "./mod.ts";
+ * import { combine } from "@denoise/denoise/diffusion";
  * combine([2, Float32Array.of(1, 2)], [-1, Float32Array.of(1, 1)]); // 1, 3
  * ```
  */

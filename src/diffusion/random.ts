@@ -69,8 +69,9 @@ export function requireSeed(seed: number): void {
  * Throws `InputError` for a seed that is not a whole number in 0 … 2³² − 1: torch would keep only its
  * low 32 bits, so that two seeds would be one picture.
  *
+ * @example
  * ```ts
- * import { createGenerator } from "./mod.ts";
+ * import { createGenerator } from "@denoise/denoise/diffusion";
  * createGenerator(0).randn(1); // 1.5409960746765137
  * ```
  */

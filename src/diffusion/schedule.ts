@@ -19,8 +19,9 @@ export function alphaBarOf(lambda: number): number {
  * Throws `InputError` if there is no β, or one lies outside (0, 1). β_T = 1 alone is allowed: that is
  * a zero-terminal-SNR schedule.
  *
+ * @example
  * ```ts
- * import { linearBetas, makeSchedule } from "./mod.ts";
+ * import { linearBetas, makeSchedule } from "@denoise/denoise/diffusion";
  * const schedule = makeSchedule(linearBetas(1000));
  * console.log(schedule.alpha_bar(-1), schedule.alpha_bar(999)); // 1 and nearly 0
  * ```

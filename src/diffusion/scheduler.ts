@@ -149,8 +149,9 @@ export interface RunInputs {
  * (`betas`, `timesteps`) or is DDPM ancestral sampling (`sampler`). A sampler is written for one image;
  * it must not change the arrays it is given, nor those it has yielded.
  *
+ * @example
  * ```ts
- * import { combine, type Scheduler } from "./mod.ts";
+ * import { combine, type Scheduler } from "@denoise/denoise/diffusion";
  *
  * const euler: Scheduler = {
  *   name: "euler",

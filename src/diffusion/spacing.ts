@@ -25,8 +25,9 @@ export function requireSteps(n: number, T: number, most = T) {
  *
  * Throws `InputError` for n outside 1 … T, or an offset that leads outside 0 … T − 1.
  *
+ * @example
  * ```ts
- * import { spacedTimesteps } from "./mod.ts";
+ * import { spacedTimesteps } from "@denoise/denoise/diffusion";
  * spacedTimesteps(4, 1000, "trailing"); // 999, 749, 499, 249
  * ```
  */

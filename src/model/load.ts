@@ -37,8 +37,9 @@ export interface LoadOptions extends SessionOptions {
  * if it is to be checked; or {@link Files}. Downloads are kept on disc.
  * @throws InputError naming the file, key or tensor that does not fit
  *
+ * @example
  * ```ts
- * import { load } from "../../mod.ts";
+ * import { load } from "@denoise/denoise";
  * await using model = await load("digits");
  * console.log(model.shape);
  * ```

@@ -20,6 +20,7 @@ export interface OperatorRequest {
 /**
  * An operator plug-in: one file, this as its default export. `create` gives H for pictures of a shape.
  *
+ * @example
  * ```ts
  * import type { OperatorPlugin } from "./operator.ts";
  * import { denoising } from "./operators/denoising.ts";

@@ -2,6 +2,7 @@
  * onnxruntime-web in the calling thread, for edge runtimes, browsers and tests. The engine is handed
  * in, so that bundlers see a static import. Touches neither Deno nor node.
  *
+ * @example
  * ```ts ignore
  * import * as ort from "npm:onnxruntime-web@1.30.0/wasm";
  * import ortWasm from "./ort-wasm-simd-threaded.wasm"; // a WebAssembly.Module on Cloudflare

@@ -2,6 +2,7 @@
  * Our own WebAssembly in the calling thread, for edge runtimes, browsers and tests. Touches neither
  * Deno nor node.
  *
+ * @example
  * ```ts ignore
  * import kernels from "./relaxed.wasm"; // a WebAssembly.Module on Cloudflare
  * const model = await load("digits", { backend: simdInline({ module: kernels }) });

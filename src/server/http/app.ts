@@ -67,9 +67,10 @@ export type DenoiseApp = Hono & {
  *
  * @throws InputError where there are no models, or a plug-in's option collides with a parameter
  *
+ * @example
  * ```ts ignore
- * import { load } from "denoise";
- * import { createApp } from "denoise/server";
+ * import { load } from "@denoise/denoise";
+ * import { createApp } from "@denoise/denoise/server";
  * Deno.serve(createApp({ models: { digits: await load("digits") } }).fetch);
  * ```
  */

@@ -8,6 +8,7 @@ import { bytesDataSet, type DataOptions, type DataSet, type PictureSource } from
 /**
  * The default export of a data plug-in's module.
  *
+ * @example
  * ```ts
  * const dots: DataPlugin = {
  *   name: "dots",
