@@ -62,7 +62,7 @@ Deno.test("nothing is said where the pictures are diffusers' own", () => {
 
 Deno.test("timesteps that are continuous are not t: the file is refused", () => {
   const json = { _class_name: "EulerDiscreteScheduler", timestep_type: "continuous" };
-  assertThrows(() => parseSchedulerConfig(json), InputError, '"timestep_type": expected');
+  assertThrows(() => parseSchedulerConfig(json), InputError, "timestep_type: expected");
   parseSchedulerConfig({ ...json, timestep_type: "discrete" });
 });
 
