@@ -340,3 +340,27 @@ Deno.test("engine: an index outside its table is refused, not read", async () =>
   }
   await session.close();
 });
+
+Deno.test("engine: what lies within an attention may be an output, too", async () => {
+  const [{ backend }] = backends;
+  const graph = new Graph();
+  const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 4, 8]));
+  const probabilities = softmax(matmul(q, k, { transposeB: true }));
+  const y = matmul(probabilities, v);
+  graph.output("probabilities", probabilities);
+  graph.output("y", y);
+  const data = { q: ramp(32), k: ramp(32).reverse(), v: ramp(32) };
+  const feeds = Object.entries(data).map(([name, data]) => [name, { data, dims: [1, 4, 8] }]);
+  const session = await backend.createSession(graph);
+  const found = await session.run(Object.fromEntries(feeds));
+  await session.close();
+  for (const [name, value] of Object.entries({ probabilities, y })) {
+    const expected = interpret(graph, value, data).data;
+    assertEquals(found[name].data.length, expected.length);
+    const worst = expected.reduce(
+      (most, v, i) => Math.max(most, Math.abs(v - Number(found[name].data[i]))),
+      0,
+    );
+    assert(worst <= 1e-5, `${name} is off by ${worst}`);
+  }
+});
