@@ -144,3 +144,51 @@ export function requireObject(json: unknown, where: string): Readonly<Record<str
   }
   throw new FieldError(where, "a JSON object", json);
 }
+
+/** Takes keys out of a JSON object one by one, so that what is left over is known to be foreign. */
+export class Keys {
+  readonly #left = new Map<string, unknown>();
+
+  /**
+   * @param where what to call the object in messages
+   * @param renamed today's names of keys that had others
+   * @throws FieldError unless the value is an object
+   */
+  constructor(
+    json: unknown,
+    readonly where: string,
+    renamed: Readonly<Record<string, string>> = {},
+  ) {
+    for (const [key, value] of Object.entries(requireObject(json, where))) {
+      this.#left.set(Object.hasOwn(renamed, key) ? renamed[key] : key, value);
+    }
+  }
+
+  /** Whatever is there. */
+  take(key: string): unknown {
+    const value = this.#left.get(key);
+    this.#left.delete(key);
+    return value;
+  }
+
+  /** A value; null is the same as missing. @throws FieldError naming the key */
+  read<T>(key: string, type: Type<T>, missing: T): T {
+    return check(type, this.take(key) ?? missing, key, this.where);
+  }
+
+  /** A value; null is one like others, and not the same as missing. @throws FieldError naming the key */
+  exactly<T>(key: string, type: Type<T>, missing: T): T {
+    return check(type, this.#left.has(key) ? this.take(key) : missing, key, this.where);
+  }
+
+  /** A truth value; null is false where it is there, as in Python. @throws FieldError naming the key */
+  flag(key: string, missing: boolean): boolean {
+    const value = this.#left.has(key) ? this.take(key) ?? false : missing;
+    return check(flag, value, key, this.where);
+  }
+
+  /** What nobody has taken. */
+  get left(): ReadonlyMap<string, unknown> {
+    return this.#left;
+  }
+}

@@ -1,5 +1,7 @@
 /** What a hurried user gets wrong is refused in one line that helps, before any work is done. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { parseSeeds } from "../src/cli/values.ts";
+import { InputError } from "../src/errors.ts";
 import { encodePng } from "../src/image/png.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
@@ -156,4 +158,11 @@ Deno.test("a picture of another size is fitted, and that is said", async () => {
   assertEquals(code, 0, err);
   assertMatch(err, /picture\.png: cropped and resized from 8×8 to 12×12, the size these weights/);
   assertEquals(bytes[0], 0x89, "a PNG on standard output");
+});
+
+Deno.test("the bound on seeds is on all of them together", () => {
+  assertEquals(parseSeeds("3, 5-7,3"), [3, 5, 6, 7, 3]);
+  for (const text of ["0-10000000", "0-6000000,0-6000000"]) {
+    assertThrows(() => parseSeeds(text), InputError, "more than 10000000 seeds");
+  }
 });

@@ -101,11 +101,15 @@ Deno.test("what is not understood is refused by key and value", () => {
     [{ trained_betas: [0.1, 0.2] }, "trained_betas", "found 2"],
   ];
   for (const [json, key, value] of cases) {
-    const error = assertThrows(() => parseSchedulerConfig(json), InputError, `"${key}"`);
+    const error = assertThrows(
+      () => parseSchedulerConfig(json),
+      InputError,
+      `scheduler_config.json: ${key}: expected `,
+    );
     if (!error.message.includes(value)) throw new Error(`${error.message} lacks ${value}`);
   }
   for (const json of [null, [], 3, "[]"]) {
-    assertThrows(() => parseSchedulerConfig(json), InputError, "expected an object");
+    assertThrows(() => parseSchedulerConfig(json), InputError, "expected a JSON object");
   }
 });
 

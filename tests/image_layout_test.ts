@@ -111,6 +111,12 @@ Deno.test("resizing keeps a flat picture flat and the mean of a detailed one", (
   for (const level of resizeCrop(stripes, 8, 8).pixels) assert(Math.abs(level - 127.5) < 8);
 });
 
+Deno.test("enlarging goes from pixel to pixel in straight lines", () => {
+  const two = { pixels: Uint8Array.of(0, 80, 0, 80), width: 2, height: 2, channels: 1 };
+  const row = [0, 20, 60, 80];
+  assertEquals([...resizeCrop(two, 4, 4).pixels], [row, row, row, row].flat());
+});
+
 Deno.test("a picture of other proportions loses its edges, evenly", () => {
   const wide = blank(30, 10);
   wide.pixels.forEach((_, i) => wide.pixels[i] = 8 * (i % 30));

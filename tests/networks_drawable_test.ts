@@ -25,7 +25,7 @@ Deno.test("an output that is neither noise of the input nor noise and variance i
     assertThrows(
       () => parseNetwork({ ...tiny, in_channels, out_channels }, "unet/config.json"),
       InputError,
-      `unet/config.json: out_channels is ${out_channels}, in_channels ${in_channels}; expected`,
+      `unet/config.json: out_channels: expected in_channels, ${in_channels}, or twice`,
     );
   }
   for (const [in_channels, out_channels] of [[1, 1], [1, 2], [2, 2], [3, 6], [4, 8]]) {
@@ -37,7 +37,11 @@ Deno.test("an output that is neither noise of the input nor noise and variance i
 Deno.test("more channels than a picture file holds are refused by key", () => {
   for (const channels of [5, 6, 256]) {
     const json = { ...tiny, in_channels: channels, out_channels: channels };
-    assertThrows(() => parseNetwork(json), InputError, `in_channels is ${channels}`);
+    assertThrows(
+      () => parseNetwork(json),
+      InputError,
+      `in_channels: expected 1 (grey) to 4, which pictures have, found ${channels}`,
+    );
   }
 });
 

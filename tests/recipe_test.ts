@@ -36,6 +36,12 @@ Deno.test("a recipe has every default filled in: the weights' advice, else ddim 
   assertEquals([asked.scheduler, asked.steps, asked.guidance, asked.scale], ["heun", 3, 1, 4]);
 });
 
+Deno.test("timesteps given by hand are as many steps as they are, whatever the weights advise", () => {
+  const recommended = { scheduler: "ddim", steps: 12 };
+  const { steps, timesteps } = recipeOf({ seed: 7, timesteps: [900, 500, 0] }, { recommended });
+  assertEquals([steps, timesteps], [3, [900, 500, 0]]);
+});
+
 Deno.test("where neither the advice nor ddim is on offer, the first scheduler is taken", () => {
   const network = fakeNetwork({ recommended: { scheduler: "elsewhere", steps: 3 } });
   const { heun } = schedulers;

@@ -45,6 +45,7 @@ Deno.test("time travel goes back at every length-th timestep from the last, as R
     )
       .join(" ");
   assertEquals(path(3, 1, 1), "0 1 2");
+  assertEquals(path(3, 1, 2), "0 <0 0 1 <1 1 2");
   assertEquals(path(4, 2, 2), "0 1 2 <1 1 2 3");
   assertEquals(travelSteps(25, 5, 3), 65);
   const last = timeTravel(10, 2, 3).filter((move) => move.kind === "step" && move.last);

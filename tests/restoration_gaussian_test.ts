@@ -277,6 +277,53 @@ Deno.test("ddrm with all hidden and eta 0 is DDIM, draw for draw", async () => {
   restored.x.forEach((value, i) => assertAlmostEquals(value, plain.x[i], 0.02));
 });
 
+Deno.test("ddnm travels back to where a run begins, in what was seen with noise", async () => {
+  const timesteps = [170, 5], sigma_y = 0.5, eta = 0.85;
+  const { x } = await restoring(restorers.ddnm, diagonalMeasurement(sigma_y), {
+    timesteps,
+    options: { eta, travel: 1, repeats: 2 },
+  });
+  const { schedule } = makeRun(restorers.ddnm).run;
+  const sigmas = [...timesteps, -1].map((t) => sigmaOf(schedule.alpha_bar(t)));
+  for (const s of [1, 2]) {
+    const k = SEEN.indexOf(s as 1);
+    const law = ddrmLaw(sigmas, sigma_y / s, eta, () => 1);
+    assertLaw(x.subarray(k * DRAWS, (k + 1) * DRAWS), law, `s = ${s}`);
+  }
+});
+
+Deno.test("pigdm adds the gradient by the paper's weight, √ᾱ_t (algorithm 1)", async () => {
+  const timesteps = [500, 200], sigma_y = 0.5, s = 1;
+  const setting = { timesteps, options: { eta: 0 }, seed: 5 };
+  const { frames } = await restoring(restorers.pigdm, diagonalMeasurement(sigma_y), setting);
+  const { run } = makeRun(restorers.pigdm, { ...setting, size: SEEN.length * DRAWS });
+  const [alpha_bar, alpha_bar_s] = timesteps.map((t) => run.schedule.alpha_bar(t));
+  const signal = Math.sqrt(alpha_bar), spread = alpha_bar * tau ** 2 + 1 - alpha_bar;
+  const slope = signal * tau ** 2 / spread;
+  const r2 = 1 - alpha_bar;
+  for (const i of [2 * DRAWS, 2 * DRAWS + 1, 2 * DRAWS + 2]) {
+    const x_0 = mu + slope * (run.x[i] - signal * mu);
+    const eps = (run.x[i] - signal * x_0) / Math.sqrt(1 - alpha_bar);
+    const g = slope * (X_SEEN - x_0) * r2 / (r2 + (sigma_y / s) ** 2);
+    const expected = Math.sqrt(alpha_bar_s) * x_0 + Math.sqrt(1 - alpha_bar_s) * eps + signal * g;
+    assertAlmostEquals(frames[0].x[i], expected, 1e-5);
+  }
+});
+
+Deno.test("repaint puts what was seen at the level that its step goes to", async () => {
+  const timesteps = [800, 400, 100];
+  const { frames } = await restoring(restorers.repaint, diagonalMeasurement(0), {
+    timesteps,
+    options: { repeats: 1 },
+  });
+  const { schedule } = makeRun(restorers.repaint).run;
+  for (const [i, { x }] of frames.entries()) {
+    const alpha_bar = schedule.alpha_bar(timesteps[i + 1] ?? -1);
+    const law = { mean: Math.sqrt(alpha_bar) * X_SEEN, variance: 1 - alpha_bar };
+    assertLaw(x.subarray(2 * DRAWS, 3 * DRAWS), law, `after step ${i + 1}`);
+  }
+});
+
 for (const [name, operator] of restorationOperators()) {
   Deno.test(`${name}: ddrm and ddnm keep H x = y where nothing is noisy, and the noise where it is`, async () => {
     const n = operator.s.length;

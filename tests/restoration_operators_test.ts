@@ -15,7 +15,8 @@ import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { dense } from "../src/restoration/operators/dense.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
-import { restorationOperators } from "./restoration_operators.ts";
+import { recommendedRestorer } from "../src/restoration/recommended.ts";
+import { randomMask, restorationOperators } from "./restoration_operators.ts";
 
 const size = (shape: PictureShape) => shape[0] * shape[1] * shape[2];
 const length = (x: ArrayLike<number>) => Math.sqrt(Array.from(x).reduce((s, v) => s + v * v, 0));
@@ -121,6 +122,28 @@ Deno.test("circular convolution is the sum over shifted pixels", () => {
   }
 });
 
+Deno.test("a motion's angle turns from the horizontal upwards", () => {
+  const point = new Float32Array(16 * 16);
+  point[8 * 16 + 8] = 1;
+  const y = operatorOf({ blur: { kind: "motion", length: 5, angle: 45 } }, [1, 16, 16]).apply(
+    point,
+  );
+  const at = (row: number, column: number) => y[row * 16 + column];
+  assert(at(7, 9) > 0.1 && at(9, 7) > 0.1, "the streak rises to the right");
+  assert(Math.abs(at(9, 9)) < 0.05 && Math.abs(at(7, 7)) < 0.05, "and not to the left");
+});
+
+Deno.test("compressed sensing knows the mean, whichever other coefficients it is given", () => {
+  for (const [height, width] of [[8, 8], [6, 10]]) {
+    const flat = new Float32Array(height * width).fill(0.5);
+    for (let seed = 0; seed < 8; seed++) {
+      const options = { share: 0.05, seed };
+      const y = operators.sensing.create({ shape: [1, height, width], options }).apply(flat);
+      assertAlmostEquals(y[0], 0.5 * Math.sqrt(height * width), 1e-5, `seed ${seed}`);
+    }
+  }
+});
+
 Deno.test("what cannot be combined exactly is refused with what can", () => {
   const mask = { kept: new Uint8Array(256).fill(1), width: 16, height: 16 };
   const refused: [Degradation, RegExp][] = [
@@ -164,6 +187,10 @@ Deno.test("an observation's noise is σ_y/s, infinite where nothing is seen", ()
     Infinity,
   ]);
   assertAlmostEquals(y_bar[0], 1, 1e-9);
+  // What is seen a thousand times worse than the rest is seen; a million times is rounding.
+  const uneven = dense([1, 1, 3], matrix(3, 3, (i, j) => i === j ? [1, 1e-3, 1e-6][i] : 0));
+  const { noise: levels } = observe({ operator: uneven, y: new Float32Array(3), sigma_y: 0.1 });
+  assertEquals([...levels].map((v) => Math.round(v * 1e6) / 1e6), [0.1, 100, Infinity]);
 });
 
 Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, zero", () => {
@@ -228,4 +255,27 @@ Deno.test("noise is estimated from the picture alone", () => {
     return (inside ? 0.8 : -0.8) + 0.2 * z;
   });
   assertAlmostEquals(estimateNoise(picture, [1, 64, 64]), 0.2, 0.02);
+});
+
+Deno.test("the sampler that is taken depends on what is missing, and whether it is a hole", () => {
+  const shape = [1, 16, 16] as const;
+  const chosen = (degradation: Degradation, sigma_y = 0) => {
+    const operator = operatorOf(degradation, shape);
+    const { sampler, steps, options } = recommendedRestorer({
+      operator,
+      y: new Float32Array(0),
+      sigma_y,
+    });
+    return [sampler, steps, options?.start ?? 1];
+  };
+  const half = {
+    kept: Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0),
+    width: 16,
+    height: 16,
+  };
+  assertEquals(chosen({}, 0.5), ["ddrm", 20, 1]);
+  assertEquals(chosen({ mask: half }), ["ddnm", 100, 1]);
+  assertEquals(chosen({ mask: randomMask(16, 16, 0.25) }), ["ddnm", 100, 0.5]);
+  assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }), ["ddnm", 100, 0.5]);
+  assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }, 0.1), ["ddrm", 100, 0.5]);
 });

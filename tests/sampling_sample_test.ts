@@ -215,6 +215,11 @@ Deno.test("what cannot be is refused before the network is asked, naming it", as
     scheduler: parseSchedulerConfig({ rescale_betas_zero_snr: true }),
   });
   await assertRejects(() => start(pureNoise).next(), InputError, "ᾱ = 0");
+  // What predicts v or x_0 knows what to say of pure noise.
+  for (const prediction_type of ["v_prediction", "sample"]) {
+    const scheduler = parseSchedulerConfig({ rescale_betas_zero_snr: true, prediction_type });
+    prepare(fakeNetwork({ scheduler }), {});
+  }
 });
 
 Deno.test("what is left out is what the weights recommend", () => {

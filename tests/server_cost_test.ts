@@ -1,9 +1,10 @@
 /** What a picture costs, and who pays. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { createApp, type Scheduler } from "../src/server/mod.ts";
 import { RateLimit } from "../src/server/http/rate_limit.ts";
+import { Admission } from "../src/server/work/admission.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -204,4 +205,23 @@ Deno.test("a run is planned once for all the images of a request, and for the ne
   assertEquals(planned, 1);
   await (await app.request("/v1/images/9.png?scheduler=counted&steps=4&clip=false")).text();
   assertEquals(planned, 2);
+});
+
+Deno.test("who leaves the line of waiting images is passed over, and takes no slot", async () => {
+  const admission = new Admission({ maxQueue: 10, maxRunning: 1 }, () => 1);
+  const [first, leaving, next] = [1, 1, 1].map((cost) => admission.enter(cost));
+  const { signal } = new AbortController();
+  const gone = new AbortController();
+  await first.acquire(signal);
+  const left = leaving.acquire(gone.signal);
+  const started = next.acquire(signal);
+  gone.abort(new Error("gone"));
+  await assertRejects(() => left, Error, "gone");
+  leaving.release();
+  assertEquals([admission.running, admission.waiting], [1, 1]);
+  first.release();
+  await Promise.race([started, new Promise((resolve) => setTimeout(resolve, 0))]);
+  assertEquals([admission.running, admission.waiting], [1, 0]);
+  next.release();
+  assertEquals([admission.running, admission.cost], [0, 0]);
 });

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { float8ToFloat } from "../src/files/half.ts";
 import { parseTorch } from "../src/files/torch/file.ts";
+import { unpickle } from "../src/files/torch/pickle.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
 import { mutations, refusals } from "./mutations.ts";
 import { torchBytes } from "./torch_fixtures.ts";
@@ -27,6 +28,23 @@ for (const name of ["zipped", "legacy", "protocol4"] as const) {
     assertEquals(Object.fromEntries(found), expected);
   });
 }
+
+Deno.test("whole numbers are what Python wrote, in each of its lengths", () => {
+  const numbers: [number, number[]][] = [
+    [200, [0x4b, 200]],
+    [40_000, [0x4d, 0x40, 0x9c]],
+    [-2, [0x4a, 0xfe, 0xff, 0xff, 0xff]],
+    [2 ** 31, [0x8a, 5, 0, 0, 0, 0x80, 0]],
+    [-200, [0x8a, 2, 0x38, 0xff]],
+  ];
+  const refuse = () => {
+    throw new Error("nothing is called");
+  };
+  for (const [number, opcode] of numbers) {
+    const bytes = Uint8Array.of(0x80, 2, ...opcode, 0x2e);
+    assertEquals(unpickle(bytes, 0, "x.pt", { reduce: refuse }).value, number);
+  }
+});
 
 Deno.test("a state dict among epochs, versions and settings is found", async () => {
   const tensors = await parseTorch(torchBytes("lightning"), "x.ckpt");

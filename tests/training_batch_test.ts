@@ -53,3 +53,14 @@ Deno.test("pictures are only mirrored when that is asked for", () => {
   assert(!mirrored(false));
   assert(mirrored(true));
 });
+
+Deno.test("pictures that are drawn as they are asked for are each seen once", () => {
+  const endless = {
+    length: Infinity,
+    shape: [1, 1, 1] as const,
+    skipped: [],
+    picture: (i: number, out: Float32Array) => void out.fill(i),
+  };
+  const seen = [1, 2, 3].flatMap((k) => [...batchOf(endless, k, { ...options, images: 4 }).x_0]);
+  assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+});

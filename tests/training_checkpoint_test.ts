@@ -102,3 +102,10 @@ Deno.test("a checkpoint that cannot be read is an error that names it", async ()
   const checkpoints = new Checkpoints(folder.path, 2);
   await assertRejects(() => checkpoints.newest(3), InputError, "step-00000002.safetensors: cannot");
 });
+
+Deno.test("a folder that cannot be read is an error, not a run without checkpoints", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/checkpoints`;
+  await Deno.writeTextFile(path, "a file in its place");
+  await assertRejects(() => new Checkpoints(path, 2).newest(3), InputError, "cannot be read");
+});

@@ -1,11 +1,16 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { simdInline } from "../src/backends/simd/inline.ts";
 import { InputError } from "../src/errors.ts";
+import { openModel } from "../src/model/model.ts";
 import cifar10 from "./configs/ddpm-cifar10-32.json" with { type: "json" };
 import { networkGraph } from "../src/networks/architecture.ts";
 import { matchTensors } from "../src/networks/match_tensors.ts";
 import { parseNetwork } from "../src/networks/registry.ts";
 import { parseUNetConfig } from "../src/networks/unet2d/config.ts";
 import { currentName } from "../src/networks/unet2d/names.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
+import { ramp } from "./backend_models.ts";
 
 /** google/ddpm-celebahq-256's shape. */
 const celebahq = {
@@ -133,6 +138,13 @@ Deno.test("tensors must be all there, fit, and belong", () => {
     matchTensors(expected, new Map(entries), "file");
 
   assertEquals(match([["a.weight", weight], ["a.bias", bias]])().size, 2);
+  const renamed = (name: string) => name.replace("old.", "a.");
+  const twice = new Map([["a.weight", weight], ["a.bias", bias], ["old.bias", bias]]);
+  assertThrows(
+    () => matchTensors(expected, twice, "file", renamed),
+    InputError,
+    '"a.bias" is there twice',
+  );
   assertThrows(match([["a.weight", weight]]), InputError, '"a.bias"');
   assertThrows(
     match([["a.weight", weight], ["a.bias", { shape: [3], data: new Float32Array(3) }]]),
@@ -173,4 +185,18 @@ Deno.test("what diffusers takes for the same is the same", () => {
   assertEquals(parseUNetConfig({ ...tiny, time_embedding_dim: 0 }), expected);
   assertEquals(parseUNetConfig({ ...tiny, mid_block_type: "AnyMidBlock" }), expected);
   assertEquals(parseUNetConfig({ ...tiny, mid_block_type: null }).mid_block_type, null);
+});
+
+Deno.test("center_input_sample: pictures of 0 … 1 are what the network knows as −1 … 1", async () => {
+  const folder = await readFolder(filesAt(new URL("./golden/learned_range/", import.meta.url)));
+  const json = { ...folder.network.json(), center_input_sample: true };
+  const backend = simdInline();
+  const plain = await openModel(folder, backend);
+  const centred = await openModel({ ...folder, network: parseNetwork(json, "centred") }, backend);
+  const x = ramp(folder.network.shape.reduce((a, b) => a * b)), t = Float32Array.of(300);
+  const expected = await plain.predict(x.map((v) => 2 * v - 1), t);
+  const found = await centred.predict(x, t);
+  found.forEach((v, i) => assertAlmostEquals(v, expected[i], 1e-4));
+  await plain.close();
+  await centred.close();
 });

@@ -9,9 +9,9 @@ const card = (said: unknown, classes: number | null = 3) =>
 Deno.test("the class that means none is one of the network's", () => {
   for (const null_label of [0, 2]) assertEquals(card({ null_label }).null_label, null_label);
   for (const null_label of [-1, 3, 4, 1.5, "2"]) {
-    assertThrows(() => card({ null_label }), InputError, ".null_label");
+    assertThrows(() => card({ null_label }), InputError, "_denoise: null_label: expected");
   }
-  assertThrows(() => card({ null_label: 0 }, null), InputError, ".null_label");
+  assertThrows(() => card({ null_label: 0 }, null), InputError, "_denoise: null_label: expected");
 });
 
 Deno.test("there are at most as many names as classes, and indices where there are none", () => {
@@ -19,7 +19,7 @@ Deno.test("there are at most as many names as classes, and indices where there a
   assertEquals(classNames(card({}), 3), ["0", "1", "2"]);
   assertEquals(classNames(card({}, null), null), undefined);
   for (const labels of [["a", "b", "c", "d"], "ab", [1]]) {
-    assertThrows(() => card({ labels }), InputError, ".labels");
+    assertThrows(() => card({ labels }), InputError, "_denoise: labels: expected");
   }
-  assertThrows(() => card({ labels: ["a"] }, null), InputError, ".labels");
+  assertThrows(() => card({ labels: ["a"] }, null), InputError, "_denoise: labels: expected");
 });

@@ -293,9 +293,9 @@ Deno.test("a network that cannot be drawn with is refused by its key", async () 
     const files = filesOf({ ...entries, "unet/diffusion_pytorch_model.safetensors": weights });
     return assertRejects(() => readFolder(files), InputError, says);
   };
-  await refuses({ in_channels: 6, out_channels: 3 }, "out_channels is 3, in_channels 6");
-  await refuses({ in_channels: 3, out_channels: 1 }, "out_channels is 1");
-  await refuses({ in_channels: 5, out_channels: 5 }, "in_channels is 5");
+  await refuses({ in_channels: 6, out_channels: 3 }, "out_channels: expected in_channels, 6");
+  await refuses({ in_channels: 3, out_channels: 1 }, "out_channels: expected in_channels, 3");
+  await refuses({ in_channels: 5, out_channels: 5 }, "in_channels: expected 1 (grey) to 4");
 });
 
 Deno.test("--label takes names with commas and spaces, and names that macOS wrote", async () => {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
-import { notObeyed } from "../src/weights/read/sampler.ts";
+import { notObeyed, samplerOf } from "../src/weights/read/sampler.ts";
 
 const said = (_class_name: string, keys: Record<string, unknown>) =>
   notObeyed(JSON.stringify({ _class_name, ...keys }), "scheduler_config.json");
@@ -62,6 +62,13 @@ Deno.test("nothing is said where the pictures are diffusers' own", () => {
 
 Deno.test("timesteps that are continuous are not t: the file is refused", () => {
   const json = { _class_name: "EulerDiscreteScheduler", timestep_type: "continuous" };
-  assertThrows(() => parseSchedulerConfig(json), InputError, '"timestep_type": expected');
+  assertThrows(() => parseSchedulerConfig(json), InputError, "timestep_type: expected");
   parseSchedulerConfig({ ...json, timestep_type: "discrete" });
+});
+
+Deno.test("no more steps are advised than a solver has room for", () => {
+  const advised = (name: string, T: number) =>
+    samplerOf(name, parseSchedulerConfig({ num_train_timesteps: T }))?.steps;
+  assertEquals([1000, 20, 4, 1].map((T) => advised(M, T)), [20, 19, 3, 1]);
+  assertEquals(samplerOf("EulerDiscreteScheduler", parseSchedulerConfig({})), undefined);
 });

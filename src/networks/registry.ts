@@ -1,5 +1,5 @@
 /** Every architecture there is. A new one is a folder here and a line in this list. */
-import { InputError } from "../errors.ts";
+import { FieldError } from "../errors.ts";
 import type { Architecture, NetworkDefinition } from "./architecture.ts";
 import { unet2d } from "./unet2d/mod.ts";
 
@@ -21,11 +21,8 @@ export function parseNetwork(json: unknown, where = "config.json"): NetworkDefin
     checkDrawable(network, where);
     return network;
   }
-  throw new InputError(
-    `${where}: _class_name is ${JSON.stringify(name)}; expected one of ${
-      architectures.map(({ className }) => className).join(", ")
-    }`,
-  );
+  const known = architectures.map(({ className }) => className).join(", ");
+  throw new FieldError("_class_name", `one of ${known}`, name, where);
 }
 
 /** Grey, RGB, and either with alpha: what a picture file holds. */
@@ -33,14 +30,16 @@ const MOST_CHANNELS = 4;
 
 function checkDrawable({ shape: [channels], outChannels }: NetworkDefinition, where: string): void {
   if (outChannels !== channels && outChannels !== 2 * channels) {
-    throw new InputError(
-      `${where}: out_channels is ${outChannels}, in_channels ${channels}; expected as many, or twice as many with a learned variance (networks that are conditioned by concatenation are not read)`,
+    throw new FieldError(
+      "out_channels",
+      `in_channels, ${channels}, or twice as many with a learned variance (networks that are conditioned by concatenation are not read)`,
+      outChannels,
+      where,
     );
   }
   if (channels > MOST_CHANNELS) {
-    throw new InputError(
-      `${where}: in_channels is ${channels}; expected 1 (grey) to ${MOST_CHANNELS}, which pictures have`,
-    );
+    const expected = `1 (grey) to ${MOST_CHANNELS}, which pictures have`;
+    throw new FieldError("in_channels", expected, channels, where);
   }
 }
 

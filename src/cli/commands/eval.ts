@@ -113,8 +113,16 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   const { train, heldOut } = await parts(flags, model.shape);
   if (flags.restore !== undefined) {
     const engine = { backend, session };
-    const report = await evaluateRestoration(model, flags, { train, heldOut }, engine, io);
-    return await showReport(report, flags.json, io);
+    let report: RestorationReport | undefined;
+    try {
+      await evaluateRestoration(
+        ...[model, flags, { train, heldOut }, engine, io] as const,
+        (soFar) => report = soFar,
+      );
+    } finally {
+      if (report) await showReport(report, flags.json, io);
+    }
+    return;
   }
 
   let soFar: Evaluation | undefined;

@@ -39,14 +39,15 @@ export interface RestorationReport {
   readonly scores: readonly RestorationScore[];
 }
 
-/** Measures every sampler on every task that was asked for; tells each row as it is known. */
+/** Measures every sampler on every task that was asked for; tells all that is known after each. */
 export async function evaluateRestoration(
   model: Model,
   flags: RestoreFlags,
   { train, heldOut }: { readonly train: DataSet; readonly heldOut: DataSet },
   { backend, session }: { readonly backend: Backend; readonly session?: SessionOptions },
   io: Io,
-): Promise<RestorationReport> {
+  onReport: (soFar: RestorationReport) => void,
+): Promise<void> {
   const pictures = parseWhole("--restore", flags.restore!, 1, heldOut.length);
   const answers = parseWhole("--answers", flags.answers, 1, 100);
   const choices = flags.restoreSamplers.split(",").map((text) => readChoice(text.trim(), model));
@@ -56,6 +57,8 @@ export async function evaluateRestoration(
   const options = { heldOut, pictures, classifier, answers, signal: io.signal };
   const baselines: Baseline[] = [];
   const scores: RestorationScore[] = [];
+  const weights = { source: model.source, hash: model.hash };
+  const report = { weights, backend: model.backend, baselines, scores };
   for (const task of tasks) {
     baselines.push(await scoreBaseline(model, task, options));
     for (const choice of choices) {
@@ -68,12 +71,11 @@ export async function evaluateRestoration(
         onProgress: (done, total) => progress(part, done, total),
       });
       scores.push(score);
+      onReport(report);
       io.status("");
       if (!io.quiet) io.err(`${part}: ${score.psnr.mean.toFixed(2)} dB`);
     }
   }
-  const weights = { source: model.source, hash: model.hash };
-  return { weights, backend: model.backend, baselines, scores };
 }
 
 async function openClassifier(

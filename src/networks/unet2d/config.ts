@@ -1,5 +1,16 @@
 /** diffusers' `UNet2DModel` config.json: every key read, or refused by name. */
-import { InputError } from "../../errors.ts";
+import { InputError, shown } from "../../errors.ts";
+import {
+  check,
+  choice,
+  Keys,
+  list,
+  nullable,
+  number,
+  text,
+  type Type,
+  whole,
+} from "../../schema.ts";
 import { DIFFUSERS_VERSION } from "../architecture.ts";
 
 /** The keys of `UNet2DModel` that shape the network, under diffusers' names. */
@@ -84,66 +95,118 @@ const oldKeys: Record<string, string> = {
   num_head_channels: "attention_head_dim",
 };
 
+const MAX_CHANNELS = 1 << 16;
+const count = whole(1, MAX_CHANNELS);
+
+/** diffusers reads it in either case. */
+const activation: Type<string> = {
+  ...choice<string>(["silu", "swish"]),
+  accepts: (value): value is string =>
+    typeof value === "string" && ["silu", "swish"].includes(value.toLowerCase()),
+};
+
+const side: Type<number | readonly number[]> = {
+  expected: "a whole number, or [height, width]",
+  accepts: (value): value is number | readonly number[] =>
+    count.accepts(value) ||
+    Array.isArray(value) && value.length === 2 && value.every((one) => count.accepts(one)),
+  fromText: count.fromText,
+};
+
+function pair(size: number | readonly number[]): readonly [number, number] {
+  return typeof size === "number" ? [size, size] : [size[0], size[1]];
+}
+
+/** Block types, under today's names. */
+function blocks<T extends string>(
+  keys: Keys,
+  key: string,
+  known: readonly T[],
+  missing: readonly T[],
+): readonly T[] {
+  const types = keys.read<readonly unknown[]>(key, listOfAnything, missing);
+  return types.map((type) =>
+    check(choice(known), String(type).replace(/^UNetRes/, ""), key, keys.where)
+  );
+}
+
+const listOfAnything: Type<readonly unknown[]> = {
+  expected: "a list of block types",
+  accepts: (value): value is readonly unknown[] => Array.isArray(value),
+  fromText: (text) => text,
+};
+
+function refuseTheRest({ left, where }: Keys): void {
+  for (const [key, value] of left) {
+    if (key.startsWith("_") || value === null) continue;
+    throw new InputError(
+      `${where}: unknown key ${key} with value ${
+        shown(value)
+      }; this U-Net has no such setting, so its pictures would be wrong`,
+    );
+  }
+}
+
 /**
  * Reads a `UNet2DModel` config. Keys that are missing take the class' defaults, as in diffusers.
  * @throws InputError naming the first key whose value this U-Net does not have.
  */
 export function parseUNetConfig(json: unknown, where = "unet/config.json"): UNetConfig {
-  const keys = new KeyReader(json, where);
-  keys.only("_class_name", ["UNet2DModel", "UNetUnconditionalModel"], "UNet2DModel");
-  keys.only("time_embedding_type", ["positional"], "positional");
-  keys.only("class_embed_type", [null], null);
-  keys.lower("act_fn");
-  keys.only("act_fn", ["silu", "swish"], "silu");
-  keys.ignore("num_train_timesteps");
+  const keys = new Keys(json, where, oldKeys);
+  keys.exactly("_class_name", choice(["UNet2DModel", "UNetUnconditionalModel"]), "UNet2DModel");
+  keys.exactly("time_embedding_type", choice(["positional"]), "positional");
+  keys.exactly("class_embed_type", choice([null]), null);
+  keys.exactly("act_fn", activation, "silu");
+  keys.take("num_train_timesteps");
 
-  const block_out_channels = keys.list("block_out_channels", [224, 448, 672, 896], isCount);
+  const block_out_channels = keys.read("block_out_channels", list(count), [224, 448, 672, 896]);
   const config: UNetConfig = {
-    sample_size: keys.size("sample_size"),
-    in_channels: keys.count("in_channels", 3),
-    out_channels: keys.count("out_channels", 3),
+    sample_size: pair(check(side, keys.take("sample_size"), "sample_size", where)),
+    in_channels: keys.read("in_channels", count, 3),
+    out_channels: keys.read("out_channels", count, 3),
     center_input_sample: keys.flag("center_input_sample", false),
     // 0 is as good as null in Python.
-    time_embedding_dim: keys.nullable("time_embedding_dim", null, isCountOrNone) ||
+    time_embedding_dim:
+      keys.exactly("time_embedding_dim", nullable(whole(0, MAX_CHANNELS)), null) ||
       block_out_channels[0] * 4,
-    freq_shift: keys.number("freq_shift", 0),
+    freq_shift: keys.read("freq_shift", number(), 0),
     flip_sin_to_cos: keys.flag("flip_sin_to_cos", true),
-    down_block_types: keys.blocks("down_block_types", downBlockTypes, [
+    down_block_types: blocks(keys, "down_block_types", downBlockTypes, [
       "DownBlock2D",
       "AttnDownBlock2D",
       "AttnDownBlock2D",
       "AttnDownBlock2D",
     ]),
     // diffusers asks only whether it is null: any name makes the one middle block.
-    mid_block_type: keys.nullable("mid_block_type", "UNetMidBlock2D", isText) === null
+    mid_block_type: keys.exactly("mid_block_type", nullable(text()), "UNetMidBlock2D") === null
       ? null
       : "UNetMidBlock2D",
-    up_block_types: keys.blocks("up_block_types", upBlockTypes, [
+    up_block_types: blocks(keys, "up_block_types", upBlockTypes, [
       "AttnUpBlock2D",
       "AttnUpBlock2D",
       "AttnUpBlock2D",
       "UpBlock2D",
     ]),
     block_out_channels,
-    layers_per_block: keys.count("layers_per_block", 2),
-    mid_block_scale_factor: keys.number("mid_block_scale_factor", 1),
-    downsample_padding: keys.only("downsample_padding", [0, 1], 1),
-    downsample_type: keys.only("downsample_type", ["conv", "resnet"], "conv"),
-    upsample_type: keys.only("upsample_type", ["conv", "resnet"], "conv"),
-    dropout: keys.number("dropout", 0),
-    attention_head_dim: keys.nullable("attention_head_dim", 8, isCount),
-    norm_num_groups: keys.count("norm_num_groups", 32),
-    attn_norm_num_groups: keys.nullable("attn_norm_num_groups", null, isCount),
-    norm_eps: keys.number("norm_eps", 1e-5),
-    resnet_time_scale_shift: keys.only(
+    layers_per_block: keys.read("layers_per_block", count, 2),
+    mid_block_scale_factor: keys.read("mid_block_scale_factor", number(), 1),
+    downsample_padding: keys.exactly("downsample_padding", choice([0, 1]), 1),
+    downsample_type: keys.exactly("downsample_type", choice(["conv", "resnet"]), "conv"),
+    upsample_type: keys.exactly("upsample_type", choice(["conv", "resnet"]), "conv"),
+    dropout: keys.read("dropout", number(), 0),
+    attention_head_dim: keys.exactly("attention_head_dim", nullable(count), 8),
+    norm_num_groups: keys.read("norm_num_groups", count, 32),
+    attn_norm_num_groups: keys.exactly("attn_norm_num_groups", nullable(count), null),
+    norm_eps: keys.read("norm_eps", number(), 1e-5),
+    resnet_time_scale_shift: keys.exactly(
       "resnet_time_scale_shift",
-      ["default", "scale_shift"],
+      choice(["default", "scale_shift"]),
       "default",
     ),
     add_attention: keys.flag("add_attention", true),
-    num_class_embeds: keys.nullable("num_class_embeds", null, isCount),
+    num_class_embeds: keys.exactly("num_class_embeds", nullable(count), null),
   };
-  keys.refuseTheRest();
+  refuseTheRest(keys);
   checkTogether(config, where);
   return config;
 }
@@ -202,116 +265,4 @@ function checkTogether(config: UNetConfig, where: string): void {
       }
     }
   }
-}
-
-const MAX_CHANNELS = 1 << 16;
-const isCount = (x: unknown): x is number =>
-  Number.isInteger(x) && (x as number) > 0 && (x as number) <= MAX_CHANNELS;
-
-const isCountOrNone = (x: unknown): x is number => x === 0 || isCount(x);
-const isText = (x: unknown): x is string => typeof x === "string";
-
-/** Takes keys out of a JSON object one by one, so that what is left over is known to be foreign. */
-class KeyReader {
-  readonly #keys = new Map<string, unknown>();
-
-  constructor(json: unknown, readonly where: string) {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      throw new InputError(`${where}: expected a JSON object, found ${describe(json)}`);
-    }
-    for (const [key, value] of Object.entries(json)) this.#keys.set(oldKeys[key] ?? key, value);
-  }
-
-  #take(key: string): unknown {
-    const value = this.#keys.get(key);
-    this.#keys.delete(key);
-    return value;
-  }
-
-  #fail(key: string, expected: string, found: unknown): never {
-    throw new InputError(`${this.where}: ${key} is ${describe(found)}; expected ${expected}`);
-  }
-
-  ignore(key: string): void {
-    this.#keys.delete(key);
-  }
-
-  /** Names that diffusers reads in either case. */
-  lower(key: string): void {
-    const value = this.#keys.get(key);
-    if (typeof value === "string") this.#keys.set(key, value.toLowerCase());
-  }
-
-  only<T extends string | number | null>(key: string, allowed: readonly T[], missing: T): T {
-    const value = this.#keys.has(key) ? this.#take(key) : missing;
-    if (allowed.includes(value as T)) return value as T;
-    this.#fail(key, `one of ${allowed.map(describe).join(", ")}`, value);
-  }
-
-  number(key: string, missing: number): number {
-    const value = this.#take(key) ?? missing;
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    this.#fail(key, "a number", value);
-  }
-
-  count(key: string, missing: number): number {
-    const value = this.#take(key) ?? missing;
-    if (isCount(value)) return value;
-    this.#fail(key, `a whole number from 1 to ${MAX_CHANNELS}`, value);
-  }
-
-  /** null is false where it is there, as in Python. */
-  flag(key: string, missing: boolean): boolean {
-    const value = this.#keys.has(key) ? this.#take(key) ?? false : missing;
-    if (typeof value === "boolean") return value;
-    this.#fail(key, "true or false", value);
-  }
-
-  nullable<T>(key: string, missing: T | null, is: (x: unknown) => x is T): T | null {
-    const value = this.#keys.has(key) ? this.#take(key) : missing;
-    if (value === null || is(value)) return value as T | null;
-    this.#fail(
-      key,
-      typeof missing === "string" ? "a name or null" : "a whole number or null",
-      value,
-    );
-  }
-
-  list<T>(key: string, missing: readonly T[], is: (x: unknown) => x is T): readonly T[] {
-    const value = this.#take(key) ?? missing;
-    if (Array.isArray(value) && value.length > 0 && value.every(is)) return value;
-    this.#fail(key, "a list of whole numbers", value);
-  }
-
-  blocks<T extends string>(key: string, known: readonly T[], missing: readonly T[]): readonly T[] {
-    const value = this.#take(key) ?? missing;
-    if (!Array.isArray(value)) this.#fail(key, "a list of block types", value);
-    return value.map((type) => {
-      const name = String(type).replace(/^UNetRes/, "");
-      if (known.includes(name as T)) return name as T;
-      this.#fail(key, `blocks out of ${known.join(", ")}`, type);
-    });
-  }
-
-  size(key: string): readonly [number, number] {
-    const value = this.#take(key);
-    const pair = Array.isArray(value) ? value : [value, value];
-    if (pair.length === 2 && pair.every(isCount)) return [pair[0], pair[1]];
-    this.#fail(key, "a whole number, or [height, width]", value);
-  }
-
-  refuseTheRest(): void {
-    for (const [key, value] of this.#keys) {
-      if (key.startsWith("_") || value === null) continue;
-      throw new InputError(
-        `${this.where}: unknown key ${key} with value ${
-          describe(value)
-        }; this U-Net has no such setting, so its pictures would be wrong`,
-      );
-    }
-  }
-}
-
-function describe(value: unknown): string {
-  return value === undefined ? "missing" : JSON.stringify(value);
 }

@@ -1,5 +1,13 @@
 /** What denoise adds to a diffusers folder, under a key of `model_index.json` that diffusers skips. */
-import { InputError } from "../../errors.ts";
+import {
+  type Field,
+  type Fields,
+  number,
+  readFields,
+  text,
+  type Type,
+  whole,
+} from "../../schema.ts";
 
 /** The key in model_index.json; diffusers ignores keys that begin with an underscore. */
 export const CARD_KEY = "_denoise";
@@ -39,43 +47,55 @@ export function classNames(
 export function parseCard(modelIndex: unknown, classes: number | null, where: string): WeightsCard {
   const card = (modelIndex as Record<string, unknown> | undefined)?.[CARD_KEY];
   if (card === undefined) return {};
-  if (typeof card !== "object" || card === null) fail(where, "", "an object", card);
-  const { labels, null_label, recommended, distilled } = card as Record<string, unknown>;
-  if (labels !== undefined) {
-    if (!Array.isArray(labels) || !labels.every((label) => typeof label === "string")) {
-      fail(where, ".labels", "a list of names", labels);
-    }
-    if (classes === null || labels.length > classes) {
-      fail(where, ".labels", `at most ${classes ?? 0} names (num_class_embeds)`, labels);
-    }
-  }
-  if (null_label !== undefined) {
-    const index = null_label as number;
-    if (!Number.isInteger(index) || index < 0 || index >= (classes ?? 0)) {
-      fail(where, ".null_label", `an index below num_class_embeds ${classes}`, null_label);
-    }
-  }
-  if (recommended !== undefined) {
-    const { scheduler, steps, guidance = 1 } = (recommended ?? {}) as Record<string, unknown>;
-    if (typeof scheduler !== "string" || !Number.isInteger(steps) || typeof guidance !== "number") {
-      fail(where, ".recommended", "{ scheduler, steps, guidance? }", recommended);
-    }
-  }
-  if (distilled !== undefined) {
-    const { teacher, guidance, steps = 1 } = (distilled ?? {}) as Record<string, unknown>;
-    const whole = Number.isInteger(steps) && steps as number > 0;
-    if (typeof teacher !== "string" || typeof guidance !== "number" || !whole) {
-      fail(where, ".distilled", "{ teacher, guidance, steps? }", distilled);
-    }
-  }
+  const at = `${where}: ${CARD_KEY}`;
+  const { labels } = readFields<WeightsCard>(card, {
+    labels: optional(labelsOf(classes)),
+    null_label: optional({
+      ...whole(0, (classes ?? 0) - 1),
+      expected: `an index below num_class_embeds ${classes}`,
+    }),
+    recommended: optional(object("{ scheduler, steps, guidance? }", {
+      scheduler: { type: text() },
+      steps: { type: whole() },
+      guidance: optional(number()),
+    })),
+    distilled: optional(object("{ teacher, guidance, steps? }", {
+      teacher: { type: text() },
+      guidance: { type: number() },
+      steps: optional(whole(1)),
+    })),
+  }, at);
   // macOS gives folders' names, which classes come from, in another Unicode form than keyboards do.
   return labels === undefined
     ? card as WeightsCard
-    : { ...card, labels: (labels as string[]).map((label) => label.normalize("NFC")) };
+    : { ...card as WeightsCard, labels: labels.map((label) => label.normalize("NFC")) };
 }
 
-function fail(where: string, key: string, expected: string, found: unknown): never {
-  throw new InputError(
-    `${where}: ${CARD_KEY}${key} is ${JSON.stringify(found)}; expected ${expected}`,
-  );
+const optional = <T>(type: Type<T>): Field<T> => ({ type, optional: true });
+
+/** Names of classes, no more than the network has. */
+function labelsOf(classes: number | null): Type<readonly string[]> {
+  return {
+    expected: `a list of at most ${classes ?? 0} names (num_class_embeds)`,
+    accepts: (value): value is string[] =>
+      Array.isArray(value) && classes !== null && value.length <= classes &&
+      value.every((label) => typeof label === "string"),
+    fromText: (text) => text,
+  };
+}
+
+/** An object by the types of its keys. */
+function object<T>(expected: string, fields: Fields<T>): Type<T> {
+  return {
+    expected,
+    accepts: (value): value is T => {
+      try {
+        readFields(value, fields, "");
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    fromText: (text) => text,
+  };
 }
