@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { simd } from "../src/backends/simd/threads.ts";
+import { teamOf, type Thread } from "../src/engine/team.ts";
 import { Graph, matmul, neg, scale } from "../src/graph/mod.ts";
 import { doubling, largeTable, powers, ramp } from "./backend_models.ts";
 
@@ -132,3 +133,44 @@ for (const [name, backend] of [["simd", simd({ threads: 1 })], ["inline", simdIn
     );
   });
 }
+
+Deno.test("simd: threads end with the last that used them, and start again when needed", async () => {
+  let running = 0;
+  const team = teamOf(2, ({ reply }): Thread => {
+    running++;
+    let ended = false;
+    return {
+      post: (request) => {
+        if (request.kind === "run") queueMicrotask(() => reply({ kind: "ran", run: request.run }));
+      },
+      hold: () => {},
+      terminate: () => {
+        if (!ended) running--;
+        ended = true;
+        return Promise.resolve();
+      },
+    };
+  });
+  // Weights that could not be read: what was started for them is not needed.
+  team.start();
+  assertEquals(running, 2);
+  team.release();
+  assertEquals(running, 0);
+
+  const memory = () => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const first = await team.open(memory());
+  const second = await team.open(memory());
+  await first.run(0);
+  await second.run(0);
+  first.close();
+  first.close();
+  team.release();
+  assertEquals(running, 2);
+  second.close();
+  assertEquals(running, 0);
+  const third = await team.open(memory());
+  await third.run(0);
+  assertEquals(running, 2);
+  third.close();
+  assertEquals(running, 0);
+});

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   contents,
   countFiles,
@@ -10,6 +10,8 @@ import {
   succeed,
 } from "./bulk_processes.ts";
 import { temporaryFolder } from "./cli.ts";
+import { mergeFolders } from "../src/cli/bulk/merge.ts";
+import { InputError } from "../src/errors.ts";
 import { readNpz } from "../src/image/npz.ts";
 import { decodePng } from "../src/image/png.ts";
 
@@ -175,4 +177,18 @@ Deno.test("a folder that takes no files is one line, before any work", async () 
   const ended = await run(["sample", ...request, "--seeds", "0-1", "--out", "/dev/null/x/"]);
   assertEquals(ended.code, 2);
   assertMatch(ended.err, /^denoise: --out \/dev\/null\/x\/: cannot be written \(.*\)$/);
+});
+
+Deno.test("merging folders keeps what is the same twice, and overwrites no other picture", async () => {
+  await using folder = await temporaryFolder();
+  const [a, b, to] = ["a", "b", "to"].map((name) => `${folder.path}/${name}`);
+  for (const [path, byte] of [[a, 1], [b, 1]] as const) {
+    await Deno.mkdir(path);
+    await Deno.writeFile(`${path}/7.png`, Uint8Array.of(byte));
+  }
+  await Deno.writeFile(`${b}/8.png`, Uint8Array.of(3));
+  assertEquals(await mergeFolders([a, b], to), 2);
+  await Deno.writeFile(`${b}/7.png`, Uint8Array.of(2));
+  await assertRejects(() => mergeFolders([a, b], to), InputError, "are different pictures");
+  assertEquals(await Deno.readFile(`${to}/7.png`), Uint8Array.of(1));
 });

@@ -75,3 +75,13 @@ Deno.test("a list of timesteps is checked and its culprit named", () => {
   const halves = Array.from({ length: 19 }, (_, i) => 9 - i / 2);
   assertThrows(() => requireTimesteps(halves, 10), InputError, "at most 10");
 });
+
+Deno.test("trailing timesteps of a solver end where there are no more, below a clipped λ too", () => {
+  const clipped = (lambda_min_clipped?: number) =>
+    parseSchedulerConfig({ timestep_spacing: "trailing", lambda_min_clipped });
+  const schedule = scheduleFor(clipped());
+  const at = (lambda?: number) => solverTimesteps(10, schedule, clipped(lambda));
+  assertEquals(at(), [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]);
+  // λ falls with t: 900 … 999 are below it, and there is room for nine.
+  assertEquals(at(schedule.lambda(899)), [899, 799, 699, 599, 499, 399, 299, 199, 99]);
+});

@@ -223,3 +223,12 @@ Deno.test("a colour profile is not inflated", async () => {
   const chunks = readChunks(grey, "grey").toSpliced(1, 0, { type: "iCCP", data: profile });
   assertEquals(decodePng(writeChunks(chunks)).pixels, new Uint8Array(9));
 });
+
+Deno.test("a keyed colour is transparent where all of its samples are the key's", () => {
+  const pixels = Uint8Array.of(10, 20, 30, 10, 20, 31, 10, 21, 30, 11, 20, 30);
+  const chunks = readChunks(encodePng({ pixels, width: 4, height: 1, channels: 3 }), "PNG");
+  const key = { type: "tRNS", data: Uint8Array.of(0, 10, 0, 20, 0, 30) };
+  const keyed = decodePng(writeChunks([chunks[0], key, ...chunks.slice(1)]));
+  assertEquals(keyed.channels, 4);
+  assertEquals([3, 7, 11, 15].map((at) => keyed.pixels[at]), [0, 255, 255, 255]);
+});

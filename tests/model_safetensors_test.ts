@@ -203,3 +203,10 @@ Deno.test("numbers beyond half precision are not written as infinite: their tens
   const { tensors } = parseSafetensors(write(-65519), "half");
   assertEquals(tensors.get("large")!.data, Float32Array.of(0, -65504));
 });
+
+Deno.test("a text of megabytes in the metadata is read, whatever stands in it", () => {
+  for (const text of ["x".repeat(12_000_000), '\\"{'.repeat(2_000_000)]) {
+    const bytes = writeSafetensors(new Map(), { metadata: { text } });
+    assertEquals(parseSafetensors(bytes).metadata.text.length, text.length);
+  }
+});

@@ -4,7 +4,7 @@ import { FieldError, InputError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { etag } from "../src/recipe/etag.ts";
 import { tensorInput } from "../src/recipe/inputs.ts";
-import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
+import { fromText, RECIPE_KEYWORD, toText } from "../src/recipe/recipe.ts";
 import { type RecipeRequest, resolve } from "../src/recipe/resolve.ts";
 import { generate } from "../src/sampling/pictures.ts";
 import { schedulers } from "../schedulers/mod.ts";
@@ -40,6 +40,16 @@ Deno.test("timesteps given by hand are as many steps as they are, whatever the w
   const recommended = { scheduler: "ddim", steps: 12 };
   const { steps, timesteps } = recipeOf({ seed: 7, timesteps: [900, 500, 0] }, { recommended });
   assertEquals([steps, timesteps], [3, [900, 500, 0]]);
+});
+
+Deno.test("a picture's recipe has a class and inputs for every seed or for none", () => {
+  const [first, second] = [recipeOf({ seed: 7 }), recipeOf({ seed: 8 })];
+  const text = toText([first, second]);
+  assertEquals(fromText(text, "a.png"), [first, second]);
+  for (const more of [{ labels: [1] }, { labels: [1, 2, 0] }, { inputs: [{}] }]) {
+    const wrong = JSON.stringify({ ...JSON.parse(text), ...more });
+    assertThrows(() => fromText(wrong, "a.png"), FieldError, "as many as seeds");
+  }
 });
 
 Deno.test("where neither the advice nor ddim is on offer, the first scheduler is taken", () => {

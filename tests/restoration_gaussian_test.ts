@@ -292,6 +292,23 @@ Deno.test("ddnm travels back to where a run begins, in what was seen with noise"
   }
 });
 
+Deno.test("ddnm keeps √(1 − η²) of the old noise in what was seen exactly (eq. 13 into DDIM)", async () => {
+  const timesteps = [500, 200], eta = 0.6;
+  const setting = { timesteps, options: { eta } };
+  const { frames } = await restoring(restorers.ddnm, diagonalMeasurement(0), setting);
+  const { schedule } = makeRun(restorers.ddnm).run;
+  const [sigma_from, sigma_t] = timesteps.map((t) => sigmaOf(schedule.alpha_bar(t)));
+  // ε̂ = (x̄ − E[x_0 | x̄])/σ of x̄ = y + σ z.
+  const share = sigma_from ** 2 / (tau ** 2 + sigma_from ** 2);
+  const kept = Math.sqrt(1 - eta ** 2) * share;
+  const law = {
+    mean: X_SEEN + sigma_t * kept * (X_SEEN - mu) / sigma_from,
+    variance: sigma_t ** 2 * (eta ** 2 + kept ** 2),
+  };
+  const root = Math.sqrt(schedule.alpha_bar(timesteps[1]));
+  assertLaw(frames[0].x.subarray(2 * DRAWS, 3 * DRAWS).map((x) => x / root), law, "after step 1");
+});
+
 Deno.test("pigdm adds the gradient by the paper's weight, √ᾱ_t (algorithm 1)", async () => {
   const timesteps = [500, 200], sigma_y = 0.5, s = 1;
   const setting = { timesteps, options: { eta: 0 }, seed: 5 };

@@ -122,6 +122,13 @@ Deno.test("circular convolution is the sum over shifted pixels", () => {
   }
 });
 
+Deno.test("beyond a border of zeros there is nothing, at either end", () => {
+  const options = { kind: "uniform", size: 3, border: "zero" };
+  const y = operators.blur.create({ shape: [1, 1, 4], options }).apply(Float32Array.of(1, 2, 3, 4));
+  // One row high: a third of each column's own sum.
+  [1 + 2, 1 + 2 + 3, 2 + 3 + 4, 3 + 4].forEach((sum, i) => assertAlmostEquals(y[i], sum / 9, 1e-6));
+});
+
 Deno.test("a motion's angle turns from the horizontal upwards", () => {
   const point = new Float32Array(16 * 16);
   point[8 * 16 + 8] = 1;

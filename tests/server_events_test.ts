@@ -1,5 +1,6 @@
 /** Pictures on their way, as server-sent events. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { OpenStreams } from "../src/server/http/events.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, generations, metric, parseEvents, post } from "./server_http.ts";
@@ -75,4 +76,15 @@ Deno.test("a stream's failure before its first event has its status", async () =
   assertEquals(full.status, 503);
   assert(Number(full.headers.get("retry-after")) >= 1);
   await first.body?.cancel();
+});
+
+Deno.test("a stream that ends twice gives its place back once", () => {
+  const streams = new OpenStreams(16);
+  const [first] = [streams.enter("a"), streams.enter("a"), streams.enter("b")];
+  assertThrows(() => streams.enter("a"), Error, "at most 2 open streams a client");
+  first();
+  first();
+  assertEquals(streams.open, 2);
+  streams.enter("a");
+  assertThrows(() => streams.enter("a"), Error, "at most 2 open streams a client");
 });

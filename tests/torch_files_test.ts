@@ -1,5 +1,5 @@
 /** PyTorch's files: what is in them is read, nothing in them runs. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { float8ToFloat } from "../src/files/half.ts";
 import { parseTorch } from "../src/files/torch/file.ts";
@@ -43,6 +43,16 @@ Deno.test("whole numbers are what Python wrote, in each of its lengths", () => {
   for (const [number, opcode] of numbers) {
     const bytes = Uint8Array.of(0x80, 2, ...opcode, 0x2e);
     assertEquals(unpickle(bytes, 0, "x.pt", { reduce: refuse }).value, number);
+  }
+});
+
+Deno.test("a pickle of a protocol to come is refused by its number", () => {
+  const reduce = () => undefined;
+  const of = (protocol: number) =>
+    unpickle(Uint8Array.of(0x80, protocol, 0x4e, 0x2e), 0, "x", { reduce });
+  for (const protocol of [2, 3, 4, 5]) assertEquals(of(protocol).value, null);
+  for (const protocol of [1, 6]) {
+    assertThrows(() => of(protocol), InputError, `protocol ${protocol}; 2 to 5 are read`);
   }
 });
 

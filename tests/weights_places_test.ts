@@ -272,3 +272,11 @@ Deno.test("a path is a path, whatever its beginning looks like", async () => {
 Deno.test("a name like a repository's is asked after", async () => {
   await assertRejects(() => locate("me/pub"), InputError, "did you mean hf:me/pub?");
 });
+
+for (
+  const address of ["https://huggingface.co/me/%zz", "https://example.org/%zz/", "file:///%zz"]
+) {
+  Deno.test(`what is not percent-encoded rightly is refused: ${address}`, async () => {
+    await assertRejects(() => locate(address), InputError, "expected an address");
+  });
+}

@@ -51,5 +51,6 @@ export async function firstThatCan(
     createOnnxSession: (model, options) =>
       load(takesOnnx, (b) => b.createOnnxSession(model, options)),
     prepare: (options) => first.prepare?.(options),
+    release: () => first.release?.(),
   };
 }

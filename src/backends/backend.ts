@@ -68,6 +68,8 @@ export interface Backend {
   ): Promise<Session>;
   /** Starts the engine ahead of a session with these options, beside what the caller does. */
   prepare?(options?: SessionOptions): void;
+  /** Ends what was started and no session uses, after a session that did not come about. */
+  release?(): void;
 }
 
 /** An engine that can also run ONNX models as they lie in files. */

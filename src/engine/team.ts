@@ -120,6 +120,8 @@ function deathOf(why: string): Error {
 export interface Team extends Crew {
   /** Starts the workers if there are none. */
   start(): void;
+  /** Ends the workers where no memory is open; closing the last one does it, too. */
+  release(): void;
   /** Ends the workers. Runs under way reject; the next one starts new workers. */
   terminate(): Promise<void>;
 }
@@ -128,6 +130,10 @@ export interface Team extends Crew {
 export function teamOf(threads: number, start: (events: ThreadEvents) => Thread): Team {
   let lineup: Lineup | undefined;
   let memories = 0;
+  let used = 0;
+  const release = () => {
+    if (used === 0) lineup?.terminate("nothing used it");
+  };
   const current = () => {
     if (!lineup || lineup.dead) lineup = new Lineup(threads, start);
     return lineup;
@@ -139,6 +145,8 @@ export function teamOf(threads: number, start: (events: ThreadEvents) => Thread)
     open(memory): Promise<CrewMemory> {
       const id = memories++;
       let last: Lineup | undefined;
+      let isOpen = true;
+      used++;
       return Promise.resolve({
         run(at) {
           const now = current();
@@ -149,9 +157,15 @@ export function teamOf(threads: number, start: (events: ThreadEvents) => Thread)
           last = now;
           return now.run(id, memory, at);
         },
-        close: () => last?.close(id),
+        close: () => {
+          last?.close(id);
+          if (isOpen) used--;
+          isOpen = false;
+          release();
+        },
       });
     },
+    release,
     async terminate() {
       await lineup?.terminate("it was ended");
     },

@@ -6,9 +6,10 @@
  */
 export function repeatedKey(json: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
-  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]]/gs;
+  const tokens = /["{}[\]]/g;
   for (let match = tokens.exec(json); match; match = tokens.exec(json)) {
-    const token = match[0];
+    if (match[0] === '"') tokens.lastIndex = endOfString(json, match.index);
+    const token = json.slice(match.index, tokens.lastIndex);
     if (token === "{") open.push(new Set());
     else if (token === "[") open.push(undefined);
     else if (token === "}" || token === "]") open.pop();
@@ -19,6 +20,13 @@ export function repeatedKey(json: string): string | undefined {
       keys?.add(key);
     }
   }
+}
+
+/** Where the string that begins there has ended; by a pattern a long one would exhaust the stack. */
+function endOfString(json: string, start: number): number {
+  let at = start + 1;
+  while (json[at] !== '"') at += json[at] === "\\" ? 2 : 1;
+  return at + 1;
 }
 
 /** Whether the next sign that is no white space is a colon. */

@@ -57,9 +57,16 @@ export async function load(
     return engine;
   };
   const read = () => readSource(source, variant, configs, downloads);
-  const [engine, weights] = await Promise.all([start(), read()]);
-  if ("notices" in weights) weights.notices.forEach((notice) => onNotice?.(notice));
-  return openWeights(weights, engine, session, read);
+  const starting = start();
+  try {
+    const [engine, weights] = await Promise.all([starting, read()]);
+    if ("notices" in weights) weights.notices.forEach((notice) => onNotice?.(notice));
+    return await openWeights(weights, engine, session, read);
+  } catch (error) {
+    // Threads that were started for these weights would stay for ever.
+    (await starting.catch(() => undefined))?.release?.();
+    throw error;
+  }
 }
 
 type Source = string | URL | Files;

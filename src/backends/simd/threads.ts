@@ -46,6 +46,7 @@ export function simd(options: SimdOptions = {}): SimdBackend {
     createSession: (graph, weights, session) =>
       openSimdSession(graph, weights, teamFor(session), { arenaBytes: ARENA_BYTES }),
     prepare: (session) => teamFor(session).start(),
+    release: () => teams.forEach((team) => team.release()),
     async terminate() {
       await Promise.all([...teams.values()].map((team) => team.terminate()));
     },

@@ -30,8 +30,9 @@ export type LocateOptions = Omit<CachedOptions, "optional" | "token">;
 export async function locate(source: string | URL, options: LocateOptions = {}): Promise<Files> {
   const { place, sha256 } = splitHash(source);
   const { fetchFile, settle } = fetcher(options);
+  const address = place.startsWith("hf:") ? undefined : addressOf(place);
   const hub = hubPlace(place);
-  const { url, list } = hub ? await hubFiles(hub, fetchFile) : { url: addressOf(place) };
+  const { url, list } = hub ? await hubFiles(hub, fetchFile) : { url: address! };
   const named = Object.hasOwn(builtInWeights, place);
   const onDisc = url.protocol === "file:" && !named ? await kindOnDisc(url, place) : undefined;
   const ending = onDisc === "folder" ? undefined : weightEnding(decodeURIComponent(url.pathname));
@@ -76,10 +77,20 @@ function addressOf(place: string): URL {
   if (place === "") throw new InputError("weights: expected a name, a folder or an address");
   if (Object.hasOwn(builtInWeights, place)) return builtInWeights[place];
   if (/^(https?|file):\/\//.test(place)) {
-    if (URL.canParse(place)) return new URL(place);
+    if (isAddress(place)) return new URL(place);
     throw new InputError(`${place}: expected an address like https://example.org/weights/`);
   }
   return fileAddress(place);
+}
+
+/** Whether it can be parsed, and what is percent-encoded in its path can be read. */
+function isAddress(place: string): boolean {
+  try {
+    decodeURIComponent(new URL(place).pathname);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A path's address: "run:1" and "C:\weights" are paths, whatever their beginnings look like. */
