@@ -369,6 +369,27 @@ Deno.test("keys, the rate limit and the queue bind restorations as they do gener
   assertEquals((await full.request(edits, parts())).status, 422);
 });
 
+Deno.test("millions of pixels in a few bytes are paid for as they are decoded", async () => {
+  const large = file({
+    pixels: new Uint8Array(2048 * 2048),
+    width: 2048,
+    height: 2048,
+    channels: 1,
+  });
+  assert(large.size < 16_384);
+  const app = createApp({
+    models: { fake: model() },
+    limits: { publicCostPerMinute: 150 },
+    client: () => "one",
+  });
+  // 64 evaluations each: the third is not allowed, and seven are never decoded.
+  const response = await app.request(edits, form({ image: Array(10).fill(large) }));
+  assertEquals(response.status, 429);
+  const other = createApp({ models: { fake: model() }, client: () => "one" });
+  const refused = await other.request(edits, form({ image: Array(10).fill(large) }));
+  assertEquals(refused.status, 422);
+});
+
 Deno.test("every restoring route is in /openapi.json with its files", async () => {
   const app = createApp({ models: { fake: model() } });
   const { paths } = await (await app.request("/openapi.json")).json();

@@ -5,6 +5,7 @@ import { MAX_SEED } from "../../recipe/recipe.ts";
 import { hasTransparency } from "../../restoration/fit.ts";
 import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import { invalid, refusing } from "../problem.ts";
+import type { Charge } from "../work/cost.ts";
 import { base64 } from "../work/picture.ts";
 import { generationEvents } from "./generation_events.ts";
 import { describeImage, type Generation } from "./read_generation.ts";
@@ -31,7 +32,8 @@ interface Kind {
   readonly schema: z.ZodObject;
   /** Files that a form may bring. */
   readonly files: Readonly<Record<string, string>>;
-  read(services: Services, form: Form, fields: Fields): Promise<Asked>;
+  /** @param charge told what the pictures cost to decode */
+  read(services: Services, form: Form, fields: Fields, charge: Charge): Promise<Asked>;
 }
 
 type Fields = AnswerFields & Readonly<Record<string, unknown>>;
@@ -82,7 +84,7 @@ async function answer(services: Services, kind: Kind, c: Context): Promise<Respo
   const reading = 1 + Math.floor(bytes / BYTES_PER_EVALUATION);
   services.pictures.admission.check(reading);
   charge(reading);
-  const asked = await kind.read(services, form, fields);
+  const asked = await kind.read(services, form, fields, charge);
   const generation = await readRestoration(
     services,
     { ...fields, ...asked.fields },
@@ -134,21 +136,21 @@ function formSchema({ schema, files }: Kind): Json {
   };
 }
 
-async function imagesOf({ files }: Form, { limits }: Services) {
+async function imagesOf({ files }: Form, { limits }: Services, charge: Charge) {
   const { image = [] } = files;
   if (image.length === 0) throw invalid("image", "a file, a PNG or JPEG picture", undefined);
   if (image.length > limits.maxImages) {
     throw invalid("image", `at most ${limits.maxImages} files`, image.length);
   }
   const read = [];
-  for (const file of image) read.push(await readUpload(file, "image", limits));
+  for (const file of image) read.push(await readUpload(file, "image", limits, charge));
   return read;
 }
 
-async function maskOf({ files }: Form, { limits }: Services) {
+async function maskOf({ files }: Form, { limits }: Services, charge: Charge) {
   const { mask = [] } = files;
   if (mask.length > 1) throw invalid("mask", "one file", mask.length);
-  return mask.length === 0 ? undefined : await readUpload(mask[0], "mask", limits);
+  return mask.length === 0 ? undefined : await readUpload(mask[0], "mask", limits, charge);
 }
 
 function kinds({ limits, catalog }: Services): Kind[] {
@@ -193,9 +195,9 @@ function kinds({ limits, catalog }: Services): Kind[] {
       input_fidelity: unread(),
       output_compression: unread(),
     }),
-    async read(services, form, fields) {
-      const images = await imagesOf(form, services);
-      const mask = await maskOf(form, services);
+    async read(services, form, fields, charge) {
+      const images = await imagesOf(form, services, charge);
+      const mask = await maskOf(form, services, charge);
       const pictures = images.map((picture) => {
         const own = mask ?? (hasTransparency(picture) ? picture : undefined);
         if (!own) throw invalid("mask", "a file, or transparent pixels in the image", undefined);
@@ -213,8 +215,8 @@ function kinds({ limits, catalog }: Services): Kind[] {
       prompt,
       strength: number(z.number().min(0.01).max(1), "near 0 leaves the picture, 1 forgets it"),
     }),
-    async read(services, form, fields) {
-      const images = await imagesOf(form, services);
+    async read(services, form, fields, charge) {
+      const images = await imagesOf(form, services, charge);
       return {
         pictures: images.map((picture) => ({ picture, degradation: {}, noise: 0 })),
         fields: labelFromPrompt(services, fields),
@@ -242,9 +244,9 @@ function kinds({ limits, catalog }: Services): Kind[] {
       colour: flagFromText(z.boolean()).optional().describe("whether its colours are gone"),
       noise: z.string().max(30).optional().describe("sigma, pixels from -1 to 1; or auto"),
     }),
-    async read(services, form, fields) {
-      const images = await imagesOf(form, services);
-      const mask = await maskOf(form, services);
+    async read(services, form, fields, charge) {
+      const images = await imagesOf(form, services, charge);
+      const mask = await maskOf(form, services, charge);
       const { scale, blur, colour, noise } = fields as Readonly<Record<string, string | undefined>>;
       const degradation = refusing(() => ({
         scale: scale === undefined ? undefined : readScale(scale, "scale"),

@@ -3,6 +3,7 @@ import { InputError } from "../../errors.ts";
 import type { Pixels } from "../../image/pixels.ts";
 import { decodePicture } from "../../image/read.ts";
 import { excerpt, invalid, Problem, refusing } from "../problem.ts";
+import { type Charge, PIXELS_PER_EVALUATION } from "../work/cost.ts";
 import type { Limits } from "../work/limits.ts";
 import { readBytes, requireLength } from "./body.ts";
 
@@ -51,15 +52,23 @@ export async function readForm(
   return { fields: Object.fromEntries(fields), files: Object.fromEntries(files) };
 }
 
-/** A file's picture. @throws Problem 422 for what is none, or too large */
+/**
+ * A file's picture. A few bytes may be millions of pixels: they are charged as evaluations, and other
+ * requests have their turn before them.
+ * @throws Problem 422 for what is none, or too large
+ */
 export async function readUpload(
   file: File,
   field: string,
   { maxPixels }: Pick<Limits, "maxPixels">,
+  charge: Charge,
 ): Promise<Pixels> {
   const bytes = new Uint8Array(await file.arrayBuffer());
+  await new Promise((resolve) => setTimeout(resolve));
   try {
-    return decodePicture(bytes, field, maxPixels);
+    const picture = decodePicture(bytes, field, maxPixels);
+    charge(Math.floor(picture.width * picture.height / PIXELS_PER_EVALUATION));
+    return picture;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     const problem = refusing(() => invalid(field, "a PNG or JPEG picture", excerpt(file.name)));
