@@ -31,7 +31,7 @@ async function folderWith(files: Record<string, Pixels>) {
   return folder;
 }
 
-const quick = ["--backend", "native", "--threads", "1", "--steps", "5"];
+const quick = ["--weights", "digits", "--backend", "native", "--threads", "1", "--steps", "5"];
 
 Deno.test("restore: a hole is filled, what was there stays, the recipe holds the measurement's hash", async () => {
   await using folder = await folderWith({ "ring.png": ring(), "hole.png": rightHalf() });
