@@ -1,5 +1,6 @@
 /** Compressed sensing: some coefficients of a transform that spreads each over the whole picture. */
 import { createGenerator, type LinearOperator, type Vector } from "../../diffusion/mod.ts";
+import { MAX_SEED } from "../../diffusion/random.ts";
 import { sandwich, transpose } from "../linear/matrix.ts";
 import { cosineMatrix, hadamard } from "../linear/transforms.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";
@@ -79,7 +80,7 @@ const plugin: OperatorPlugin = {
       description: "which ones",
       default: 0,
       minimum: 0,
-      maximum: 4294967295,
+      maximum: MAX_SEED,
     },
   },
   create: ({ shape, options }) =>

@@ -1,5 +1,6 @@
 /** Images by address: the picture of a seed, and its making as events. */
 import type { Context } from "npm:hono@4.13.19";
+import { MAX_SEED } from "../../recipe/recipe.ts";
 import type { Charge, Order } from "../work/cost.ts";
 import { base64, encodePreview } from "../work/picture.ts";
 import type { Step } from "../work/picture_service.ts";
@@ -18,7 +19,7 @@ const seedParameter = {
   name: "seed",
   in: "path",
   required: true,
-  description: '0 to 4294967295, or a name without "/", which is hashed to a seed',
+  description: `0 to ${MAX_SEED}, or a name without "/", which is hashed to a seed`,
   schema: { type: "string", minLength: 1 },
 };
 
