@@ -63,7 +63,7 @@ Deno.test({
   name: "serve answers pictures, and on SIGTERM ends its work and itself within 5 s",
   ignore: Deno.build.os === "windows",
   async fn() {
-    const { child, base, rest } = await startServe("--backend", "wasm");
+    const { child, base, rest } = await startServe("--weights", "digits");
     try {
       const picture = await fetch(new URL("v1/images/7.png?steps=2", base));
       assertEquals(picture.headers.get("content-type"), "image/png");
