@@ -1,5 +1,5 @@
 /** A distillation as one JSON object. */
-import { InputError } from "../../errors.ts";
+import { FieldError } from "../../errors.ts";
 import type { TrainingField } from "../../networks/architecture.ts";
 import { parseFields, trainingFields, type TrainingRecipe } from "../recipe.ts";
 import { list, nullable, number, text, whole } from "../../schema.ts";
@@ -108,18 +108,12 @@ export function parseDistillRecipe(...parts: readonly unknown[]): DistillRecipe 
   const recipe = parseFields<DistillRecipe>(distillFields, parts);
   const { students, student_updates } = recipe;
   if (students.some((steps, i) => i > 0 && steps * 2 !== students[i - 1])) {
-    throw new InputError(
-      `recipe: students is ${
-        JSON.stringify(students)
-      }; expected each to take half the steps of the one before, as 8,4,2,1`,
-    );
+    const expected = "each to take half the steps of the one before, as 8,4,2,1";
+    throw new FieldError("students", expected, students, "recipe");
   }
   if (student_updates.length !== students.length) {
-    throw new InputError(
-      `recipe: student_updates is ${
-        JSON.stringify(student_updates)
-      }; expected ${students.length} values, one for each of students`,
-    );
+    const expected = `${students.length} values, one for each of students`;
+    throw new FieldError("student_updates", expected, student_updates, "recipe");
   }
   return recipe;
 }
