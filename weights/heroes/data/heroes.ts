@@ -69,7 +69,8 @@ const CALLINGS: Readonly<Record<string, Calling>> = {
   },
   wizard: {
     cloak: 0.2,
-    body: /^robe/,
+    // Neither the nobles' robes nor the monks': what is worn should tell who wears it.
+    body: /^robe_(?!\w+_gold|rainbow|purple|blue_white|clouds|red3|white|brown|yellow)/,
     hand1: /^staff|^great_staff|^rod|orb|sceptre/,
     hand2: { share: 0.5, parts: /book|light_/ },
     head: { share: 0.75, parts: /^wizard|^hood|^turban|^cone/ },
@@ -165,9 +166,10 @@ function dress(people: string, calling: string, random: () => number): number[] 
   };
   const { cloak, hand2, head } = CALLINGS[calling];
   const own = wardrobe.get(calling)!;
-  // Eight arms fit into no clothes.
+  // Eight arms fit into no clothes, so what they hold has to tell the calling.
   const clothed = people === "octopode" ? 0 : 1;
-  const headShare = people === "minotaur" ? 0.15 : people === "octopode" ? head.share / 2 : head.share;
+  const armedShare = people === "octopode" ? 1 : 0.85;
+  const headShare = people === "minotaur" ? 0.15 : head.share;
 
   wear(people === "draconian" ? 0.4 : 0, anyones.wings);
   wear(clothed * cloak, anyones.cloak);
@@ -176,7 +178,7 @@ function dress(people: string, calling: string, random: () => number): number[] 
   wear(clothed * 0.85, anyones.legs);
   wear(clothed * 0.97, own.body);
   wear(clothed * 0.5, anyones.gloves);
-  wear(0.85, own.hand1);
+  wear(armedShare, own.hand1);
   wear(hand2?.share ?? 0, own.hand2);
   wear(HAIRY.has(people) ? 0.85 : 0, anyones.hair);
   wear(headShare, own.head);
