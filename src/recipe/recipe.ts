@@ -14,10 +14,8 @@ import {
 } from "../schema.ts";
 import { MAX_SEED } from "../diffusion/random.ts";
 
+export { DEFAULT } from "../weights/read/sampler.ts";
 export { MAX_SEED };
-
-/** How a network is sampled that recommends nothing itself. */
-export const DEFAULT = { scheduler: "ddim", steps: 50 } as const;
 
 /** The keyword of the PNG's text chunk. */
 export const RECIPE_KEYWORD = "denoise";

@@ -7,7 +7,8 @@ import { check, whole } from "../schema.ts";
 import { checkGuidance, defaultLabel, type Label, labelIndex } from "./conditioning.ts";
 import { checkInputs, hashesOf, type Inputs } from "./inputs.ts";
 import { resolveOptions } from "./options.ts";
-import { DEFAULT, type Method, type Recipe, type Subject } from "./recipe.ts";
+import { DEFAULT } from "../weights/read/sampler.ts";
+import type { Method, Recipe, Subject } from "./recipe.ts";
 
 /** A network and what is known of its weights. */
 export type NamedNetwork = Network & {
@@ -24,11 +25,11 @@ export type Schedulers = Readonly<Record<string, Scheduler>>;
 
 /** How pictures are to be made; what is left out is what the weights recommend. */
 export interface MethodRequest {
-  /** A scheduler's name, or a plug-in; default what the weights recommend, else "ddim". */
+  /** A scheduler's name, or a plug-in; default what the weights recommend, else {@link DEFAULT}. */
   readonly scheduler?: string | Scheduler;
   /** Another noise schedule under the sampler, by name; default the plug-in's, else the model's. */
   readonly schedule?: string;
-  /** Steps of the sampler; default what the weights recommend, else 50. */
+  /** Steps of the sampler; default what the weights recommend, else {@link DEFAULT}. */
   readonly steps?: number;
   /** The timesteps themselves, descending; goes before `steps`. */
   readonly timesteps?: readonly number[];

@@ -1,6 +1,6 @@
 /** What a picture costs, before it is made. */
 import type { RunInputs } from "../../diffusion/mod.ts";
-import { InputError } from "../../errors.ts";
+import { FieldError } from "../../errors.ts";
 import { etag } from "../../recipe/etag.ts";
 import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
 import { countEvaluations } from "../../sampling/evaluations.ts";
@@ -90,10 +90,15 @@ export class Orders {
     try {
       checkTaughtTimesteps(model, plan);
     } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      // Few-step weights answer at their own timesteps alone.
-      const own = model.distilled?.steps;
-      throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+      if (!(error instanceof FieldError)) throw error;
+      // Few-step weights answer at their own timesteps alone; who taught them is not told.
+      if (error.field === "steps") {
+        const own = model.distilled?.steps;
+        throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+      }
+      const field = schedule === undefined ? "scheduler" : "schedule";
+      const expected = `none: "${source}" was distilled to timesteps of its own`;
+      throw invalid(field, expected, schedule ?? scheduler);
     }
     return plan;
   }
