@@ -1,12 +1,13 @@
 /** Writes dist/: the Worker's bundle, the engine's .wasm, the weights, and the main module. */
 import { builtInWeights } from "../../src/weights/find/locate.ts";
+import { DEFAULT_WEIGHTS } from "../../src/weights/find/sources.ts";
 import { kernelBytes, unshared } from "../../src/engine/kernels_module.ts";
 import { bundle, emptyFolder, filesIn } from "../bundle.ts";
 
 const here = new URL("./", import.meta.url);
 
 /** Builds into a folder; weights are a built-in's. */
-export async function buildWorker(to: URL, name = "digits"): Promise<void> {
+export async function buildWorker(to: URL, name: string = DEFAULT_WEIGHTS): Promise<void> {
   await emptyFolder(to);
   const files = Object.entries(await filesIn(builtInWeights[name]));
   await Promise.all([
