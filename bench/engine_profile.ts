@@ -31,9 +31,9 @@ for (const name of networks) {
     const kernels = instantiate(new WebAssembly.Module(unshared(kernelBytes())), memory);
     const numbersOf = ({ node: { op, attributes } }: (typeof graph.values)[number]) =>
       op === "constant" ? attributes.data as Float32Array : weights.get(attributes.name as string)!;
-    await packWeights(store, numbersOf, memory, { from: base, to: end }, (at) => {
-      kernels.run(at, 0, 1);
-      return Promise.resolve();
+    await packWeights(store, numbersOf, memory, { from: base, to: end }, {
+      run: (at) => Promise.resolve(kernels.run(at, 0, 1, 0)),
+      settle: () => Promise.resolve(),
     });
     const at = end - 4096;
     const times: number[][] = plan.steps.map(() => []);
@@ -52,7 +52,7 @@ for (const name of networks) {
       plan.steps.forEach((step, i) => {
         new Int32Array(memory.buffer, at, 512).set(encodeAlone(step, placed, base));
         const start = performance.now();
-        kernels.run(at, 0, 1);
+        kernels.run(at, 0, 1, 0);
         const took = performance.now() - start;
         sum += took;
         if (round >= 0) times[i].push(took);
