@@ -3,17 +3,17 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { Hono } from "npm:hono@4.13.19";
 import { type Browser, chromium, type Page } from "npm:playwright-core@1.65.1";
-import { buildAssets } from "../deploy/page.ts";
+import { buildAssets, pages } from "../deploy/page.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 
 const labels = ["cat", "dog"];
 
-Deno.test("the committed bundle is what the page's sources give", async () => {
-  const committed = await Deno.readTextFile(
-    new URL("../src/server/page/assets.ts", import.meta.url),
-  );
-  assert(committed === await buildAssets(), "not current: run `deno task build:page`");
+Deno.test("the committed bundles are what the pages' sources give", async () => {
+  for (const page of pages) {
+    const committed = await Deno.readTextFile(new URL(`../${page}/assets.ts`, import.meta.url));
+    assert(committed === await buildAssets(page), `${page}: run \`deno task build:page\``);
+  }
 });
 
 Deno.test("the page names its files by their content, and lets them be kept", async () => {
