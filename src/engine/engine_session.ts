@@ -19,7 +19,10 @@ export interface Crew {
 
 /** One memory in the hands of a crew. */
 export interface CrewMemory {
+  /** Carries out the commands from an address on. */
   run(at: number): Promise<void>;
+  /** Resolves when commands may be written over: a thread may be behind with those of a run that is over. */
+  settle(): Promise<void>;
   close(): void;
 }
 
@@ -90,7 +93,7 @@ export class EngineSession {
     const memory = memoryOf(end, crew.shared);
     const opened = await crew.open(memory);
     const room = { from: base, to: memory.buffer.byteLength };
-    await packWeights(store, numbersOf, memory, room, (at) => opened.run(at));
+    await packWeights(store, numbersOf, memory, room, opened);
     return new EngineSession(
       graph,
       crew,
@@ -182,6 +185,7 @@ export class EngineSession {
   async #load(placed: PlacedPlan): Promise<void> {
     if (placed.end > this.#memory.buffer.byteLength) await this.#enlarge(placed.end);
     if (this.#loaded === placed) return;
+    await this.#opened.settle();
     new Int32Array(this.#memory.buffer, placed.at, placed.commands.length).set(placed.commands);
     this.#loaded = placed;
   }
