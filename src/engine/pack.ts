@@ -80,7 +80,10 @@ export async function packWeights(
     bytes.set(raw, at);
     const { outChannels, channels } = packing;
     const own = packing.kind === "conv"
-      ? [opcodes.packConv, 8, at, buffer.address, outChannels, channels, channels, packing.taps]
+      ? [
+        ...[opcodes.packConv, 9, at, buffer.address, outChannels, channels, channels],
+        ...[packing.taps, Number(packing.half)],
+      ]
       : packing.kind === "winograd"
       ? [
         ...[opcodes.packWinograd, 11, at, buffer.address, outChannels, channels, channels],

@@ -52,18 +52,22 @@ export async function streamSafetensors(
       const bytes = new Uint8Array(longest);
       const most = Math.max(0, ...floats.map((entry) => sizeOf(entry)));
       const floats32 = new Float32Array(most);
-      for (const entry of entries) {
-        const { name, dtype, start, end } = entry;
-        const raw = await pieces.read(end - start, bytes);
-        if (!isFloat(entry)) continue;
-        if (dtype === "F16") {
-          const halves = new Float16Array(raw.buffer as ArrayBuffer, 0, sizeOf(entry));
-          const data = floats32.subarray(0, halves.length);
-          data.set(halves);
-          yield [name, data];
-        } else yield [name, toFloat32(raw, dtype)];
+      try {
+        for (const entry of entries) {
+          const { name, dtype, start, end } = entry;
+          const raw = await pieces.read(end - start, bytes);
+          if (!isFloat(entry)) continue;
+          if (dtype === "F16") {
+            const halves = new Float16Array(raw.buffer as ArrayBuffer, 0, sizeOf(entry));
+            const data = floats32.subarray(0, halves.length);
+            data.set(halves);
+            yield [name, data];
+          } else yield [name, toFloat32(raw, dtype)];
+        }
+        await pieces.end();
+      } finally {
+        await pieces.cancel();
       }
-      await pieces.end();
     },
     cancel: () => pieces.cancel(),
   };
@@ -102,7 +106,6 @@ class Pieces {
 
   async end(): Promise<void> {
     while (this.#rest.length === 0) if (!await this.#next()) return;
-    await this.cancel();
     this.fail("bytes behind the last tensor belong to none");
   }
 
