@@ -15,6 +15,7 @@ import {
   stripes,
   variations,
 } from "./restoration_forms.ts";
+import { fakeModel } from "./server_fake.ts";
 import { decode, parseEvents } from "./server_http.ts";
 
 Deno.test("an edit fills the hole and keeps the rest, the same for a seed, and each seed its own", async () => {
@@ -127,6 +128,63 @@ Deno.test("an edit as events: previews, then the picture that the answer has", a
   ]);
   const [{ b64_json }] = await imagesOf(await app.request(edits, form(parts)));
   assertEquals(JSON.parse(events[2].data).b64_json, b64_json);
+});
+
+Deno.test("a stream shows as many previews as are asked for, at most one a step", async () => {
+  const app = createApp({ models: { fake: model() } });
+  const parts = { image: file(stripes()), mask: file(hole()), n: "2", steps: "6", stream: "true" };
+  for (const [asked, shown] of [["0", 0], ["6", 6], ["50", 6]] as const) {
+    const response = await app.request(edits, form({ ...parts, partial_images: asked }));
+    const events = parseEvents(await response.text());
+    for (const index of [0, 1]) {
+      const of = events.filter(({ event, data }) =>
+        event.endsWith("partial_image") && JSON.parse(data).index === index
+      ).map(({ data }) => JSON.parse(data));
+      assertEquals(of.map((data) => data.partial_image_index), [...Array(shown).keys()]);
+      assertEquals(new Set(of.map((data) => data.b64_json)).size, shown);
+    }
+    assertEquals(events.filter(({ event }) => event.endsWith("completed")).length, 2);
+  }
+  const many = await app.request(edits, form({ ...parts, partial_images: "1001" }));
+  assertEquals(many.status, 422);
+  await many.body?.cancel();
+});
+
+Deno.test("weights that answer at every timestep restore, whichever are loaded first", async () => {
+  const few = {
+    ...fakeModel({ labels: ["ant"], nullLabel: 1 }),
+    distilled: { teacher: "./there", guidance: 2, steps: 4 },
+  };
+  const parts = { image: file(stripes()), mask: file(hole()), steps: "3", seed: "1" };
+  const alone = createApp({ models: { few } });
+  const app = createApp({ models: { few, whole: model() } });
+  const [made] = await imagesOf(await app.request(edits, form({ ...parts, prompt: "eel" })));
+  assertMatch(made.weights, /^whole@/);
+  assertEquals(made.label, "eel");
+  // A class of weights that are not asked says nothing.
+  const [other] = await imagesOf(await app.request(edits, form({ ...parts, prompt: "ant" })));
+  assertEquals(other.b64_json, (await imagesOf(await app.request(edits, form(parts))))[0].b64_json);
+  const { data } = await (await app.request("/v1/models")).json();
+  // deno-lint-ignore no-explicit-any
+  assertEquals(data.map(({ denoise }: any) => [denoise.restores, denoise.guidance]), [
+    [false, false],
+    [true, true],
+  ]);
+  const { image, mask } = parts;
+  const asked: [string, Record<string, string | File>][] = [
+    [edits, { image, mask }],
+    [variations, { image }],
+    [restorations, { image, noise: "0.1" }],
+  ];
+  for (const [path, parts] of asked) {
+    for (const [asking, expected] of [[alone, /none are loaded/], [app, /\(whole\)/]] as const) {
+      const response = await asking.request(path, form({ ...parts, model: "few" }));
+      const { errors, detail } = await response.json();
+      assertEquals([response.status, errors[0].field], [422, "model"], detail);
+      assertMatch(errors[0].expected, expected);
+      assert(!detail.includes("there"), "nothing of the operator's files");
+    }
+  }
 });
 
 Deno.test("the OpenAI client edits and varies a picture", async () => {

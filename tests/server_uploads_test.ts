@@ -13,6 +13,8 @@ import {
   stripes,
   variations,
 } from "./restoration_forms.ts";
+import { bytesOf, type PictureFixture, pngs } from "./image_fixtures.ts";
+import { fakeModel } from "./server_fake.ts";
 import { decode } from "./server_http.ts";
 
 /** A PNG's header saying other numbers than its data. */
@@ -94,7 +96,7 @@ Deno.test("hostile and mistaken uploads each have their answer, before any evalu
   assertEquals(fake.evaluations, 0);
 });
 
-Deno.test("odd but rightful uploads are restored: 16 bits, a palette, 20,000 × 1, all hidden", async () => {
+Deno.test("odd but rightful uploads are restored: 16 bits, 20,000 × 1, all hidden", async () => {
   const app = createApp({ models: { fake: model() } });
   const { encode } = await import("npm:fast-png@8.0.0");
   const deep = encode({
@@ -118,6 +120,44 @@ Deno.test("odd but rightful uploads are restored: 16 bits, a palette, 20,000 × 
     const [{ b64_json }] = await imagesOf(response);
     assertEquals(decodePng(decode(b64_json)).width, 8);
   }
+});
+
+Deno.test("a palette, in picture and mask, is read as its colours and transparency", async () => {
+  const app = createApp({ models: { fake: fakeModel({ shape: [3, 8, 8] }) } });
+  const colours = pngs["2-bit palette"], transparent = pngs["palette with a transparent colour"];
+  const indexed = (fixture: PictureFixture) => damaged(bytesOf(fixture.file));
+  const direct = (fixture: PictureFixture) => file({ ...fixture, pixels: bytesOf(fixture.pixels) });
+  const made = async (image: File, mask?: File) => {
+    const parts = { image, ...(mask ? { mask } : {}), steps: "3", seed: "1" };
+    const [{ b64_json }] = await imagesOf(await app.request(edits, form(parts)));
+    return b64_json;
+  };
+  // A transparent entry is the hole; without one the bright entries are.
+  const filled = [];
+  for (const mask of [transparent, colours, undefined]) {
+    const image = mask ? colours : transparent;
+    const answer = await made(indexed(image), mask && indexed(mask));
+    assertEquals(answer, await made(direct(image), mask && direct(mask)));
+    filled.push(answer);
+  }
+  assertEquals(new Set(filled).size, 3);
+});
+
+Deno.test("a mask with an alpha channel that is opaque everywhere means its white pixels", async () => {
+  const app = createApp({ models: { fake: model() } });
+  const grey = hole();
+  const pixels = Uint8Array.from(
+    { length: 4 * 64 },
+    (_, i) => i % 4 === 3 ? 255 : grey.pixels[i >> 2],
+  );
+  const canvas = file({ ...grey, pixels, channels: 4 });
+  const answers = [];
+  for (const mask of [file(grey), canvas]) {
+    const parts = { image: file(stripes()), mask, steps: "3", seed: "1" };
+    const [{ b64_json }] = await imagesOf(await app.request(edits, form(parts)));
+    answers.push(b64_json);
+  }
+  assertEquals(answers[0], answers[1]);
 });
 
 Deno.test("a form that is none, too large, of another type or late has its own status", async () => {
