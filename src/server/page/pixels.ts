@@ -77,6 +77,19 @@ export function encode(picture: ImageData): Promise<Blob> {
   return pngOf(canvas);
 }
 
+/** A picture with a hole, which is transparent. @param missing 1 where a pixel is */
+export function torn({ data, width, height }: ImageData, missing: Uint8Array): ImageData {
+  const out = new ImageData(new Uint8ClampedArray(data), width, height);
+  missing.forEach((m, p) => m && out.data.fill(0, 4 * p, 4 * p + 4));
+  return out;
+}
+
+/** A black picture of the same size. */
+export function black({ width, height }: ImageData): ImageData {
+  const out = new ImageData(width, height);
+  return new ImageData(out.data.map((_, at) => at % 4 === 3 ? 255 : 0), width, height);
+}
+
 /** A grey picture has one channel, so that its noise is grey too. */
 function isGrey(data: Uint8ClampedArray): boolean {
   for (let i = 0; i < data.length; i += 4) {

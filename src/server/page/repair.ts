@@ -5,7 +5,7 @@ import { Brush } from "./brush.ts";
 import { type Damage, damages, FEW, MANY } from "./damage.ts";
 import { button, canvas, element, input, output, select, show, speak } from "./dom.ts";
 import { Gallery } from "./gallery.ts";
-import { encode, plain, put, readBytes } from "./pixels.ts";
+import { black, encode, put, readBytes, torn } from "./pixels.ts";
 import { fill, type ModelCard } from "./recipe.ts";
 import { acceptPictures, unreadable } from "./upload.ts";
 import { wipe } from "./wipe.ts";
@@ -172,7 +172,7 @@ export class Repair {
     const { width, height } = this.#picture;
     const easel = canvas("easel");
     element("frame", HTMLElement).style.aspectRatio = `${width} / ${height}`;
-    if (!this.#damage) return put(easel, this.#without(this.#picture));
+    if (!this.#damage) return put(easel, torn(this.#picture, this.#brush.hole.missing));
     put(easel, this.#left());
   }
 
@@ -181,21 +181,14 @@ export class Repair {
     return this.#damage!.of(this.#picture!, this.#amount, this.#model!.denoise.shape[0]);
   }
 
-  /** The picture with the hole, which is transparent. */
-  #without(picture: ImageData): ImageData {
-    const { missing } = this.#brush.hole;
-    const out = new ImageData(new Uint8ClampedArray(picture.data), picture.width, picture.height);
-    missing.forEach((m, p) => m && out.data.fill(0, 4 * p, 4 * p + 4));
-    return out;
-  }
-
   async #restore(): Promise<void> {
     const picture = this.#picture, model = this.#model!;
     if (!picture) return;
     this.#stop();
     const damage = this.#damage;
+    const { share } = this.#brush.hole;
     const missing = this.#brush.hole.missing.slice();
-    if (!damage && !missing.includes(1)) {
+    if (!damage && share === 0) {
       return this.#fail(
         "Paint a hole into the picture first: with mouse or finger, or with space.",
       );
@@ -215,7 +208,7 @@ export class Repair {
           model: model.id,
           n: String(ANSWERS),
           seed: String(crypto.getRandomValues(new Uint32Array(1))[0] % 10_000),
-          steps: String(damage?.steps ?? (this.#brush.hole.share < 0.5 ? FEW : MANY)),
+          steps: String(damage?.steps ?? (share < 0.5 ? FEW : MANY)),
           stream: "true",
           partial_images: String(LOOKS),
           ...(label === "" ? {} : { label }),
@@ -224,7 +217,7 @@ export class Repair {
         },
         files: {
           image: await encode(damage ? this.#left() : picture),
-          ...(damage ? {} : { mask: await encode(this.#without(blank(picture))) }),
+          ...(damage ? {} : { mask: await encode(torn(black(picture), missing)) }),
         },
       };
       let looks = 0;
@@ -247,7 +240,10 @@ export class Repair {
       if (signal.aborted) return;
       this.#fail(error instanceof Error ? error.message : String(error));
     } finally {
-      if (running === this.#running) this.options.onEnd();
+      if (running === this.#running) {
+        this.#running = undefined;
+        this.options.onEnd();
+      }
     }
   }
 
@@ -292,11 +288,4 @@ function amountsOf(kind: string, { denoise: { shape: [, height, width] } }: Mode
   return kind === "small"
     ? amounts.filter((n) => width % n === 0 && height % n === 0 && n < Math.min(width, height))
     : amounts;
-}
-
-/** An opaque picture of the same size. */
-function blank({ width, height }: ImageData): ImageData {
-  const { context } = plain(width, height);
-  context.fillRect(0, 0, width, height);
-  return context.getImageData(0, 0, width, height);
 }
