@@ -30,10 +30,11 @@ export interface EngineOptions {
   /** Intermediate results of a batch take this much memory at most, if one picture's do. */
   readonly arenaBytes: number;
   /**
-   * Weights of 3×3 convolutions stay as small as they are stored, those that 16-bit floats hold exactly
-   * in 16 bits, and are transformed whenever they are used: same bits, less memory, more work.
+   * Where weights would take more bytes than this, those of 3×3 convolutions stay as small as they are
+   * stored, those that 16-bit floats hold exactly in 16 bits, and are transformed whenever they are used:
+   * same bits, less memory, more work.
    */
-  readonly compact?: boolean;
+  readonly compactAbove?: number;
 }
 
 /** The most pictures that are computed at once; larger batches go in parts. */
@@ -67,9 +68,9 @@ export class EngineSession {
     graph: Graph,
     numbersOf: (value: Value) => ArrayBufferView & ArrayLike<number>,
     crew: Crew,
-    { arenaBytes, compact }: EngineOptions,
+    { arenaBytes, compactAbove = Infinity }: EngineOptions,
   ): Promise<EngineSession> {
-    const store = new WeightStore(compact ? (value) => fitsHalf(numbersOf(value)) : undefined);
+    let store = new WeightStore();
     const names = graph.values.flatMap(({ shape }) => shape.filter((d) => typeof d === "string"));
     const plan = (n: number): Plan =>
       planGraph(graph, {
@@ -77,7 +78,11 @@ export class EngineSession {
         sizes: new Map(names.map((name) => [name, n])),
         threads: crew.threads,
       });
-    const one = plan(1);
+    let one = plan(1);
+    if (store.bytes > compactAbove) {
+      store = new WeightStore((value) => fitsHalf(numbersOf(value)));
+      one = plan(1);
+    }
     const name = batchDimension(graph);
     const most = Math.max(
       1,
