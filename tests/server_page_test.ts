@@ -1,16 +1,16 @@
 /** The page in a real browser, and its bundle. */
 /// <reference lib="dom" />
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { buildAssets } from "../deploy/page.ts";
+import { buildAssets, pages } from "../deploy/page.ts";
 import { createApp } from "../src/server/mod.ts";
 import { browserTest, canvasData, drawn, phone, text, wide } from "./page_browser.ts";
 import { fakeModel } from "./server_fake.ts";
 
-Deno.test("the committed bundle is what the page's sources give", async () => {
-  const committed = await Deno.readTextFile(
-    new URL("../src/server/page/assets.ts", import.meta.url),
-  );
-  assert(committed === await buildAssets(), "not current: run `deno task build:page`");
+Deno.test("the committed bundles are what the pages' sources give", async () => {
+  for (const page of pages) {
+    const committed = await Deno.readTextFile(new URL(`../${page}/assets.ts`, import.meta.url));
+    assert(committed === await buildAssets(page), `${page}: run \`deno task build:page\``);
+  }
 });
 
 Deno.test("the page names its files by their content, and lets them be kept", async () => {

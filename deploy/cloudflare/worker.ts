@@ -24,6 +24,8 @@ export const limits: Partial<Limits> = {
 
 /** Pictures are computed one or two at a time: an isolate has 128 MB. */
 const ARENA_BYTES = 4 * 2 ** 20;
+/** Larger weights stay as small as they are stored, and an evaluation takes up to twice the time. */
+const COMPACT_ABOVE = 48 * 2 ** 20;
 
 interface Context {
   waitUntil(promise: Promise<unknown>): void;
@@ -67,7 +69,12 @@ async function open(
   const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
   // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
   const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
-  return openModel(folder, simdInline({ module: engine, arenaBytes: ARENA_BYTES, compact: true }));
+  const backend = simdInline({
+    module: engine,
+    arenaBytes: ARENA_BYTES,
+    compact: COMPACT_ABOVE,
+  });
+  return openModel(folder, backend);
 }
 
 /**

@@ -23,13 +23,19 @@ function bytesOf({ value, packing }: Packed): number {
   return packing.kind === "raw" ? 0 : 4 * product(value.shape as number[]);
 }
 
-/** Fills memory with the weights. `run` carries out commands; `from` … `to` is free for them. */
+/** What packs: `CrewMemory` of `engine_session.ts`. */
+interface Packer {
+  run(at: number): Promise<void>;
+  settle(): Promise<void>;
+}
+
+/** Fills memory with the weights. `packer` carries out commands; `from` … `to` is free for them. */
 export async function packWeights(
   store: WeightStore,
   numbersOf: NumbersOf,
   memory: WebAssembly.Memory,
   { from, to }: { from: number; to: number },
-  run: (at: number) => Promise<void>,
+  packer: Packer,
 ): Promise<void> {
   const scratch = roundUp(from, 64) + COMMANDS;
   const staging = scratch + SCRATCH * MOST_THREADS;
@@ -39,8 +45,9 @@ export async function packWeights(
   const flush = async () => {
     if (commands.length === 0) return;
     commands.push(0);
+    await packer.settle();
     new Int32Array(memory.buffer, roundUp(from, 64), commands.length).set(commands);
-    await run(roundUp(from, 64));
+    await packer.run(roundUp(from, 64));
     commands = [];
     at = staging;
   };

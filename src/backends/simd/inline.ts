@@ -20,9 +20,10 @@ export interface SimdInlineOptions {
   readonly arenaBytes?: number;
   /**
    * Keeps weights as small as they are stored (16-bit ones in 16 bits) and widens and transforms them
-   * whenever they are used: the same bits in a quarter of the memory, or an eighth, and some more work.
+   * whenever they are used: the same bits in a quarter of the memory, or an eighth, and up to twice the
+   * work. A number does so for networks whose weights would take more bytes than that.
    */
-  readonly compact?: boolean;
+  readonly compact?: boolean | number;
 }
 
 /** A Backend in this thread. A run holds the thread until it is done. */
@@ -30,9 +31,10 @@ export function simdInline(
   { module, arenaBytes = 16 << 20, compact }: SimdInlineOptions = {},
 ): Backend {
   const crew = inlineCrew(module);
+  const compactAbove = compact === true ? 0 : compact || Infinity;
   return {
     name: "simd",
     createSession: (graph, weights) =>
-      openSimdSession(graph, weights, crew, { arenaBytes, compact }),
+      openSimdSession(graph, weights, crew, { arenaBytes, compactAbove }),
   };
 }

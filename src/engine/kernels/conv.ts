@@ -79,7 +79,7 @@ export function conv(at: usize): void {
   const tableBytes = <usize> taps << 5;
   const scale = f32x4.splat(out.scale), silu = out.silu;
 
-  for (let item = claim(); item < blocks * parts; item = claim()) {
+  for (let item = claim(blocks * parts); item < blocks * parts; item = claim(blocks * parts)) {
     const part = item / blocks, first = (item - part * blocks) * c.rowBlock;
     const last = min(first + c.rowBlock, rows);
     let to = table;
@@ -124,5 +124,5 @@ export function conv(at: usize): void {
       }
     }
   }
-  barrier();
+  barrier(blocks * parts);
 }

@@ -58,7 +58,7 @@ export function packConv(at: usize): void {
   const c = changetype<PackConv>(at);
   const panels = (c.outChannels + 7) >> 3;
   const panelBytes = <usize> (c.taps * c.padded) << 5;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     const to = c.y + <usize> panel * panelBytes;
     memory.fill(to, 0, panelBytes);
     const count = min(8, c.outChannels - panel * 8);
@@ -72,7 +72,7 @@ export function packConv(at: usize): void {
       }
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 @unmanaged
@@ -101,7 +101,7 @@ export function packWinograd(at: usize): void {
   const panels = (c.outChannels + 7) >> 3;
   const panelBytes = <usize> c.padded << 5;
   const taps = c.scratch + <usize> thread * c.scratchBytes;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     const range = panel / c.range, first = range * c.range;
     const inRange = min(c.range, panels - first);
     const base = c.y + <usize> (first * planes + panel - first) * panelBytes;
@@ -111,7 +111,7 @@ export function packWinograd(at: usize): void {
       transformKernels(c.m, taps, taps + 288, base + (<usize> k << 5), step);
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 /** The nine numbers of eight kernels, [9][8], of one channel; zeros beyond the last. */
@@ -154,7 +154,7 @@ export function packKernels(at: usize): void {
   const panels = (c.outChannels + 7) >> 3;
   const bytes: usize = c.half ? 144 : 288;
   const taps = c.scratch + <usize> thread * c.scratchBytes;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     let to = c.y + <usize> (panel * c.channels) * bytes;
     for (let k = 0; k < c.channels; k++) {
       gatherTaps(c.x, c.outChannels, c.channels, panel, k, taps);
@@ -164,7 +164,7 @@ export function packKernels(at: usize): void {
       to += bytes;
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 /** The 16-bit float that is the float32 at an address. */

@@ -83,6 +83,11 @@ export class WeightStore {
     return [...this.packed.values()].map(({ buffer }) => buffer).concat(this.zeros);
   }
 
+  /** Of all tensors in all forms. */
+  get bytes(): number {
+    return this.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   #place(value: Value, packing: Packing, bytes: number): Buffer {
     const key = `${value.id} ${Object.values(packing).join(" ")}`;
     const existing = this.packed.get(key);

@@ -36,7 +36,7 @@ export function modelRoutes(services: Services): Route[] {
       await access.description(c.req.raw);
       return c.json({ object: "list", data: [...engines.keys()].map(describe) }, 200, headers);
     },
-    operation: {
+    operation: () => ({
       operationId: "listModels",
       summary: "Loaded weights and schedulers",
       security,
@@ -48,7 +48,7 @@ export function modelRoutes(services: Services): Route[] {
         ),
       },
       problems: [401],
-    },
+    }),
   }, {
     method: "get",
     path: "/v1/models/:model",
@@ -60,7 +60,7 @@ export function modelRoutes(services: Services): Route[] {
       const { message, errors } = invalid("model", `one of the loaded weights (${loaded})`, name);
       throw new Problem(404, "not_found", message, { errors });
     },
-    operation: {
+    operation: () => ({
       path: "/v1/models/{model}",
       operationId: "retrieveModel",
       summary: "One of them",
@@ -68,7 +68,7 @@ export function modelRoutes(services: Services): Route[] {
       security,
       responses: { "200": answer("the model", "application/json", jsonSchema(model)) },
       problems: [401, 404],
-    },
+    }),
   }];
 }
 
