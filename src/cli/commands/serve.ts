@@ -44,7 +44,9 @@ export function define(command: Command, io: () => Io): void {
   const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
   loadFlags(command.option(
     "-w, --weights <name=source>",
-    `weights and the name they get; repeatable (default: ${defaultHelp(servedSources().join(", "))})`,
+    `weights and the name they get; repeatable (default: ${
+      defaultHelp(servedSources().join(", "))
+    })`,
     collect,
     [],
   ))
