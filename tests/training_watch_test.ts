@@ -8,6 +8,7 @@ import { decodePng } from "../src/image/png.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
+import { lossPlot } from "../src/training/run/plot.ts";
 import { train } from "../src/training/run/train.ts";
 import { run } from "../src/cli/main.ts";
 import { cli, temporaryFolder } from "./cli.ts";
@@ -38,6 +39,12 @@ Deno.test("a log is read on as it grows, and anew where a run went back to its c
   assertEquals(await steps(), [1, 2], "shorter");
   await Deno.writeTextFile(path, logOf(1, 2, 2, 3));
   assertEquals(await steps(), [1, 2, 2, 3], "other lines where it had read on");
+});
+
+Deno.test("the loss plot's levels can be told apart, however near they are", () => {
+  const plot = lossPlot([1, 2, 3].map((step) => ({ step, loss: 0.12 + step / 1000 })));
+  const levels = [...plot.matchAll(/text-anchor="end">([^<]+)</g)].map(([, text]) => text);
+  assertEquals(levels, ["0.1210", "0.1215", "0.1220", "0.1225", "0.1230"]);
 });
 
 Deno.test("how far a run is, and how long it takes yet", async () => {
