@@ -1,11 +1,12 @@
 /** `eval --restore`: what its figures mean, by a network and a classifier whose answers are known. */
-import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createGenerator, pseudoInverse, residualRms } from "../src/diffusion/mod.ts";
 import type { Classifier } from "../src/evaluation/classifier.ts";
 import { wilsonInterval } from "../src/evaluation/interval.ts";
 import { scoreBaseline, scoreRestoration } from "../src/evaluation/restoration.ts";
 import { restorationTables } from "../src/evaluation/restoration_table.ts";
 import { restorationTasks } from "../src/evaluation/restoration_tasks.ts";
+import { InputError } from "../src/errors.ts";
 import { encodePng } from "../src/image/png.ts";
 import type { Model } from "../src/model/model.ts";
 import { simulated } from "../src/restoration/measure.ts";
@@ -124,6 +125,36 @@ Deno.test("the network is told what the picture shows if that is asked, else no 
     const labels = asked.asked.flatMap(({ labels }) => [...labels ?? []]);
     assertEquals([...new Set(labels)].sort(), [...expected]);
   }
+});
+
+Deno.test("the label that is told is the network's own of that name, whatever its place", async () => {
+  const told = async (labels: string[]) => {
+    const asked = fakeNetwork({ labels, nullLabel: labels.length });
+    const request = { heldOut, pictures: 8, labelled: true };
+    const task = taskOf("right half missing");
+    await scoreRestoration(asModel(asked), task, { sampler: "ddrm", steps: 1 }, request);
+    return asked.asked.flatMap(({ labels }) => [...labels ?? []]).join();
+  };
+  // The pictures' classes are a, b, b, a, c, c, b, a.
+  assertEquals(await told(["c", "b", "a"]), "2,1,1,2,0,0,1,2");
+  assertEquals(await told(["x-c", "b", "a"]), "2,1,1,2,0,0,1,2");
+  assertEquals(await told(["zero", "one", "two"]), "0,1,1,0,2,2,1,0");
+  await assertRejects(() => told(["x-a", "y-a", "b", "c"]), InputError, "several");
+  await assertRejects(
+    () =>
+      scoreRestoration(
+        asModel(network()),
+        taskOf("noise 0.5"),
+        { sampler: "ddrm", steps: 1 },
+        {
+          heldOut: { ...heldOut, labels: undefined, labelNames: undefined },
+          pictures: 1,
+          labelled: true,
+        },
+      ),
+    InputError,
+    "no classes",
+  );
 });
 
 Deno.test("the baseline is H⁺y laid over black", async () => {

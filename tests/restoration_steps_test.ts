@@ -57,7 +57,7 @@ const levels = (schedule: Schedule, timesteps: readonly number[]) =>
   timesteps.map((t) => schedule.alpha_bar(t));
 
 Deno.test("dps: DDPM's step, and ζ along the gradient of ‖y − H x̂_0‖ (algorithm 1)", async () => {
-  const timesteps = [500, 200], zeta = 40;
+  const timesteps = [500, 200], zeta = 3;
   const measurement = diagonalMeasurement(0.2);
   const setting = { timesteps, options: { zeta }, seed: 5 };
   const { frames } = await restoring(restorers.dps, measurement, setting);
@@ -66,10 +66,12 @@ Deno.test("dps: DDPM's step, and ζ along the gradient of ‖y − H x̂_0‖ (a
   const { s } = measurement.operator;
   const residual = x.map((v, i) => s[i] * (X_SEEN - estimate(v, alpha_bar).x_0));
   const length = Math.sqrt(residual.reduce((sum, r) => sum + r * r, 0));
+  // ζ in units of √m/(n s_1): three kinds of component are seen, two steps taken, s_1 is 2.
   for (const { s, i } of places) {
     const { x_0, slope } = estimate(x[i], alpha_bar);
     const downhill = slope * s * residual[i] / length;
-    const expected = ancestral(x_0, x[i], z[i], alpha_bar, alpha_bar_s) + zeta * downhill;
+    const expected = ancestral(x_0, x[i], z[i], alpha_bar, alpha_bar_s) +
+      zeta * Math.sqrt(3 * DRAWS) / (2 * 2) * downhill;
     assertAlmostEquals(frames[0].x[i], expected, 1e-5, `s = ${s}`);
   }
 });
