@@ -28,7 +28,6 @@ const images = z.object({
 });
 
 export function generationRoute(services: Services): Route {
-  const { keys, pictures } = services.access.options;
   return {
     method: "post",
     path: "/v1/images/generations",
@@ -36,7 +35,7 @@ export function generationRoute(services: Services): Route {
     operation: () => ({
       operationId: "createImage",
       summary: "OpenAI's image generation",
-      security: [...(keys?.length || pictures === "signed" ? [] : [{}]), { bearer: [] }],
+      security: services.access.security("generation"),
       requestBody: {
         required: true,
         content: {

@@ -29,8 +29,7 @@ export function imageRoutes(services: Services): Route[] {
     seedParameter,
     ...queryParameters(services.schemas.described.picture()),
   ]);
-  const open = services.signPictures ? [] : [{}];
-  const security = [...open, { bearer: [] }, { signature: [] }];
+  const security = services.access.security("picture");
   return [{
     method: "get",
     path: "/v1/images/:file{[^/]+\\.png}",

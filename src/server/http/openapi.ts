@@ -50,6 +50,7 @@ export function openApiRoute(services: Services, routes: readonly Route[]): Rout
     operation: () => ({
       operationId: "getDescription",
       summary: "This description",
+      security: services.access.security("description"),
       responses: { "200": answer("OpenAPI 3.1", "application/json", { type: "object" }) },
       problems: [401],
     }),

@@ -66,7 +66,7 @@ export function operationRoutes(services: Services): { routes: Route[]; operatio
     operation: () => ({
       operationId: "metrics",
       summary: "Prometheus' text format",
-      security: [{}, { bearer: [] }],
+      security: access.security("metrics"),
       responses: { "200": answer("the samples", "text/plain", { type: "string" }) },
       problems: [401],
     }),

@@ -7,6 +7,7 @@ import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import { invalid, refusing } from "../problem.ts";
 import type { Charge } from "../work/cost.ts";
 import { base64 } from "../work/picture.ts";
+import { labelNames } from "../work/served_model.ts";
 import { generationEvents } from "./generation_events.ts";
 import { once } from "./once.ts";
 import { describeImage, type Generation } from "./read_generation.ts";
@@ -16,6 +17,7 @@ import {
   type Method,
   readRestoration,
   requireSampler,
+  restoringWeights,
 } from "./restoration_request.ts";
 import { type Json, jsonSchema, type Route } from "./route.ts";
 import { flagFromText, numberFromText } from "./schema.ts";
@@ -53,7 +55,7 @@ export function restorationRoutes(services: Services): Route[] {
     operation: () => ({
       operationId: kind.operationId,
       summary: kind.summary,
-      security: [...(services.access.options.keys?.length ? [] : [{}]), { bearer: [] }],
+      security: services.access.security("generation"),
       requestBody: {
         required: true,
         content: { "multipart/form-data": { schema: formSchema(kind) } },
@@ -159,7 +161,9 @@ function kinds({ limits, catalog }: Services): Kind[] {
     numberFromText(schema).optional().describe(text);
   const unread = (most = 200) => z.string().max(most).optional().describe("has no effect");
   const answers = once(() => ({
-    model: z.string().min(1).max(200).optional().describe("loaded weights, as elsewhere"),
+    model: z.string().min(1).max(200).optional().describe(
+      "loaded weights; default: the first that answer at every timestep",
+    ),
     n: number(z.int().min(1).max(limits.maxImages), "answers to each picture"),
     size: z.string().max(20).optional().describe('"auto", or a multiple of the weights\' size'),
     seed: number(z.int().min(0).max(MAX_SEED), "of the first answer; default: any"),
@@ -167,7 +171,10 @@ function kinds({ limits, catalog }: Services): Kind[] {
     guidance: number(z.number().min(0).max(20), "how much the label counts; 1 is off"),
     steps: number(z.int().min(1).max(limits.maxSteps), "default: by what is missing"),
     stream: flagFromText(z.boolean()).optional().describe("answers with server-sent events"),
-    partial_images: number(z.int().min(0).max(3), "previews in a stream"),
+    partial_images: number(
+      z.int().min(0).max(limits.maxSteps),
+      "previews of each answer in a stream, at most one a step; OpenAI's client asks for up to 3",
+    ),
     response_format: z.literal("b64_json").optional(),
     output_format: z.literal("png").optional(),
     user: unread(),
@@ -297,8 +304,7 @@ function optionsOf(json: string): Record<string, string> {
 function labelFromPrompt({ catalog }: Services, fields: Fields): AnswerFields {
   const prompt = String(fields.prompt ?? "").trim().normalize("NFC");
   if (fields.label !== undefined || prompt === "") return {};
-  for (const { labels = [] } of catalog.models.values()) {
-    if (labels.some((label) => label.normalize("NFC") === prompt)) return { label: prompt };
-  }
-  return {};
+  const { model } = restoringWeights(catalog, fields.model);
+  const named = labelNames(model).some((label) => label.normalize("NFC") === prompt);
+  return named ? { label: prompt } : {};
 }
