@@ -4,7 +4,7 @@ import { encodeAlone } from "../src/engine/layout.ts";
 import { startWorker } from "../src/backends/simd/threads.ts";
 import { inlineCrew } from "../src/engine/inline_crew.ts";
 import { instantiate, kernelBytes, unshared } from "../src/engine/kernels_module.ts";
-import { packWeights, stagingFor } from "../src/engine/pack.ts";
+import { packWeights, sourceOf, stagingFor } from "../src/engine/pack.ts";
 import { planGraph } from "../src/engine/plan/plan.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
 import { teamOf } from "../src/engine/team.ts";
@@ -54,7 +54,7 @@ for (const name of networks) {
     const opened = await crew.open(memory);
     const numbersOf = ({ node: { op, attributes } }: (typeof graph.values)[number]) =>
       op === "constant" ? attributes.data as Float32Array : weights.get(attributes.name as string)!;
-    await packWeights(store, numbersOf, memory, { from: base, to: end }, opened);
+    await packWeights(store, sourceOf(numbersOf), memory, { from: base, to: end }, opened);
     const at = end - COMMANDS;
     /** Milliseconds of some commands. */
     const time = async (commands: Int32Array): Promise<number> => {

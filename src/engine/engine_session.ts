@@ -1,9 +1,8 @@
 /** A graph in the engine's memory: planned, loaded and run. */
-import type { Graph, Value } from "../graph/mod.ts";
+import type { Graph } from "../graph/mod.ts";
 import { batchDimension, type Fed, sizesOf } from "./feeds.ts";
 import { pagesFor, type PlacedPlan, placePlan, placeWeights } from "./layout.ts";
-import { fitsHalf } from "./half.ts";
-import { packWeights, stagingFor } from "./pack.ts";
+import { type NumberSource, packWeights, stagingFor } from "./pack.ts";
 import { type Plan, planGraph } from "./plan/plan.ts";
 import { product, roundUp } from "./plan/view.ts";
 import { WeightStore } from "./plan/weights.ts";
@@ -66,7 +65,7 @@ export class EngineSession {
    */
   static async load(
     graph: Graph,
-    numbersOf: (value: Value) => ArrayBufferView & ArrayLike<number>,
+    numbers: NumberSource,
     crew: Crew,
     { arenaBytes, compactAbove = Infinity }: EngineOptions,
   ): Promise<EngineSession> {
@@ -80,7 +79,7 @@ export class EngineSession {
       });
     let one = plan(1);
     if (store.bytes > compactAbove) {
-      store = new WeightStore((value) => fitsHalf(numbersOf(value)));
+      store = new WeightStore((value) => numbers.fitsHalf(value));
       one = plan(1);
     }
     const name = batchDimension(graph);
@@ -98,7 +97,7 @@ export class EngineSession {
     const memory = memoryOf(end, crew.shared);
     const opened = await crew.open(memory);
     const room = { from: base, to: memory.buffer.byteLength };
-    await packWeights(store, numbersOf, memory, room, opened);
+    await packWeights(store, numbers, memory, room, opened);
     return new EngineSession(
       graph,
       crew,

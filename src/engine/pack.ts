@@ -1,11 +1,30 @@
 /** Brings weights into memory: as they are, or through the kernels that pack and transform them. */
 import type { Value } from "../graph/mod.ts";
+import { fitsHalf } from "./half.ts";
 import { opcodes } from "./plan/step.ts";
 import { product, roundUp } from "./plan/view.ts";
 import type { Packed, WeightStore } from "./plan/weights.ts";
 
 /** The numbers of a parameter or constant. */
-export type NumbersOf = (value: Value) => ArrayBufferView & ArrayLike<number>;
+export type Numbers = ArrayBufferView & ArrayLike<number>;
+
+/** Where numbers come from. */
+export interface NumberSource {
+  /** Whether 16-bit floats hold all numbers of a value. */
+  fitsHalf(value: Value): boolean;
+  /** The numbers of each of these values once, in any order; an array is read before the next is asked for. */
+  each(values: ReadonlySet<Value>): AsyncIterable<readonly [Value, Numbers]>;
+}
+
+/** Numbers that are there at any time. */
+export function sourceOf(numbersOf: (value: Value) => Numbers): NumberSource {
+  return {
+    fitsHalf: (value) => fitsHalf(numbersOf(value)),
+    async *each(values) {
+      for (const value of values) yield [value, numbersOf(value)];
+    },
+  };
+}
 
 /** Room for the commands that pack what is staged. */
 const COMMANDS = 64 * 1024;
@@ -32,7 +51,7 @@ interface Packer {
 /** Fills memory with the weights. `packer` carries out commands; `from` … `to` is free for them. */
 export async function packWeights(
   store: WeightStore,
-  numbersOf: NumbersOf,
+  numbers: NumberSource,
   memory: WebAssembly.Memory,
   { from, to }: { from: number; to: number },
   packer: Packer,
@@ -51,19 +70,20 @@ export async function packWeights(
     commands = [];
     at = staging;
   };
-  for (const packed of store.packed.values()) {
-    const { value, packing, buffer } = packed;
-    const { buffer: source, byteOffset, byteLength } = numbersOf(value);
-    const raw = new Uint8Array(source as ArrayBuffer, byteOffset, byteLength);
+  const pack = async ({ packing, buffer }: Packed, raw: Uint8Array) => {
+    const { byteLength } = raw;
     if (packing.kind === "raw") {
       bytes.set(raw, buffer.address);
-      continue;
+      return;
     }
     if (at + byteLength > to || (commands.length + 16) * 4 > COMMANDS) await flush();
     bytes.set(raw, at);
     const { outChannels, channels } = packing;
     const own = packing.kind === "conv"
-      ? [opcodes.packConv, 8, at, buffer.address, outChannels, channels, channels, packing.taps]
+      ? [
+        ...[opcodes.packConv, 9, at, buffer.address, outChannels, channels, channels],
+        ...[packing.taps, Number(packing.half)],
+      ]
       : packing.kind === "winograd"
       ? [
         ...[opcodes.packWinograd, 11, at, buffer.address, outChannels, channels, channels],
@@ -75,6 +95,13 @@ export async function packWeights(
       ];
     commands.push(...own);
     at = roundUp(at + byteLength, 64);
+  };
+  const wanted = Map.groupBy(store.packed.values(), ({ value }) => value);
+  for await (
+    const [value, { buffer, byteOffset, byteLength }] of numbers.each(new Set(wanted.keys()))
+  ) {
+    const raw = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+    for (const packed of wanted.get(value)!) await pack(packed, raw);
   }
   await flush();
 }

@@ -9,7 +9,7 @@
  * ```
  */
 import { inlineCrew } from "../../engine/inline_crew.ts";
-import type { Backend } from "../backend.ts";
+import type { StreamingBackend } from "../backend.ts";
 import { openSimdSession } from "./session.ts";
 
 /** What {@link simdInline} takes. */
@@ -29,12 +29,14 @@ export interface SimdInlineOptions {
 /** A Backend in this thread. A run holds the thread until it is done. */
 export function simdInline(
   { module, arenaBytes = 16 << 20, compact }: SimdInlineOptions = {},
-): Backend {
+): StreamingBackend {
   const crew = inlineCrew(module);
   const compactAbove = compact === true ? 0 : compact || Infinity;
   return {
     name: "simd",
     createSession: (graph, weights) =>
+      openSimdSession(graph, weights, crew, { arenaBytes, compactAbove }),
+    createStreamedSession: (graph, weights) =>
       openSimdSession(graph, weights, crew, { arenaBytes, compactAbove }),
   };
 }

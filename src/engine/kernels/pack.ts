@@ -51,13 +51,15 @@ export class PackConv {
   /** `channels` with the zeros that fill up a pixel. */
   padded: i32;
   taps: i32;
+  /** 1: as 16-bit floats, which have to hold the numbers exactly. */
+  half: i32;
 }
 
 /** Panels [⌈O/8⌉][taps][padded][8]. */
 export function packConv(at: usize): void {
   const c = changetype<PackConv>(at);
   const panels = (c.outChannels + 7) >> 3;
-  const panelBytes = <usize> (c.taps * c.padded) << 5;
+  const panelBytes = <usize> (c.taps * c.padded) << (c.half ? 4 : 5);
   for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     const to = c.y + <usize> panel * panelBytes;
     memory.fill(to, 0, panelBytes);
@@ -66,7 +68,9 @@ export function packConv(at: usize): void {
       let from = c.x + (<usize> ((panel * 8 + i) * c.channels * c.taps) << 2);
       for (let k = 0; k < c.channels; k++) {
         for (let tap = 0; tap < c.taps; tap++) {
-          store<f32>(to + (<usize> ((tap * c.padded + k) * 8 + i) << 2), load<f32>(from));
+          const at = <usize> ((tap * c.padded + k) * 8 + i);
+          if (c.half) store<u16>(to + (at << 1), halfOf(from));
+          else store<f32>(to + (at << 2), load<f32>(from));
           from += 4;
         }
       }
