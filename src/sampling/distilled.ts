@@ -4,6 +4,11 @@ import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import type { Plan } from "./plan.ts";
 
+/** Whether a network answers at every timestep, as restoring asks it to; few-step weights know their own. */
+export function knowsEveryTimestep({ distilled }: Pick<Network, "distilled">): boolean {
+  return distilled?.steps === undefined;
+}
+
 /**
  * @throws FieldError for timesteps that a network of few steps was never asked at: of `steps` where
  * there are more or fewer than it was taught, else of `timesteps`

@@ -8,6 +8,7 @@ import { addressOf, describeSubject, etagMatches, findWeights, resolve } from ".
 import { seedOf } from "../work/seed.ts";
 import { pictureResource } from "./access.ts";
 import { errorEvent, type ServerEvent } from "./events.ts";
+import { once } from "./once.ts";
 import { recipeRequest } from "./recipe_request.ts";
 import { answer, queryParameters, type Route } from "./route.ts";
 import { eventFields, queryOf } from "./schema.ts";
@@ -42,17 +43,19 @@ const operations = {
 } as const;
 
 export function imageRoutes(services: Services): Route[] {
-  const parameters = [seedParameter, ...queryParameters(services.schemas.described.picture)];
-  const open = services.signPictures ? [] : [{}];
-  const security = [...open, { bearer: [] }, { signature: [] }];
+  const parameters = once(() => [
+    seedParameter,
+    ...queryParameters(services.schemas.described.picture()),
+  ]);
+  const security = services.access.security("picture");
   const files = (Object.keys(FORMATS) as Format[]).map((format): Route => ({
     method: "get",
     path: `/v1/images/:file{[^/]+\\.${format}}`,
     handle: (c) => picture(services, c, format),
-    operation: {
+    operation: () => ({
       path: `/v1/images/{seed}.${format}`,
       ...operations[format],
-      parameters,
+      parameters: parameters(),
       security,
       responses: {
         "200": {
@@ -63,24 +66,24 @@ export function imageRoutes(services: Services): Route[] {
         "304": { description: "the picture that If-None-Match names; nothing was computed" },
       },
       problems: [401, 403, 404, 422, 429, 500, 503],
-    },
+    }),
   }));
   return [...files, {
     method: "get",
     path: "/v1/images/:seed{[^/]+}/events",
     handle: (c) => events(services, c),
-    operation: {
+    operation: () => ({
       path: "/v1/images/{seed}/events",
       operationId: "getPictureEvents",
       summary: "A seed's reverse process: events queued, step …, then done or error",
-      parameters: [...parameters, ...queryParameters(eventFields)],
+      parameters: [...parameters(), ...queryParameters(eventFields)],
       security,
       responses: {
         "200": answer("server-sent events", "text/event-stream", { type: "string" }),
         "204": { description: "an EventSource that connected again after the last event" },
       },
       problems: [401, 403, 404, 422, 429, 500, 503],
-    },
+    }),
   }];
 }
 
@@ -94,7 +97,7 @@ async function readAddress(
 ): Promise<{ order: Order; pinned: boolean }> {
   const { schemas, limits, catalog, orders } = services;
   const seed = seedOf(name, limits.maxNameLength);
-  const fields = validate(schemas.picture, query);
+  const fields = validate(schemas.picture(), query);
   const request = recipeRequest(services, fields, "address");
   const order = await orders.of(resolve(catalog, request, seed), charge, { format });
   checkCaps(services, order, 1, fields.size === undefined ? "scale" : "size");
