@@ -49,9 +49,9 @@ Deno.test("a .gif or .apng is the picture's making, from its noise to the pictur
 
 Deno.test("a making of many steps shows no more than 48 frames", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
-  const { frames } = readApng(await bytes(app, "/v1/images/7.apng?steps=1000"));
+  const { frames } = readApng(await bytes(app, "/v1/images/7.apng?steps=100"));
   assert(frames.length > 30 && frames.length <= 48, `${frames.length} frames`);
-  const png = await picture(app, "/v1/images/7.png?steps=1000");
+  const png = await picture(app, "/v1/images/7.png?steps=100");
   assertEquals(frames.at(-1)!.pixels, png.pixels);
 });
 
