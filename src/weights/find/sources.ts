@@ -24,7 +24,7 @@ export function defaultSources(): string[] {
 /** What `serve` offers where no weights are named: the heroes in few steps, and their teacher, which restores. */
 export function servedSources(): string[] {
   const deployed = deployedSources();
-  return deployed.length > 0 ? deployed : ["heroes-4", "heroes"];
+  return deployed.length > 0 ? deployed : [DEFAULT_WEIGHTS, "heroes"];
 }
 
 /** The weights of a command that draws pictures and is not told with which. */
