@@ -3,6 +3,7 @@ import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { sha256Hex } from "../../files/hash.ts";
+import { isBeyondHalf, namesText } from "../../files/safetensors.ts";
 import { paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import { matchTensors, type StoredTensor } from "../../networks/match_tensors.ts";
@@ -147,7 +148,8 @@ async function folderOf(
         [folderFiles.scheduler, scheduler],
       ].filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    notices: [noticeOf(scheduler, where)].filter((notice) => notice !== undefined),
+    notices: [noticeOf(scheduler, where), hugeNotice(found, where)]
+      .filter((notice) => notice !== undefined),
   };
   checkTensors(folder, where + found.name);
   return folder;
@@ -156,6 +158,15 @@ async function folderOf(
 function noticeOf(scheduler: string | undefined, where: string): string | undefined {
   if (scheduler !== undefined) return notObeyed(scheduler, `${where}scheduler_config.json`);
   return `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`;
+}
+
+/** A word on numbers that are finite and look broken all the same. */
+function hugeNotice({ name, tensors }: FoundTensors, where: string): string | undefined {
+  const huge = [...tensors].filter(([, { data }]) => isBeyondHalf(data)).map(([tensor]) => tensor);
+  if (huge.length === 0) return undefined;
+  return `${where}${name}: numbers of ${huge.length} tensors are beyond ±65504, the largest half: ${
+    namesText(huge)
+  }; training rarely makes such, and 16 bits cannot hold them`;
 }
 
 /** @throws InputError where the tensors are not the network's */
