@@ -6,14 +6,14 @@ import type { Session } from "../src/backends/backend.ts";
 import { native } from "../src/backends/onnxruntime/native.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { simd } from "../src/backends/simd/threads.ts";
-import { instantiate, kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import { graphCost } from "../src/graph/cost.ts";
+import { coresTogether, simdPeak } from "./engines/peak.ts";
 import { hasTorch, startTorch } from "./engines/torch.ts";
 import { readFlags } from "./flags.ts";
 import { inTurns, median, printTable } from "./sample/measure.ts";
 import { feedsFor, networkByName } from "./sample/networks.ts";
 
-const { networks, batches, repeats, threads, engines, busy } = readFlags(
+const { networks, batches, repeats, row, threads, engines, busy } = readFlags(
   "The engines beside each other: evaluations in turns.",
   {
     networks: [["digits"], "networks", ["digits", "cifar10"]],
@@ -21,33 +21,29 @@ const { networks, batches, repeats, threads, engines, busy } = readFlags(
     threads: [[1, 2], "threads"],
     engines: [["simd", "wasm", "native", "torch"], "engines", ["simd", "wasm", "native", "torch"]],
     busy: [[0, 1], "other programs that keep a core busy"],
-    repeats: [9, "evaluations that each median is of"],
+    repeats: [9, "turns that each median is of"],
+    row: [1, "evaluations in a row in a turn, as sampling makes them; their mean counts"],
   },
 );
-
-const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
-const kernels = instantiate(new WebAssembly.Module(unshared(kernelBytes())), memory);
-
-/** GFLOP/s of multiply-adds in registers, one thread: the best of some tries. */
-function simdPeak(): number {
-  const rounds = 20_000;
-  const rates = Array.from({ length: 60 }, () => {
-    const start = performance.now();
-    kernels.peak(rounds, 0.5, 0.25);
-    return 96 * rounds / (performance.now() - start) / 1e6;
-  });
-  return Math.max(...rates);
-}
 
 function ratio(a: number, b: number | undefined): string {
   return b === undefined ? "–" : (a / b).toFixed(2);
 }
+
+/** A turn. */
+const inARow = (evaluate: () => Promise<unknown>) => async () => {
+  for (let i = 0; i < row; i++) await evaluate();
+};
 
 const load = Deno.loadavg()[0].toFixed(1);
 console.log(
   `Deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${load}; medians of ${repeats}; ` +
     `SIMD peak of a core ${simdPeak().toFixed(1)} GFLOP/s`,
 );
+for (const count of threads.filter((count) => count > 1)) {
+  const gain = await coresTogether(count);
+  console.log(`${count} threads together reach ${gain.toFixed(2)} times the peak of one`);
+}
 
 const withTorch = engines.includes("torch") && await hasTorch();
 const busyLoop = "for (;;);";
@@ -80,11 +76,12 @@ for (const name of networks) {
     for (const n of batches) {
       const feeds = feedsFor(network, n);
       const contestants = Object.fromEntries([
-        ...sessions.map(({ name, session }) => [name, () => session.run(feeds)] as const),
-        ...torches.map(({ name, torch }) => [name, () => torch.run(n)] as const),
+        ...sessions.map(({ name, session }) => [name, inARow(() => session.run(feeds))] as const),
+        ...torches.map(({ name, torch }) => [name, inARow(() => torch.run(n))] as const),
       ]);
       const peaks = [simdPeak()];
-      const ms = await inTurns<string>(contestants, repeats);
+      const took = await inTurns<string>(contestants, repeats);
+      const ms = Object.fromEntries(Object.entries(took).map(([name, ms]) => [name, ms / row]));
       peaks.push(simdPeak());
       const peak = median(peaks);
       const work = 2 * graphCost(network.graph, n).multiplyAdds / 1e6;

@@ -6,7 +6,7 @@
 import { load } from "../mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { backendByName } from "../src/backends/select.ts";
-import { openData } from "../src/training/data/open.ts";
+import { openData, openSource } from "../src/training/data/open.ts";
 import type { Split } from "../src/training/data/data_set.ts";
 import { agreement, Classifier } from "../src/evaluation/classifier.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
@@ -54,7 +54,8 @@ const train = await part("train");
 const heldOut = atMost(await part("test"), MOST_HELD_OUT);
 const classes = train.labelNames!.length;
 const labels = askedLabels(model.labels, train.labelNames!);
-const theta = await classifierFor(backend, train, {
+const source = await openSource(flags.data, { size: [height, width], channels: channels as 1 | 3 });
+const theta = await classifierFor(backend, source, {
   onProgress: (done, total) => status(`classifier: ${done} of ${total}`),
 });
 await using classifier = await Classifier.open(backend, theta, train.shape, classes);

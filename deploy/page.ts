@@ -1,13 +1,17 @@
 /**
- * Bundles the server's page into `src/server/page/assets.ts`, which is committed: the server then needs no bundler, whether it
- * is run from a clone, from an address or at the edge. `--check` fails where the file is not current.
+ * Bundles each page into the `assets.ts` of its folder, which is committed: a server then needs no bundler,
+ * whether it is run from a clone, from an address or at the edge. `--check` fails where one is not current.
  */
 import * as esbuild from "npm:esbuild@0.28.2";
 
-const here = new URL("../src/server/page/", import.meta.url);
+/** The folders of the pages: of `serve`, and of `train --watch`. */
+export const pages = ["src/server/page", "src/cli/watch/page"] as const;
 
-/** The text that `assets.ts` should have. */
-export async function buildAssets(): Promise<string> {
+const root = new URL("../", import.meta.url);
+
+/** The text that `assets.ts` of a page should have. */
+export async function buildAssets(page: typeof pages[number]): Promise<string> {
+  const here = new URL(`${page}/`, root);
   const bundle = async (file: string) => {
     const { outputFiles: [{ text }] } = await esbuild.build({
       entryPoints: [decodeURIComponent(new URL(file, here).pathname)],
@@ -39,15 +43,16 @@ function render(files: { html: string; js: string; css: string }): string {
 }
 
 if (import.meta.main) {
-  const file = new URL("assets.ts", here);
-  const text = await buildAssets();
-  if (Deno.args.includes("--check")) {
-    if (await Deno.readTextFile(file) !== text) {
-      console.error("src/server/page/assets.ts is not current: run `deno task page`");
+  for (const page of pages) {
+    const path = `${page}/assets.ts`;
+    const file = new URL(path, root);
+    const text = await buildAssets(page);
+    if (!Deno.args.includes("--check")) {
+      await Deno.writeTextFile(file, text);
+      console.log(`${path}: ${(text.length / 1024).toFixed(1)} KiB`);
+    } else if (await Deno.readTextFile(file) !== text) {
+      console.error(`${path} is not current: run \`deno task build:page\``);
       Deno.exit(1);
     }
-  } else {
-    await Deno.writeTextFile(file, text);
-    console.log(`src/server/page/assets.ts: ${(text.length / 1024).toFixed(1)} KiB`);
   }
 }

@@ -6,7 +6,8 @@ import { scoreSampler } from "../bench/samplers/score.ts";
 import { markdown } from "../bench/samplers/table.ts";
 import { createGenerator, parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import type { NamedNetwork } from "../src/recipe/resolve.ts";
-import { type Classifier, FEATURES } from "../src/evaluation/classifier.ts";
+import type { Classifier } from "../src/evaluation/classifier.ts";
+import { FEATURES } from "../src/evaluation/classifier_network.ts";
 
 /** A network of two classes and one for none that answers x, and keeps how often it was asked. */
 function network() {

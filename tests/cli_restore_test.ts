@@ -244,7 +244,7 @@ Deno.test("restore: wrong uses are refused with what would be right, before weig
     assertEquals(err.split("\n").length, 1);
   }
   const later: [string[], RegExp][] = [
-    [[picture, "--mask", at("none.png")], /expected a hole of white pixels/],
+    [[picture, "--mask", at("none.png")], /expected a hole of transparent or white pixels/],
     [[picture, "--mask", at("other.png")], /--mask .*expected 28×28 pixels.*found "20×20"/],
     [[picture, "--colour"], /these weights draw 1 channel/],
     [[picture, "--scale", "5"], /scale: expected a whole number that divides 28×28.*found 5/],

@@ -74,14 +74,14 @@ Deno.test("sample, compare, interpolate and inspect take what it names, from a h
 
 Deno.test("the help says what the default is and what names others", async () => {
   // Those that draw take few steps; those that look into weights, and choose steps, take the teacher.
-  const few = ["sample", "serve"];
+  const defaults: Record<string, string> = { sample: "heroes-4", serve: "heroes-4, heroes" };
   for (const command of ["sample", "inspect", "compare", "interpolate", "eval", "serve"]) {
     const { out } = await named(`x=${golden}`, () => cli([command, "--help"]));
     const text = out.replace(/\s+/g, " ");
     assertStringIncludes(text, `${golden}; DENOISE_WEIGHTS names others`, command);
     assertStringIncludes(
       (await named("", () => cli([command, "--help"]))).out.replace(/\s+/g, " "),
-      `(default: ${few.includes(command) ? "heroes-4" : "heroes"}; DENOISE_WEIGHTS names others)`,
+      `(default: ${defaults[command] ?? "heroes"}; DENOISE_WEIGHTS names others)`,
       command,
     );
   }

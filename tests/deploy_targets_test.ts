@@ -1,5 +1,6 @@
 /** Each edge target run for real, and the picture that all of them make. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { generate, load } from "../mod.ts";
 import { findChromium, launch, openPage, sampleInPage, serveSite } from "../bench/edge/browser.ts";
 import { MAX_MEMORY, runWorker } from "../bench/edge/cloudflare.ts";
 import { measureDeno } from "../bench/edge/deno.ts";
@@ -63,6 +64,31 @@ Deno.test("workerd: pictures, events, ETag and edge cache, within 110 MB", async
     const bytes = await worker.wasmMemory() + await worker.heap();
     assert(bytes <= MAX_MEMORY, `${bytes} bytes`);
   });
+});
+
+Deno.test("workerd: a folder behind an address, whose weights are streamed", async () => {
+  const golden = new URL("./golden/ddpm_legacy_fp16/", import.meta.url);
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      const path = new URL(request.url).pathname.replace("/weights/tiny/", "");
+      const bytes = await Deno.readFile(new URL(path, golden)).catch(() => null);
+      return new Response(bytes, { status: bytes ? 200 : 404 });
+    },
+  );
+  await using folder = await temporaryFolder();
+  const address = `http://127.0.0.1:${server.addr.port}/weights/tiny`;
+  await using worker = await runWorker(new URL(`file://${folder.path}/dist/`), address);
+  await using model = await load(golden, { backend: "simd", threads: 1 });
+  const [{ pixels }] = await generate(model, { seeds: [5], steps: 3 });
+  const at = (path: string) => new URL(path, worker.base);
+  // The first two come while it loads.
+  const found = await Promise.all(
+    [5, 5].map((seed) => pixelsAt(at(`v1/images/${seed}.png?steps=3`))),
+  );
+  for (const picture of found) assertEquals(difference(pixels, picture), "yes");
+  const text = await (await fetch(at("v1/models"))).text();
+  assert(text.includes(`"tiny@${model.hash.slice(0, 16)}"`), text);
 });
 
 const chromium = findChromium();

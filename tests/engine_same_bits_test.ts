@@ -43,3 +43,28 @@ for (const name of folders) {
     }
   });
 }
+
+Deno.test("simd: more threads than cores, two sessions and changing batches: the same bits each time", async () => {
+  const folder = await readFolder(filesAt(new URL("./golden/class_conditional/", import.meta.url)));
+  const one = folder.network.shape.reduce((a, b) => a * b);
+  const inputs = (n: number) => [ramp(n * one), new Float32Array(n).fill(300)] as const;
+  const inline = await openModel(folder, simdInline());
+  const batches = [1, 3, 2];
+  const expected = new Map<number, Float32Array>();
+  for (const n of batches) {
+    expected.set(n, await inline.predict(...inputs(n), new Int32Array(n)));
+  }
+  await inline.close();
+  const backend = simd({ threads: 7 });
+  const models = await Promise.all([openModel(folder, backend), openModel(folder, backend)]);
+  await Promise.all(models.map(async (model, m) => {
+    for (let i = 0; i < 60; i++) {
+      const n = batches[(i + m) % 3];
+      const out = await model.predict(...inputs(n), new Int32Array(n));
+      const differing = out.findIndex((v, k) => v !== expected.get(n)![k]);
+      assertEquals(differing, -1, `run ${i} of session ${m}`);
+    }
+  }));
+  for (const model of models) await model.close();
+  await backend.terminate();
+});

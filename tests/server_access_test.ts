@@ -1,6 +1,8 @@
 /** Who may ask, how often, and from where. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
+import { createServices } from "../src/server/http/create_services.ts";
+import { restorationRoutes } from "../src/server/http/restorations.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -121,6 +123,32 @@ Deno.test("what is served is told to strangers only where pictures are public; m
   assertEquals(await status({ ...keys, metrics: "key" }, "/metrics"), [401, 200]);
   assertEquals(await status(signed, "/livez"), [200, 200]);
   assertEquals(await status(signed, "/readyz"), [200, 200]);
+});
+
+Deno.test("openapi.json says of every route whether it is open as it answers a stranger", async () => {
+  const models = { fake: fakeModel() };
+  const keys = { keys: ["one"] };
+  const signed = { signingKey: "s", pictures: "signed" as const };
+  const public_ = { ...keys, metrics: "public" as const };
+  for (const options of [{}, keys, public_, { ...keys, ...signed }]) {
+    const app = createApp({ models, ...options });
+    const headers = { authorization: "Bearer one" };
+    const { paths } = await (await app.request("/openapi.json", { headers })).json();
+    for (const [path, methods] of Object.entries<Record<string, { security: object[] }>>(paths)) {
+      for (const [method, { security }] of Object.entries(methods)) {
+        const address = path.replace("{seed}", "7").replace("{model}", "fake");
+        const response = await app.request(address, { method: method.toUpperCase() });
+        await response.body?.cancel();
+        const open = security.some((way) => Object.keys(way).length === 0);
+        const what = `${method} ${path} under ${JSON.stringify(options)}`;
+        assertEquals(open, response.status !== 401, what);
+      }
+    }
+  }
+  // Where there are signatures and no keys, nobody can read it.
+  for (const route of restorationRoutes(createServices({ models, ...signed }))) {
+    assertEquals(route.operation!().security, [{ bearer: [] }], route.path);
+  }
 });
 
 Deno.test("the public is limited by cost; what costs nothing and who has a key is not", async () => {

@@ -1,19 +1,16 @@
 /** The page in a real browser, and its bundle. */
 /// <reference lib="dom" />
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { Hono } from "npm:hono@4.13.19";
-import { type Browser, chromium, type Page } from "npm:playwright-core@1.65.1";
-import { buildAssets } from "../deploy/page.ts";
+import { buildAssets, pages } from "../deploy/page.ts";
 import { createApp } from "../src/server/mod.ts";
+import { browserTest, canvasData, drawn, phone, text, wide } from "./page_browser.ts";
 import { fakeModel } from "./server_fake.ts";
 
-const labels = ["cat", "dog"];
-
-Deno.test("the committed bundle is what the page's sources give", async () => {
-  const committed = await Deno.readTextFile(
-    new URL("../src/server/page/assets.ts", import.meta.url),
-  );
-  assert(committed === await buildAssets(), "not current: run `deno task build:page`");
+Deno.test("the committed bundles are what the pages' sources give", async () => {
+  for (const page of pages) {
+    const committed = await Deno.readTextFile(new URL(`../${page}/assets.ts`, import.meta.url));
+    assert(committed === await buildAssets(page), `${page}: run \`deno task build:page\``);
+  }
 });
 
 Deno.test("the page names its files by their content, and lets them be kept", async () => {
@@ -27,91 +24,17 @@ Deno.test("the page names its files by their content, and lets them be kept", as
     assertEquals(response.status, 200);
     assertEquals(response.headers.get("cache-control"), "public, max-age=31536000, immutable");
   }
-  assert(html.length < 10_000 && html.includes("page."), "the page is small");
+  assert(html.length < 13_000 && html.includes("page."), "the page is small");
   assertEquals(
     (await createApp({ models: { fake: fakeModel() }, page: false }).request("/")).status,
     404,
   );
 });
 
-/** Debian's names and the usual places; CHROMIUM names another. */
-async function findChromium(): Promise<string | undefined> {
-  const places = [
-    Deno.env.get("CHROMIUM"),
-    "/usr/bin/chromium",
-    "/usr/bin/chromium-browser",
-    "/usr/bin/google-chrome",
-  ];
-  for (const place of places) {
-    if (place && await Deno.stat(place).then(() => true, () => false)) return place;
-  }
-}
-
-const executablePath = await findChromium();
-if (!executablePath) {
-  console.warn(
-    "browser tests are skipped: no Chromium (apt-get install chromium, or set CHROMIUM)",
-  );
-}
-
-/** A test with the page open on a server of its own; anything on the console's error line fails it. */
-function browserTest(
-  name: string,
-  address: string,
-  viewport: { width: number; height: number },
-  test: (page: Page, base: URL) => Promise<void>,
-): void {
-  Deno.test({
-    name,
-    ignore: !executablePath,
-    // The browser's own pipes close after its process has gone.
-    sanitizeResources: false,
-    sanitizeOps: false,
-    async fn() {
-      const model = fakeModel({ labels, nullLabel: 2, shape: [3, 16, 16], latency: 2 });
-      const app = createApp({ models: { fake: model } });
-      const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, app.fetch);
-      const base = new URL(`http://127.0.0.1:${server.addr.port}/`);
-      let browser: Browser | undefined;
-      try {
-        browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-        const page = await browser.newPage({ viewport });
-        page.setDefaultTimeout(60_000);
-        const errors: string[] = [];
-        page.on("console", (line) => line.type() === "error" && errors.push(line.text()));
-        page.on("pageerror", (error) => errors.push(error.message));
-        await page.goto(new URL(address, base).href);
-        await page.waitForSelector("#picture-link:not([hidden])");
-        await test(page, base);
-        assertEquals(errors, []);
-      } finally {
-        await browser?.close();
-        await server.shutdown();
-      }
-    },
-  });
-}
-
-const wide = { width: 1280, height: 900 };
-const phone = { width: 390, height: 844 };
-
-/** A canvas' picture, to compare with others. */
-function canvasData(page: Page, id: string): Promise<string> {
-  return page.evaluate(
-    (id) => (document.getElementById(id) as unknown as { toDataURL(): string }).toDataURL(),
-    id,
-  );
-}
-
-const text = (page: Page, id: string) => page.locator(`#${id}`).innerText();
-
-/** The page draws in the next animation frame. */
-const drawn = (page: Page) => page.waitForTimeout(100);
-
 browserTest(
   "the slider takes the picture into noise, by keyboard too",
   "?seed=7",
-  wide,
+  { viewport: wide },
   async (page) => {
     await page.locator("#time").fill("-1");
     await drawn(page);
@@ -139,7 +62,7 @@ browserTest(
 browserTest(
   "a seed's reverse process is watched live, then step by step",
   "?seed=7&steps=6",
-  wide,
+  { viewport: wide },
   async (page) => {
     assertEquals(await page.locator("#step").getAttribute("max"), "5");
     const finished = await canvasData(page, "x-t");
@@ -161,7 +84,7 @@ browserTest(
 browserTest(
   "an address leads to what it names, and back works",
   "?seed=42&scheduler=heun&steps=4&label=dog",
-  phone,
+  { viewport: phone },
   async (page, base) => {
     assertEquals(await page.locator("#seed").inputValue(), "42");
     assertEquals(await page.locator("#scheduler").inputValue(), "heun");
@@ -187,7 +110,7 @@ browserTest(
 browserTest(
   "the wall shows every seed it is scrolled to",
   "?seed=1&steps=2",
-  wide,
+  { viewport: wide },
   async (page) => {
     assertEquals(await page.locator("#pictures img[src]").count(), 0, "nothing is made unseen");
     await page.locator("#pictures").scrollIntoViewIfNeeded();
@@ -205,124 +128,10 @@ browserTest(
   },
 );
 
-/** A page of its own, on an app of the test's making; a refusal may stand on its console. */
-function appTest(
-  name: string,
-  make: () => { fetch: (request: Request) => Response | Promise<Response> },
-  test: (page: Page, base: URL) => Promise<void>,
-): void {
-  Deno.test({
-    name,
-    ignore: !executablePath,
-    sanitizeResources: false,
-    sanitizeOps: false,
-    async fn() {
-      const { fetch } = make();
-      const server = Deno.serve(
-        { port: 0, hostname: "127.0.0.1", onListen() {} },
-        (request) => fetch(request),
-      );
-      let browser: Browser | undefined;
-      try {
-        browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-        const page = await browser.newPage({ viewport: wide });
-        page.setDefaultTimeout(60_000);
-        await test(page, new URL(`http://127.0.0.1:${server.addr.port}/`));
-      } finally {
-        await browser?.close();
-        await server.shutdown();
-      }
-    },
-  });
-}
-
-appTest(
-  "what the server refuses is told in its words",
-  () => createApp({ models: { fake: fakeModel({ labels }) }, limits: { publicCostPerMinute: 7 } }),
-  async (page, base) => {
-    const refusals = [
-      ["?seed=-5", "seed: expected an integer from 0 to 4294967295"],
-      ["?seed=99999999999", "seed: expected an integer"],
-      ["?seed=7&steps=9999", "steps: expected at most"],
-      ["?seed=a/b", 'seed: expected a name without "/"'],
-    ];
-    for (const [address, words] of refusals) {
-      await page.goto(new URL(address, base).href);
-      await page.waitForFunction(
-        (words) => document.getElementById("status")!.textContent!.startsWith(words),
-        words,
-      );
-      assertEquals(await page.locator("#said").textContent(), await text(page, "status"));
-    }
-    await page.goto(new URL("?seed=1", base).href);
-    await page.waitForSelector("#picture-link:not([hidden])");
-    await page.goto(new URL("?seed=2", base).href);
-    await page.waitForFunction(() =>
-      document.getElementById("status")!.textContent!.includes("evaluations a minute")
-    );
-  },
-);
-
-appTest(
-  "where pictures are signed the page says what is missing",
-  () => createApp({ models: { fake: fakeModel() }, signingKey: "secret", pictures: "signed" }),
-  async (page, base) => {
-    await page.goto(base.href);
-    await page.waitForFunction(() =>
-      document.getElementById("status")!.textContent!.includes("expected a key")
-    );
-  },
-);
-
-appTest(
-  "mounted in another app the page works at its folder, and the folder's name leads there",
-  () => new Hono().route("/art/pictures", createApp({ models: { fake: fakeModel({ labels }) } })),
-  async (page, base) => {
-    await page.goto(new URL("art/pictures?seed=3", base).href);
-    await page.waitForSelector("#picture-link:not([hidden])");
-    assertEquals(page.url(), new URL("art/pictures/?seed=3", base).href);
-    assert((await text(page, "status")).startsWith("seed 3, label dog"));
-  },
-);
-
-appTest(
-  "a wall that is still being made leaves the network to the picture that is watched",
-  () => {
-    const model = fakeModel({ labels, latency: 60, shape: [3, 16, 16] });
-    return createApp({ models: { fake: model } });
-  },
-  async (page, base) => {
-    let open = 0, most = 0;
-    page.on("request", (request) => {
-      if (request.url().includes(".png")) most = Math.max(most, ++open);
-    });
-    const ended = (request: { url(): string }) => {
-      if (request.url().includes(".png")) open--;
-    };
-    page.on("requestfinished", ended);
-    page.on("requestfailed", ended);
-    await page.goto(new URL("?seed=1&steps=2", base).href);
-    await page.waitForSelector("#picture-link:not([hidden])");
-    await page.locator("#pictures").scrollIntoViewIfNeeded();
-    await page.waitForFunction(() => document.querySelectorAll("#pictures img[src]").length > 2);
-    await page.locator("#dice").click();
-    const asked = Date.now();
-    await page.waitForFunction(() =>
-      document.getElementById("status")!.textContent!.startsWith("step 1 of")
-    );
-    // Two tiles of 8 evaluations each may be under way; 24 were 12 times that.
-    const evaluations = (Date.now() - asked) / 60;
-    assert(most <= 2, `${most} pictures were asked for at once`);
-    assert(evaluations < 100, `the watched picture began after ${evaluations} evaluations`);
-    await page.waitForSelector("#picture-link:not([hidden])");
-    await page.waitForFunction(() => document.querySelectorAll("#pictures img[src]").length === 24);
-  },
-);
-
 browserTest(
   "while a picture is made the slider's end is x_0, and its handle stands where the sampler is",
   "?seed=7&steps=6",
-  wide,
+  { viewport: wide },
   async (page) => {
     const places = await page.evaluate(async () => {
       const seen: [number, number, string][] = [];
@@ -348,7 +157,7 @@ browserTest(
 browserTest(
   "every control has a name, and a screen reader hears the beginning and the end",
   "?seed=7&steps=6",
-  wide,
+  { viewport: wide },
   async (page) => {
     for (const name of ["seed or name", "scheduler", "steps", "label", "guidance"]) {
       const controls = page.getByLabel(name, { exact: true });

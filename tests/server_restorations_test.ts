@@ -4,48 +4,19 @@ import OpenAI, { toFile } from "npm:openai@7.57.0";
 import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
+import {
+  edits,
+  file,
+  form,
+  hole,
+  imagesOf,
+  model,
+  restorations,
+  stripes,
+  variations,
+} from "./restoration_forms.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, parseEvents } from "./server_http.ts";
-
-const labels = ["cat", "dog", "eel"];
-const model = () => fakeModel({ labels, nullLabel: 3 });
-
-function stripes(width = 8, height = 8): Pixels {
-  const pixels = Uint8Array.from({ length: width * height }, (_, p) => p % 3 === 0 ? 230 : 20);
-  return { pixels, width, height, channels: 1 };
-}
-
-/** The right half is the hole: white, or transparent. */
-function hole(width = 8, height = 8, transparent = false): Pixels {
-  const right = (p: number) => p % width >= width / 2;
-  const pixels = transparent
-    ? Uint8Array.from(
-      { length: 2 * width * height },
-      (_, i) => i % 2 === 0 ? 9 : right(i >> 1) ? 0 : 255,
-    )
-    : Uint8Array.from({ length: width * height }, (_, p) => right(p) ? 255 : 0);
-  return { pixels, width, height, channels: transparent ? 2 : 1 };
-}
-
-const file = (picture: Pixels, name = "a.png") =>
-  new File([encodePng(picture)], name, { type: "image/png" });
-
-function form(parts: Record<string, string | File | File[]>): RequestInit {
-  const body = new FormData();
-  for (const [name, value] of Object.entries(parts)) {
-    for (const part of [value].flat()) body.append(name, part);
-  }
-  return { method: "POST", body };
-}
-
-const edits = "/v1/images/edits", restorations = "/v1/restorations";
-const variations = "/v1/images/variations";
-
-async function imagesOf(response: Response) {
-  const answer = await response.json();
-  assertEquals(response.status, 200, JSON.stringify(answer));
-  return answer.data as Record<string, string>[];
-}
 
 Deno.test("an edit fills the hole and keeps the rest, the same for a seed, and each seed its own", async () => {
   const app = createApp({ models: { fake: model() } });
@@ -159,6 +130,63 @@ Deno.test("an edit as events: previews, then the picture that the answer has", a
   assertEquals(JSON.parse(events[2].data).b64_json, b64_json);
 });
 
+Deno.test("a stream shows as many previews as are asked for, at most one a step", async () => {
+  const app = createApp({ models: { fake: model() } });
+  const parts = { image: file(stripes()), mask: file(hole()), n: "2", steps: "6", stream: "true" };
+  for (const [asked, shown] of [["0", 0], ["6", 6], ["50", 6]] as const) {
+    const response = await app.request(edits, form({ ...parts, partial_images: asked }));
+    const events = parseEvents(await response.text());
+    for (const index of [0, 1]) {
+      const of = events.filter(({ event, data }) =>
+        event.endsWith("partial_image") && JSON.parse(data).index === index
+      ).map(({ data }) => JSON.parse(data));
+      assertEquals(of.map((data) => data.partial_image_index), [...Array(shown).keys()]);
+      assertEquals(new Set(of.map((data) => data.b64_json)).size, shown);
+    }
+    assertEquals(events.filter(({ event }) => event.endsWith("completed")).length, 2);
+  }
+  const many = await app.request(edits, form({ ...parts, partial_images: "1001" }));
+  assertEquals(many.status, 422);
+  await many.body?.cancel();
+});
+
+Deno.test("weights that answer at every timestep restore, whichever are loaded first", async () => {
+  const few = {
+    ...fakeModel({ labels: ["ant"], nullLabel: 1 }),
+    distilled: { teacher: "./there", guidance: 2, steps: 4 },
+  };
+  const parts = { image: file(stripes()), mask: file(hole()), steps: "3", seed: "1" };
+  const alone = createApp({ models: { few } });
+  const app = createApp({ models: { few, whole: model() } });
+  const [made] = await imagesOf(await app.request(edits, form({ ...parts, prompt: "eel" })));
+  assertMatch(made.weights, /^whole@/);
+  assertEquals(made.label, "eel");
+  // A class of weights that are not asked says nothing.
+  const [other] = await imagesOf(await app.request(edits, form({ ...parts, prompt: "ant" })));
+  assertEquals(other.b64_json, (await imagesOf(await app.request(edits, form(parts))))[0].b64_json);
+  const { data } = await (await app.request("/v1/models")).json();
+  // deno-lint-ignore no-explicit-any
+  assertEquals(data.map(({ denoise }: any) => [denoise.restores, denoise.guidance]), [
+    [false, false],
+    [true, true],
+  ]);
+  const { image, mask } = parts;
+  const asked: [string, Record<string, string | File>][] = [
+    [edits, { image, mask }],
+    [variations, { image }],
+    [restorations, { image, noise: "0.1" }],
+  ];
+  for (const [path, parts] of asked) {
+    for (const [asking, expected] of [[alone, /none are loaded/], [app, /\(whole\)/]] as const) {
+      const response = await asking.request(path, form({ ...parts, model: "few" }));
+      const { errors, detail } = await response.json();
+      assertEquals([response.status, errors[0].field], [422, "model"], detail);
+      assertMatch(errors[0].expected, expected);
+      assert(!detail.includes("there"), "nothing of the operator's files");
+    }
+  }
+});
+
 Deno.test("the OpenAI client edits and varies a picture", async () => {
   const app = createApp({ models: { fake: model() } });
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, app.fetch);
@@ -204,147 +232,6 @@ Deno.test("the OpenAI client edits and varies a picture", async () => {
   }
 });
 
-/** A PNG's header saying other numbers than its data. */
-function announced(width: number, height: number): Uint8Array<ArrayBuffer> {
-  const bytes = encodePng(stripes());
-  const view = new DataView(bytes.buffer);
-  view.setUint32(16, width);
-  view.setUint32(20, height);
-  let crc = ~0;
-  for (const byte of bytes.subarray(12, 29)) {
-    crc ^= byte;
-    for (let k = 0; k < 8; k++) crc = crc & 1 ? crc >>> 1 ^ 0xedb88320 : crc >>> 1;
-  }
-  view.setUint32(29, ~crc >>> 0);
-  return bytes;
-}
-
-const damaged = (bytes: Uint8Array<ArrayBuffer>, name = "x.png") => new File([bytes], name);
-
-Deno.test("hostile and mistaken uploads each have their answer, before any evaluation", async () => {
-  const fake = model();
-  const app = createApp({ models: { fake } });
-  const image = file(stripes()), mask = file(hole());
-  const text = damaged(new TextEncoder().encode("<svg onload=alert(1)>"), "a.svg");
-  const cases: [string, Record<string, string | File | File[]>, number, string][] = [
-    [edits, { mask }, 422, "image"],
-    [edits, { image }, 422, "mask"],
-    [edits, { image, mask: file(hole(9, 9)) }, 422, "mask"],
-    [edits, { image, mask: file({ ...hole(), pixels: new Uint8Array(64) }) }, 422, "mask"],
-    [edits, { image, mask: [mask, mask] }, 422, "mask"],
-    [edits, { image: text, mask }, 422, "image"],
-    [edits, { image, mask: text }, 422, "mask"],
-    [edits, { image: damaged(new Uint8Array()), mask }, 422, "image"],
-    [edits, { image: damaged(announced(30_000, 30_000)), mask }, 422, "image"],
-    [edits, { image: damaged(announced(0, 8)), mask }, 422, "image"],
-    [edits, { image: damaged(encodePng(stripes()).slice(0, 50)), mask }, 422, "image"],
-    [edits, { image: damaged(Uint8Array.of(0xff, 0xd8, 0xff, 0xd9)), mask }, 422, "image"],
-    [edits, { image: "text", mask }, 422, "image"],
-    [edits, { image, mask, virus: image }, 422, "virus"],
-    [edits, { image, mask, colour: "red" }, 422, "colour"],
-    [edits, { image, mask, n: "0" }, 422, "n"],
-    [edits, { image, mask, n: "many" }, 422, "n"],
-    [edits, { image, mask, n: "11" }, 422, "n"],
-    [edits, { "image[]": Array(6).fill(image), mask, n: "2" }, 422, "n"],
-    [edits, { "image[]": Array(11).fill(image), mask }, 422, "image"],
-    [edits, { image, mask, steps: "5000" }, 422, "steps"],
-    [edits, { image, mask, steps: "1000", n: "10" }, 422, "steps"],
-    [edits, { image, mask, label: "cow" }, 422, "label"],
-    [edits, { image, mask, model: "other" }, 404, "weights"],
-    [edits, { image, mask, size: "9x9" }, 422, "size"],
-    [edits, { image, mask, size: "100000x100000" }, 422, "size"],
-    [edits, { image, mask, sampler: "https://evil.example/x.ts" }, 422, "sampler"],
-    [edits, { image, mask, sampler: "__proto__" }, 422, "sampler"],
-    [edits, { image, mask, sampler: "ddrm", options: '{"eta": 7}' }, 422, "eta"],
-    [edits, { image, mask, sampler: "ddrm", options: '{"theta": 7}' }, 422, "theta"],
-    [edits, { image, mask, options: "[1" }, 422, "options"],
-    [edits, { image, mask, sampler: "pigdm", steps: "3" }, 422, "sampler"],
-    [variations, { image, strength: "2" }, 422, "strength"],
-    [variations, { image, mask }, 422, "mask"],
-    [restorations, { image }, 422, "mask"],
-    [restorations, { image, scale: "3" }, 422, "scale"],
-    [restorations, { image, scale: "1e9" }, 422, "scale"],
-    [restorations, { image, blur: "gaussian:NaN" }, 422, "blur"],
-    [restorations, { image, blur: "gaussian:1e9" }, 422, ""],
-    [restorations, { image, blur: "gaussian:1", mask }, 422, ""],
-    [restorations, { image, colour: "true" }, 422, ""],
-    [restorations, { image, noise: "-1" }, 422, "noise"],
-    [restorations, { image, noise: "0.1", sampler: "repaint" }, 422, ""],
-  ];
-  for (const [path, parts, status, field] of cases) {
-    const response = await app.request(path, form(parts));
-    const problem = await response.json();
-    const what = `${path} ${JSON.stringify(parts)}: ${JSON.stringify(problem)}`;
-    assertEquals(response.status, status, what);
-    assertEquals(response.headers.get("content-type"), "application/problem+json", what);
-    if (field) assertEquals(problem.errors?.[0]?.field, field, what);
-    assert(!/stack|\.ts:|\/src\//.test(JSON.stringify(problem)), what);
-  }
-  assertEquals(fake.evaluations, 0);
-});
-
-Deno.test("odd but rightful uploads are restored: 16 bits, a palette, 20,000 × 1, all hidden", async () => {
-  const app = createApp({ models: { fake: model() } });
-  const { encode } = await import("npm:fast-png@8.0.0");
-  const deep = encode({
-    width: 8,
-    height: 8,
-    channels: 1,
-    depth: 16,
-    data: Uint16Array.from({ length: 64 }, (_, p) => p * 1000),
-  });
-  const everything = file({ ...hole(), pixels: new Uint8Array(64).fill(255) });
-  const long = { pixels: new Uint8Array(20_000).fill(7), width: 20_000, height: 1, channels: 1 };
-  const mask = file(hole());
-  const asked: [string, Record<string, string | File>][] = [
-    [edits, { image: damaged(deep as Uint8Array<ArrayBuffer>), mask }],
-    [edits, { image: file(stripes()), mask: everything }],
-    [restorations, { image: file(long), noise: "0.1" }],
-    [edits, { image: file(stripes(64, 32)), mask: file(hole(64, 32)) }],
-  ];
-  for (const [path, parts] of asked) {
-    const response = await app.request(path, form({ ...parts, steps: "3", seed: "1" }));
-    const [{ b64_json }] = await imagesOf(response);
-    assertEquals(decodePng(decode(b64_json)).width, 8);
-  }
-});
-
-Deno.test("a form that is none, too large, of another type or late has its own status", async () => {
-  const app = createApp({
-    models: { fake: model() },
-    limits: { maxUploadBytes: 2000, uploadTimeoutMs: 30 },
-  });
-  const status = async (init: RequestInit) => {
-    const response = await app.request(edits, init);
-    assertEquals(response.headers.get("content-type"), "application/problem+json");
-    await response.body?.cancel();
-    return response.status;
-  };
-  const multipart = { "content-type": "multipart/form-data; boundary=x" };
-  const body = (text: BodyInit, headers: Record<string, string> = multipart) =>
-    status({ method: "POST", headers, body: text });
-  assertEquals(await body("{}", { "content-type": "application/json" }), 415);
-  assertEquals(await body("a=b", { "content-type": "application/x-www-form-urlencoded" }), 415);
-  assertEquals(await body("nothing of the kind"), 400);
-  assertEquals(await body(""), 400);
-  assertEquals(await body("--x--", { ...multipart, "content-encoding": "gzip" }), 415);
-  assertEquals(await status(form({ image: damaged(new Uint8Array(3000)) })), 413);
-  const endless = new ReadableStream({
-    pull: (controller) => controller.enqueue(new Uint8Array(500)),
-  });
-  assertEquals(await body(endless), 413);
-  assertEquals(await body(new ReadableStream({})), 408);
-  const many = new FormData();
-  for (let i = 0; i < 100; i++) many.append(`x${i}`, "1");
-  assertEquals(
-    await (await createApp({ models: { fake: model() } }).request(edits, {
-      method: "POST",
-      body: many,
-    })).status,
-    422,
-  );
-});
-
 Deno.test("keys, the rate limit and the queue bind restorations as they do generations", async () => {
   const parts = () => form({ image: file(stripes()), mask: file(hole()), seed: "1", steps: "10" });
   const guarded = createApp({ models: { fake: model() }, keys: ["secret"] });
@@ -367,27 +254,6 @@ Deno.test("keys, the rate limit and the queue bind restorations as they do gener
   assertEquals(again.status, 429);
   const full = createApp({ models: { fake: model() }, limits: { maxQueue: 5, maxCost: 5 } });
   assertEquals((await full.request(edits, parts())).status, 422);
-});
-
-Deno.test("millions of pixels in a few bytes are paid for as they are decoded", async () => {
-  const large = file({
-    pixels: new Uint8Array(2048 * 2048),
-    width: 2048,
-    height: 2048,
-    channels: 1,
-  });
-  assert(large.size < 16_384);
-  const app = createApp({
-    models: { fake: model() },
-    limits: { publicCostPerMinute: 150 },
-    client: () => "one",
-  });
-  // 64 evaluations each: the third is not allowed, and seven are never decoded.
-  const response = await app.request(edits, form({ image: Array(10).fill(large) }));
-  assertEquals(response.status, 429);
-  const other = createApp({ models: { fake: model() }, client: () => "one" });
-  const refused = await other.request(edits, form({ image: Array(10).fill(large) }));
-  assertEquals(refused.status, 422);
 });
 
 Deno.test("every restoring route is in /openapi.json with its files", async () => {

@@ -57,9 +57,9 @@ export interface RunningWorker extends AsyncDisposable {
   cpu(): Promise<number>;
 }
 
-/** Builds the Worker into a folder and runs it. */
-export async function runWorker(folder: URL): Promise<RunningWorker> {
-  await buildWorker(folder);
+/** Builds the Worker, with a built-in's weights, into a folder and runs it. */
+export async function runWorker(folder: URL, weights?: string): Promise<RunningWorker> {
+  await buildWorker(folder, weights);
   const modules = await modulesIn(folder);
   const size = modules.reduce((sum, { contents }) => sum + contents.length, 0);
   const text = (path: string, contents: string) => ({ type: "ESModule" as const, path, contents });

@@ -3,9 +3,11 @@
  * {@link createWorker} with the engine's compiled .wasm and the weights, both bundled.
  */
 import { simdInline } from "../../src/backends/simd/inline.ts";
-import { filesOf } from "../../src/weights/files.ts";
+import { fetchStream, filesAt, filesOf } from "../../src/weights/files.ts";
 import { readFolder } from "../../src/weights/read/folder.ts";
-import { type Model, openModel } from "../../src/model/model.ts";
+import { streamFolder } from "../../src/weights/read/streamed.ts";
+import { type Model, openModel, openStreamed } from "../../src/model/model.ts";
+import { PlatformDigest } from "./digest.ts";
 import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts";
 
 /**
@@ -24,6 +26,8 @@ export const limits: Partial<Limits> = {
 
 /** Pictures are computed one or two at a time: an isolate has 128 MB. */
 const ARENA_BYTES = 4 * 2 ** 20;
+/** Larger weights stay as small as they are stored, and an evaluation takes up to twice the time. */
+const COMPACT_ABOVE = 48 * 2 ** 20;
 
 interface Context {
   waitUntil(promise: Promise<unknown>): void;
@@ -33,10 +37,13 @@ export interface Worker {
   fetch(request: Request, env: unknown, context: Context): Promise<Response>;
 }
 
+/** A folder's files, or the address of a folder whose weights are too large for a script. */
+export type WorkerWeights = Readonly<Record<string, ArrayBuffer>> | string;
+
 /** The default export of the Worker's main module. */
 export function createWorker(
   engine: WebAssembly.Module,
-  weights: Readonly<Record<string, ArrayBuffer>>,
+  weights: WorkerWeights,
   name = "digits",
 ): Worker {
   let loading: Promise<Model> | undefined;
@@ -45,6 +52,8 @@ export function createWorker(
   return {
     async fetch(request, _env, context) {
       try {
+        // What one request loads others wait for: it goes on when its visitor leaves.
+        context.waitUntil(model().catch(() => {}));
         // An app of its own for every request: what one request waits for must not run in another,
         // which the platform ends when its visitor leaves.
         const app = createApp({ models: { [name]: await model() }, limits });
@@ -60,14 +69,24 @@ export function createWorker(
 
 async function open(
   engine: WebAssembly.Module,
-  weights: Readonly<Record<string, ArrayBuffer>>,
+  weights: WorkerWeights,
   name: string,
 ): Promise<Model> {
+  const backend = simdInline({
+    module: engine,
+    arenaBytes: ARENA_BYTES,
+    compact: COMPACT_ABOVE,
+  });
+  if (typeof weights === "string") {
+    const base = new URL(weights);
+    const files = { ...filesAt(base), stream: (path: string) => fetchStream(new URL(path, base)) };
+    return openStreamed(await streamFolder(files, new PlatformDigest()), backend);
+  }
   const entries = Object.entries(weights).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
   const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
   // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
-  const folder = await readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
-  return openModel(folder, simdInline({ module: engine, arenaBytes: ARENA_BYTES, compact: true }));
+  const read = () => readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
+  return openModel(await read(), backend, undefined, read);
 }
 
 /**

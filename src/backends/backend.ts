@@ -78,6 +78,20 @@ export interface OnnxBackend extends Backend {
   createOnnxSession(model: Uint8Array, options?: SessionOptions): Promise<Session>;
 }
 
+/** Weights that come one after another, so that they are never in memory together. */
+export interface StreamedWeights {
+  /** Whether a parameter is stored in 16-bit floats. */
+  isHalf(name: string): boolean;
+  /** Each parameter's numbers once, in any order; an array is good until the next is asked for. */
+  tensors(): AsyncIterable<readonly [name: string, data: Float32Array]>;
+}
+
+/** An engine that takes weights as they come. */
+export interface StreamingBackend extends Backend {
+  /** Loads a graph; rejects as `createSession` does, and with what the weights throw. */
+  createStreamedSession(graph: Graph, weights: StreamedWeights): Promise<Session>;
+}
+
 /** Whether an engine takes ONNX models. */
 export function takesOnnx(backend: Backend): backend is OnnxBackend {
   return "createOnnxSession" in backend;

@@ -1,9 +1,8 @@
 /** A graph in the engine's memory: planned, loaded and run. */
-import type { Graph, Value } from "../graph/mod.ts";
+import type { Graph } from "../graph/mod.ts";
 import { batchDimension, type Fed, sizesOf } from "./feeds.ts";
 import { pagesFor, type PlacedPlan, placePlan, placeWeights } from "./layout.ts";
-import { fitsHalf } from "./half.ts";
-import { packWeights, stagingFor } from "./pack.ts";
+import { type NumberSource, packWeights, stagingFor } from "./pack.ts";
 import { type Plan, planGraph } from "./plan/plan.ts";
 import { product, roundUp } from "./plan/view.ts";
 import { WeightStore } from "./plan/weights.ts";
@@ -19,7 +18,10 @@ export interface Crew {
 
 /** One memory in the hands of a crew. */
 export interface CrewMemory {
+  /** Carries out the commands from an address on. */
   run(at: number): Promise<void>;
+  /** Resolves when commands may be written over: a thread may be behind with those of a run that is over. */
+  settle(): Promise<void>;
   close(): void;
 }
 
@@ -27,10 +29,11 @@ export interface EngineOptions {
   /** Intermediate results of a batch take this much memory at most, if one picture's do. */
   readonly arenaBytes: number;
   /**
-   * Weights of 3×3 convolutions stay as small as they are stored, those that 16-bit floats hold exactly
-   * in 16 bits, and are transformed whenever they are used: same bits, less memory, more work.
+   * Where weights would take more bytes than this, those of 3×3 convolutions stay as small as they are
+   * stored, those that 16-bit floats hold exactly in 16 bits, and are transformed whenever they are used:
+   * same bits, less memory, more work.
    */
-  readonly compact?: boolean;
+  readonly compactAbove?: number;
 }
 
 /** The most pictures that are computed at once; larger batches go in parts. */
@@ -62,11 +65,11 @@ export class EngineSession {
    */
   static async load(
     graph: Graph,
-    numbersOf: (value: Value) => ArrayBufferView & ArrayLike<number>,
+    numbers: NumberSource,
     crew: Crew,
-    { arenaBytes, compact }: EngineOptions,
+    { arenaBytes, compactAbove = Infinity }: EngineOptions,
   ): Promise<EngineSession> {
-    const store = new WeightStore(compact ? (value) => fitsHalf(numbersOf(value)) : undefined);
+    let store = new WeightStore();
     const names = graph.values.flatMap(({ shape }) => shape.filter((d) => typeof d === "string"));
     const plan = (n: number): Plan =>
       planGraph(graph, {
@@ -74,7 +77,11 @@ export class EngineSession {
         sizes: new Map(names.map((name) => [name, n])),
         threads: crew.threads,
       });
-    const one = plan(1);
+    let one = plan(1);
+    if (store.bytes > compactAbove) {
+      store = new WeightStore((value) => numbers.fitsHalf(value));
+      one = plan(1);
+    }
     const name = batchDimension(graph);
     const most = Math.max(
       1,
@@ -90,7 +97,7 @@ export class EngineSession {
     const memory = memoryOf(end, crew.shared);
     const opened = await crew.open(memory);
     const room = { from: base, to: memory.buffer.byteLength };
-    await packWeights(store, numbersOf, memory, room, (at) => opened.run(at));
+    await packWeights(store, numbers, memory, room, opened);
     return new EngineSession(
       graph,
       crew,
@@ -182,6 +189,7 @@ export class EngineSession {
   async #load(placed: PlacedPlan): Promise<void> {
     if (placed.end > this.#memory.buffer.byteLength) await this.#enlarge(placed.end);
     if (this.#loaded === placed) return;
+    await this.#opened.settle();
     new Int32Array(this.#memory.buffer, placed.at, placed.commands.length).set(placed.commands);
     this.#loaded = placed;
   }

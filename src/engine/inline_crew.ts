@@ -13,9 +13,10 @@ export function inlineCrew(module?: WebAssembly.Module): Crew {
       const kernels = instantiate(compiled, memory);
       return Promise.resolve({
         run(at) {
-          kernels.run(at, 0, 1);
+          kernels.run(at, 0, 1, 0);
           return Promise.resolve();
         },
+        settle: () => Promise.resolve(),
         close() {},
       });
     },

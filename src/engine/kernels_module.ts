@@ -4,8 +4,11 @@ import relaxed from "./wasm/relaxed.ts";
 
 /** What the kernels export. */
 export interface Kernels {
-  /** Carries out the commands from an address on, as thread `thread` of `threads`. */
-  run(at: number, thread: number, threads: number): void;
+  /**
+   * Carries out the commands from an address on, as thread `thread` of `threads`, beginning with the
+   * phase that the memory is in; see `kernels/sync.ts`.
+   */
+  run(at: number, thread: number, threads: number, phase: number): void;
   /** 96 · rounds floating-point operations at this machine's best, for benchmarks. */
   peak(rounds: number, x: number, y: number): number;
 }

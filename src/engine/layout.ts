@@ -7,9 +7,11 @@ import type { WeightStore } from "./plan/weights.ts";
 /** Beyond the words of `kernels/sync.ts`. */
 const WEIGHTS_BASE = 1024;
 /** The word that tells waiting threads to give up; see `kernels/sync.ts`. */
-export const ABORTED = 320;
-/** The words that threads meet at, all zero between runs: from here to `WEIGHTS_BASE`. */
-export const SYNC_WORDS = { from: 64, to: 384 } as const;
+export const ABORTED = 256;
+/** The word that counts phases of all runs; see `kernels/sync.ts`. */
+export const PHASE = 68;
+/** The words that threads meet at. */
+export const SYNC_WORDS = { from: 64, to: 320 } as const;
 /** Products may read some rows behind their last one. */
 const SLACK = 256 * 1024;
 const PAGE = 65536;

@@ -1,7 +1,8 @@
 /** Workers that carry out commands together, on memories that they share. */
+import { HostControl } from "./control.ts";
 import type { Crew, CrewMemory } from "./engine_session.ts";
 import { kernelBytes } from "./kernels_module.ts";
-import { ABORTED, SYNC_WORDS } from "./layout.ts";
+import { ABORTED, PHASE, SYNC_WORDS } from "./layout.ts";
 import type { ThreadReply, ThreadRequest } from "./worker_body.ts";
 
 /** A worker of some kind, with `worker_body.ts` in it. */
@@ -20,30 +21,37 @@ export interface ThreadEvents {
 
 interface Pending {
   readonly memory: WebAssembly.Memory;
-  left: number;
-  failure?: string;
-  resolve(): void;
   reject(error: Error): void;
 }
 
 /** One life of a team: from the start of its workers until one of them dies. */
 class Lineup {
   readonly #threads: Thread[];
-  readonly #pending = new Map<number, Pending>();
+  readonly #control = new HostControl();
+  readonly #pending = new Set<Pending>();
   readonly #opened = new WeakSet<WebAssembly.Memory>();
   #runs = 0;
+  #waiting = 0;
+  #last: Promise<void> = Promise.resolve();
   #death: string | undefined;
 
   constructor(count: number, start: (events: ThreadEvents) => Thread) {
     this.#threads = Array.from({ length: count }, () =>
       start({
-        reply: (reply) => this.#receive(reply),
+        reply: (reply) => {
+          if (reply.kind === "failed") this.die(reply.message);
+        },
         died: (why) => this.die(why),
       }));
     const kernels = kernelBytes();
-    this.#threads.forEach((thread, i) =>
-      thread.post({ kind: "start", thread: i, threads: count, kernels: kernels.slice().buffer })
-    );
+    const control = this.#control.buffer;
+    this.#post((thread) => ({
+      kind: "start",
+      thread,
+      threads: count,
+      kernels: kernels.slice().buffer,
+      control,
+    }));
   }
 
   get dead(): boolean {
@@ -54,18 +62,26 @@ class Lineup {
     if (this.#death !== undefined) return Promise.reject(deathOf(this.#death));
     if (!this.#opened.has(memory)) {
       this.#opened.add(memory);
-      this.#post({ kind: "open", id, memory });
+      this.#post(() => ({ kind: "open", id, memory }));
     }
     return new Promise((resolve, reject) => {
-      const run = this.#runs++;
-      if (this.#pending.size === 0) this.#hold(true);
-      this.#pending.set(run, { memory, left: this.#threads.length, resolve, reject });
-      this.#post({ kind: "run", id, at, run });
+      const pending = { memory, reject };
+      this.#pending.add(pending);
+      this.#inTurn(async () => {
+        const phase = Atomics.load(new Int32Array(memory.buffer), PHASE / 4);
+        await this.#control.run({ run: ++this.#runs, memory: id, at, phase });
+        if (this.#pending.delete(pending)) resolve();
+      });
     });
   }
 
+  /** Resolves when no thread reads commands any more. */
+  settle(): Promise<void> {
+    return this.#inTurn(() => this.#control.settle());
+  }
+
   close(id: number): void {
-    if (!this.dead) this.#post({ kind: "close", id });
+    if (!this.dead) this.#post(() => ({ kind: "close", id }));
   }
 
   async terminate(why: string): Promise<void> {
@@ -76,29 +92,27 @@ class Lineup {
   die(why: string): void {
     if (this.#death !== undefined) return;
     this.#death = why;
-    for (const { memory, reject } of this.#pending.values()) {
+    for (const { memory, reject } of this.#pending) {
       abort(memory);
       reject(deathOf(why));
     }
-    if (this.#pending.size > 0) this.#hold(false);
     this.#pending.clear();
+    this.#control.end();
     // What is left of the team is no use without the one that died.
     for (const thread of this.#threads) thread.terminate();
   }
 
-  #receive(reply: ThreadReply): void {
-    if (reply.kind === "ready") return;
-    const pending = this.#pending.get(reply.run);
-    if (!pending) return;
-    if (reply.kind === "failed") return this.die(reply.message);
-    if (--pending.left > 0) return;
-    this.#pending.delete(reply.run);
-    if (this.#pending.size === 0) this.#hold(false);
-    pending.resolve();
+  /** Does something when all that was asked before is done; the process stays until then. */
+  #inTurn(task: () => Promise<void>): Promise<void> {
+    if (this.#waiting++ === 0) this.#hold(true);
+    return this.#last = this.#last.then(() => this.dead ? undefined : task()).then(() => {
+      if (--this.#waiting === 0) this.#hold(false);
+    });
   }
 
-  #post(request: ThreadRequest): void {
-    for (const thread of this.#threads) thread.post(request);
+  #post(request: (thread: number) => ThreadRequest): void {
+    this.#threads.forEach((thread, i) => thread.post(request(i)));
+    this.#control.letter();
   }
 
   #hold(held: boolean): void {
@@ -157,6 +171,7 @@ export function teamOf(threads: number, start: (events: ThreadEvents) => Thread)
           last = now;
           return now.run(id, memory, at);
         },
+        settle: () => last && !last.dead ? last.settle() : Promise.resolve(),
         close: () => {
           last?.close(id);
           if (isOpen) used--;

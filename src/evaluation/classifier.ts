@@ -1,60 +1,20 @@
 /** A small convolutional network that tells classes apart, trained on the data's own labels. */
 import type { Backend, Session, SessionOptions, Tensors } from "../backends/backend.ts";
 import { createGenerator, seedFromName } from "../diffusion/mod.ts";
-import {
-  conv2d,
-  Graph,
-  known,
-  linear,
-  logSoftmax,
-  mul,
-  neg,
-  reduceMean,
-  reduceSum,
-  reshape,
-  silu,
-  type Value,
-} from "../graph/mod.ts";
-import type { DataSet } from "../training/data/data_set.ts";
+import { Graph, logSoftmax, mul, neg, reduceMean, reduceSum, type Value } from "../graph/mod.ts";
+import type { DataSet, PictureSource } from "../training/data/data_set.ts";
 import { emaDecay, learningRate } from "../training/optimiser/update_rule.ts";
 import { initialTheta } from "../training/optimiser/init.ts";
 import { initialState, type ParamLayout, unpackParams } from "../training/optimiser/layout.ts";
 import { objectiveLayout, Trainer } from "../training/optimiser/trainer.ts";
 import { yieldToEventLoop } from "../training/event_loop.ts";
-
-/** Width of the last hidden layer, whose values are the features. */
-export const FEATURES = 64;
-const CHANNELS = 16;
-/** Halving stops at this many pixels a side. */
-const SMALLEST = 8;
+import { classifierNetwork, FEATURES, isResidual } from "./classifier_network.ts";
 
 export interface Reading {
   /** The likeliest class of each picture. */
   readonly labels: Int32Array;
   /** [FEATURES] of each picture. */
   readonly features: readonly Float32Array[];
-}
-
-/** Logits and features of pictures [N, C, H, W]. */
-function network(graph: Graph, pictures: Value, classes: number) {
-  const layer = (x: Value, name: string, out: number, stride: 1 | 2) => {
-    const weight = graph.param(`${name}.weight`, [out, known(x.shape[1], x.shape), 3, 3]);
-    const bias = graph.param(`${name}.bias`, [out]);
-    return silu(conv2d(x, weight, bias, { stride, padding: [1, 1, 1, 1] }));
-  };
-  const dense = (x: Value, name: string, out: number) =>
-    linear(
-      x,
-      graph.param(`${name}.weight`, [out, known(x.shape[1], x.shape)]),
-      graph.param(`${name}.bias`, [out]),
-    );
-  let x = layer(pictures, "layers.0", CHANNELS, 1);
-  for (let i = 1; Math.min(...x.shape.slice(2) as number[]) > SMALLEST; i++) {
-    x = layer(x, `layers.${i}`, Math.min(CHANNELS << i, FEATURES), 2);
-  }
-  const flat = reshape(x, [x.shape[0], (x.shape.slice(1) as number[]).reduce((a, b) => a * b)]);
-  const features = silu(dense(flat, "features", FEATURES));
-  return { features, logits: dense(features, "logits", classes) };
 }
 
 /** The mean cross-entropy of one-hot `wanted` [N, classes] under the softmax of the logits. */
@@ -72,22 +32,28 @@ export interface ClassifierOptions {
 }
 
 const LR = 2e-3;
-/** Every setting that its parameters depend on. */
-export function withDefaults<T extends ClassifierOptions>(options: T) {
-  const { steps = 2000, batch = 64, seed = 0 } = options;
+
+/** Every setting that the parameters of a classifier of pictures [C, H, W] depend on. */
+export function withDefaults<T extends ClassifierOptions>(shape: readonly number[], options: T) {
+  const defaults = isResidual(shape) ? { steps: 1600, batch: 32 } : { steps: 2000, batch: 64 };
+  const { steps = defaults.steps, batch = defaults.batch, seed = 0 } = options;
   return { ...options, steps, batch, seed };
 }
 
 /** Trains a classifier; gives the running mean of its parameters. */
 export async function trainClassifier(
   backend: Backend,
-  data: DataSet,
+  data: PictureSource,
   options: ClassifierOptions = {},
 ): Promise<Float32Array> {
-  const { steps, batch, seed, session, signal, onProgress } = withDefaults(options);
+  const { steps, batch, seed, session, signal, onProgress } = withDefaults(data.shape, options);
   const classes = data.labelNames!.length;
   const objective = (graph: Graph) => {
-    const { logits } = network(graph, graph.input("pictures", [batch, ...data.shape]), classes);
+    const { logits } = classifierNetwork(
+      graph,
+      graph.input("pictures", [batch, ...data.shape]),
+      classes,
+    );
     return { loss: crossEntropy(logits, graph.input("wanted", [batch, classes])) };
   };
   const state = initialState(initialTheta(objectiveLayout(objective), seed));
@@ -108,8 +74,11 @@ export async function trainClassifier(
   return trainer.state.ema;
 }
 
-/** Step k's pictures, each moved by at most two pixels, and their classes. */
-function labelledBatch(data: DataSet, k: number, batch: number, seed: number): Tensors {
+/**
+ * Step k's pictures and their classes. What comes again comes moved by at most two pixels; of pictures
+ * without end none does.
+ */
+function labelledBatch(data: PictureSource, k: number, batch: number, seed: number): Tensors {
   const generator = createGenerator(seedFromName(`classifier ${seed} ${k}`));
   const [channels, height, width] = data.shape;
   const size = channels * height * width;
@@ -118,6 +87,12 @@ function labelledBatch(data: DataSet, k: number, batch: number, seed: number): T
   const wanted = new Float32Array(batch * classes);
   const picture = new Float32Array(size);
   for (let i = 0; i < batch; i++) {
+    if (data.length === Infinity) {
+      const index = (k - 1) * batch + i;
+      data.picture(index, pictures.subarray(i * size, (i + 1) * size));
+      wanted[i * classes + data.labels!.at(index)!] = 1;
+      continue;
+    }
     const index = Math.floor(generator.uint32() / 2 ** 32 * data.length);
     data.picture(index, picture);
     const [dy, dx] = [generator.uint32() % 5 - 2, generator.uint32() % 5 - 2];
@@ -129,7 +104,7 @@ function labelledBatch(data: DataSet, k: number, batch: number, seed: number): T
         pictures[i * size + row * width + x] = picture[from + near];
       }
     }
-    wanted[i * classes + data.labels![index]] = 1;
+    wanted[i * classes + data.labels!.at(index)!] = 1;
   }
   return {
     pictures: { data: pictures, dims: [batch, ...data.shape] },
@@ -140,7 +115,7 @@ function labelledBatch(data: DataSet, k: number, batch: number, seed: number): T
 /** The layout of a classifier's parameters. */
 export function classifierLayout(shape: readonly number[], classes: number): ParamLayout {
   return objectiveLayout((graph) => ({
-    loss: network(graph, graph.input("pictures", [1, ...shape]), classes).logits,
+    loss: classifierNetwork(graph, graph.input("pictures", [1, ...shape]), classes).logits,
   }));
 }
 
@@ -156,7 +131,8 @@ export class Classifier implements AsyncDisposable {
     options?: SessionOptions,
   ): Promise<Classifier> {
     const graph = new Graph();
-    const { logits, features } = network(graph, graph.input("pictures", ["N", ...shape]), classes);
+    const input = graph.input("pictures", ["N", ...shape]);
+    const { logits, features } = classifierNetwork(graph, input, classes);
     graph.output("logits", logits);
     graph.output("features", features);
     const layout = classifierLayout(shape, classes);

@@ -4,7 +4,7 @@ import { cacheFolder } from "../weights/find/cache.ts";
 import { sha256Hex } from "../files/hash.ts";
 import { parseSafetensors, writeSafetensors } from "../files/safetensors.ts";
 import { writeDurably } from "../files/atomic_write.ts";
-import type { DataSet } from "../training/data/data_set.ts";
+import type { PictureSource } from "../training/data/data_set.ts";
 import { fingerprintOf } from "../training/data/fingerprint.ts";
 import {
   classifierLayout,
@@ -12,20 +12,22 @@ import {
   trainClassifier,
   withDefaults,
 } from "./classifier.ts";
+import { isResidual } from "./classifier_network.ts";
 
-/** Raised when the classifier or its training changes. */
-const VERSION = 2;
+/** Raised when a classifier or its training changes: that of the plain network, and of the residual one. */
+const VERSIONS = { plain: 2, residual: 3 } as const;
 
 /** The parameters of a classifier for this data: from the cache, or trained now. */
 export async function classifierFor(
   backend: Backend,
-  data: DataSet,
+  data: PictureSource,
   options: ClassifierOptions = {},
 ): Promise<Float32Array> {
   const { size } = classifierLayout(data.shape, data.labelNames!.length);
   const folder = cacheFolder();
-  const { steps, batch, seed } = withDefaults(options);
-  const about = [VERSION, { steps, batch, seed }, fingerprintOf(data)];
+  const { steps, batch, seed } = withDefaults(data.shape, options);
+  const version = VERSIONS[isResidual(data.shape) ? "residual" : "plain"];
+  const about = [version, { steps, batch, seed }, fingerprintOf(data)];
   const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify(about)));
   const path = folder && `${folder}/classifiers/${hash}.safetensors`;
   const known = path && await Deno.readFile(path).catch(() => undefined);

@@ -7,6 +7,7 @@ import { subset } from "../training/data/split.ts";
 import { askedLabels } from "./asked_labels.ts";
 import { type Bits, bitsPerDim } from "./bits.ts";
 import { type BandLoss, epsLossByBand } from "./eps_loss.ts";
+import { nearestPictures, type NearestScores, type Pair } from "./nearest.ts";
 import { type SampleScores, type ScoreOptions, scoreSamples } from "./score.ts";
 
 /** What is measured, on what. */
@@ -15,6 +16,10 @@ export interface EvalOptions extends ScoreOptions {
   readonly lossPictures: number;
   /** Held-out pictures for the bound, each of which takes T evaluations; 0 leaves it out. */
   readonly bitsPictures: number;
+  /** Looks for copies among these pictures, there to learn from; left out, it does not. */
+  readonly among?: DataSet;
+  /** Given the samples that were looked at, and the picture nearest to each. */
+  readonly onNearest?: (pairs: readonly Pair[]) => Promise<void>;
   /** Told of everything measured so far, after each part. */
   readonly onPart?: (soFar: Evaluation) => void;
 }
@@ -29,6 +34,7 @@ export interface Evaluation extends Partial<Omit<SampleScores, "samples">> {
   readonly region: string;
   readonly epsLoss?: { readonly mean: number; readonly bands: readonly BandLoss[] };
   readonly bits?: Bits;
+  readonly nearest?: NearestScores;
   readonly samples: SampleScores["samples"];
 }
 
@@ -68,6 +74,14 @@ export async function evaluate(model: Model, options: EvalOptions): Promise<Eval
     const pictures = bitsPictures;
     const onProgress = tell("bits/dim");
     add({ bits: await bitsPerDim(model, heldOut, { pictures, signal, onProgress }) });
+  }
+  if (options.among) {
+    const [choice] = options.samplers;
+    const onProgress = tell("samples to look for copies among");
+    const { among } = options;
+    const found = await nearestPictures(model, { among, heldOut, choice, signal, onProgress });
+    add({ nearest: found.scores });
+    await options.onNearest?.(found.pairs);
   }
   if (train.labels && heldOut.labels && options.samples > 0) {
     for await (const scores of scoreSamples(model, options)) add(scores);

@@ -3,23 +3,31 @@ import type { Backend, SessionOptions } from "../backends/backend.ts";
 import { sha256Hex } from "../files/hash.ts";
 import type { Model } from "../model/model.ts";
 import { prepare } from "../sampling/sample.ts";
-import { agreement, Classifier } from "./classifier.ts";
+import { agreement, Classifier, withDefaults } from "./classifier.ts";
 import { classifierFor } from "./classifier_cache.ts";
 import { frechetDistance } from "./frechet.ts";
 import { wilsonInterval } from "./interval.ts";
 import { askedLabels } from "./asked_labels.ts";
-import { kernelDistanceTo } from "./kernel_distance.ts";
+import { biasedKernelDistance, kernelDistanceTo } from "./kernel_distance.ts";
+import { spread } from "./predict.ts";
 import { meanPsnr, type PixelScores, pixelScores } from "./pixel_scores.ts";
 import { type SamplerChoice, sampleSet } from "./samples.ts";
-import type { DataSet } from "../training/data/data_set.ts";
+import type { DataSet, PictureSource } from "../training/data/data_set.ts";
 
 /** Pairs of pictures are compared: their number grows with the square of this. */
 const MOST_PAIRED = 4000;
 
+/** Weights that others were distilled from. */
+export interface Teacher {
+  /** As the user calls them. */
+  readonly name: string;
+  readonly network: Model;
+}
+
 /** Which samples are judged, by what. */
 export interface ScoreOptions {
   /** What the classifier learns from. */
-  readonly train: DataSet;
+  readonly train: PictureSource;
   /** What everything is measured on. */
   readonly heldOut: DataSet;
   readonly backend: Backend;
@@ -28,7 +36,7 @@ export interface ScoreOptions {
   readonly samples: number;
   readonly samplers: readonly SamplerChoice[];
   /** What the weights were distilled from: measured first, on the same seeds. */
-  readonly teacher?: Model;
+  readonly teachers?: readonly Teacher[];
   /** Updates of the classifier, where it is not known yet. */
   readonly classifierSteps?: number;
   readonly signal?: AbortSignal;
@@ -38,8 +46,10 @@ export interface ScoreOptions {
 export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   /** The scheduler options that were set. */
   readonly options?: SamplerChoice["options"];
-  /** Whose samples: the weights' own, or their teacher's. */
+  /** Whose samples: the weights' own, or a teacher's. */
   readonly of: "weights" | "teacher";
+  /** Which teacher's. */
+  readonly teacher?: string;
   /** Seeds 0 … samples−1, the labels in turn. */
   readonly samples: number;
   /** The share that the classifier reads as the label they were made for. */
@@ -50,8 +60,10 @@ export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   readonly frechet: number;
   /** Kernel distance of the same, which few samples do not bias. */
   readonly kernel: number;
+  /** The kernel distance over that of two sets of real pictures, both biased and of equal numbers. */
+  readonly kernelToReal: number;
   readonly pixels: PixelScores;
-  /** Of a student: the mean PSNR to its teacher's pictures of the same seeds, in dB. */
+  /** Of a student: the mean PSNR to its first teacher's pictures of the same seeds, in dB. */
   readonly psnrToTeacher?: number;
 }
 
@@ -83,9 +95,10 @@ export async function* scoreSamples(
   const { train, heldOut, backend, session, samples: count, signal } = options;
   const { onProgress = () => {} } = options;
   const classes = train.labelNames!.length;
+  const learning = withDefaults(train.shape, { steps: options.classifierSteps });
   const theta = await classifierFor(backend, train, {
+    ...learning,
     session,
-    steps: options.classifierSteps,
     signal,
     onProgress: (done, total) => onProgress("classifier", done, total),
   });
@@ -95,7 +108,7 @@ export async function* scoreSamples(
   const facts = {
     classifier: {
       heldOutAccuracy: agreement(real.labels, heldOut.labels!),
-      trainedOn: train.length,
+      trainedOn: Math.min(train.length, learning.steps * learning.batch),
       sha256: await sha256Hex(new Uint8Array(theta.slice().buffer)),
     },
     frechetOfRealHalves: frechetDistance(half(0), half(1)),
@@ -106,14 +119,20 @@ export async function* scoreSamples(
   };
   const distanceToReal = kernelDistanceTo(real.features.slice(0, MOST_PAIRED));
 
+  const pairs = Math.min(count, Math.floor(heldOut.length / 2), MOST_PAIRED);
+  const some = (rows: readonly Float32Array[]) => spread(rows.length, pairs).map((i) => rows[i]);
+  const reference = some(half(0));
+  const ofReal = biasedKernelDistance(some(half(1)), reference);
+
   const scores: SampleScore[] = [];
   yield { ...facts, samples: scores };
-  let teachers: DataSet | undefined;
-  for (const { of, network, choice } of contenders(model, options)) {
+  let firstTeachers: DataSet | undefined;
+  for (const { teacher, network, choice } of contenders(model, options)) {
     const { guidance } = choice;
     const { scheduler, steps } = prepare(network, { ...choice, guidance: undefined }).method;
-    const whose = of === "teacher" ? "the teacher's " : "";
-    const part = `${whose}samples of ${scheduler} ${steps}, guidance ${guidance}`;
+    const part = `${
+      teacher === undefined ? "" : `${teacher}: `
+    }samples of ${scheduler} ${steps}, guidance ${guidance}`;
     const set = await sampleSet(network, {
       ...choice,
       count,
@@ -121,11 +140,12 @@ export async function* scoreSamples(
       signal,
       onProgress: (done, total) => onProgress(part, done, total),
     });
-    if (of === "teacher") teachers = set;
+    if (teacher !== undefined) firstTeachers ??= set;
     const read = await classifier.read(set);
     const share = set.labels && agreement(read.labels, set.labels);
     scores.push({
-      of,
+      of: teacher === undefined ? "weights" : "teacher",
+      teacher,
       guidance,
       scheduler,
       steps,
@@ -135,27 +155,31 @@ export async function* scoreSamples(
       readAsLabel95: share === undefined ? undefined : wilsonInterval(share, count),
       frechet: frechetDistance(read.features, real.features),
       kernel: distanceToReal(read.features),
+      kernelToReal: biasedKernelDistance(some(read.features), reference) / ofReal,
       pixels: pixelScores(set),
-      psnrToTeacher: of === "weights" && teachers ? meanPsnr(set, teachers) : undefined,
+      psnrToTeacher: firstTeachers && firstTeachers !== set
+        ? meanPsnr(set, firstTeachers)
+        : undefined,
     });
     yield { ...facts, samples: [...scores] };
   }
 }
 
 interface Contender {
-  readonly of: SampleScore["of"];
+  /** The teacher's name; undefined for the weights themselves. */
+  readonly teacher?: string;
   readonly network: Model;
   readonly choice: SamplerChoice;
 }
 
-/** The teacher as it recommends itself, where there is one, then the weights in every way asked for. */
-function contenders(model: Model, { teacher, samplers }: ScoreOptions): Contender[] {
-  const guidance = teacher?.recommended?.guidance ?? 1;
-  const first: Contender[] = teacher
-    ? [{ of: "teacher", network: teacher, choice: { guidance } }]
-    : [];
+/** Each teacher as it recommends itself, then the weights in every way asked for. */
+function contenders(model: Model, { teachers = [], samplers }: ScoreOptions): Contender[] {
   return [
-    ...first,
-    ...samplers.map((choice) => ({ of: "weights", network: model, choice }) as const),
+    ...teachers.map(({ name, network }) => ({
+      teacher: name,
+      network,
+      choice: { guidance: network.recommended?.guidance ?? 1 },
+    })),
+    ...samplers.map((choice) => ({ network: model, choice })),
   ];
 }

@@ -1,9 +1,11 @@
 /** An evaluation as a text table. */
 import type { Evaluation } from "./evaluate.ts";
+import type { Nearness } from "./nearest.ts";
 import type { SampleScore } from "./score.ts";
 
 export function evaluationTable(evaluation: Evaluation): string {
-  const { weights, heldOutPictures, region, epsLoss, bits, classifier, samples } = evaluation;
+  const { weights, heldOutPictures, region, epsLoss, bits, classifier, samples, nearest } =
+    evaluation;
   const lines = [
     `${weights.source}  (${weights.hash.slice(0, 12)})`,
     `held-out pictures: ${heldOutPictures}; pixels: ${region}`,
@@ -39,6 +41,7 @@ export function evaluationTable(evaluation: Evaluation): string {
           "95 % interval",
           "Fréchet",
           "kernel",
+          "× real",
           "midtones",
           "flat ground",
           "PSNR to teacher",
@@ -52,6 +55,19 @@ export function evaluationTable(evaluation: Evaluation): string {
       }, flat grounds ${percent(evaluation.realPixels!.flatGround)}`,
     );
   }
+  if (nearest) {
+    const { pictures, among } = nearest;
+    const text = ({ median, least }: Nearness) =>
+      `${median.toFixed(1)} (the nearest ${least.toFixed(1)})`;
+    lines.push(
+      "",
+      `${pictures} samples are ${
+        text(nearest.samples)
+      } levels of 255 from the nearest of ${among} pictures, held-out pictures ${
+        text(nearest.heldOut)
+      }`,
+    );
+  }
   return lines.join("\n");
 }
 
@@ -61,11 +77,12 @@ function sampleRow(score: SampleScore): string[] {
   return [
     String(guidance),
     String(samples),
-    `${score.of === "teacher" ? "teacher: " : ""}${scheduler} ${steps}${set}`,
+    `${score.teacher === undefined ? "" : `${score.teacher}: `}${scheduler} ${steps}${set}`,
     score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),
     score.readAsLabel95?.map(percent).join(" – ") ?? "–",
     frechet.toFixed(3),
     score.kernel.toFixed(3),
+    score.kernelToReal.toFixed(2),
     percent(score.pixels.midtones),
     percent(score.pixels.flatGround),
     score.psnrToTeacher === undefined ? "" : `${score.psnrToTeacher.toFixed(1)} dB`,

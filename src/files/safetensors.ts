@@ -51,7 +51,8 @@ const wholeSizes: Record<string, number> = {
 };
 const itemSizes = { ...floatSizes, ...wholeSizes };
 
-interface Entry {
+/** A tensor's place behind the header. */
+export interface Entry {
   name: string;
   dtype: string;
   shape: number[];
@@ -78,29 +79,40 @@ export function parseSafetensors(bytes: Uint8Array, where = "safetensors"): Safe
     );
   }
   const data = bytes.subarray(8 + Number(headerLength));
-  const header = parseHeader(bytes.subarray(8, 8 + Number(headerLength)), fail);
+  const header = bytes.subarray(8, 8 + Number(headerLength));
+  const { entries, metadata } = readLayout(header, data.length, fail);
+  const tensors = new Map(
+    entries.filter(isFloat).map(({ name, dtype, shape, start, end }) => [
+      name,
+      { shape, data: toFloat32(data.subarray(start, end), dtype) },
+    ]),
+  );
+  return { tensors, metadata };
+}
 
-  const { __metadata__: metadata = {}, ...rest } = header;
+export type Fail = (problem: string) => never;
+
+/**
+ * What lies where in a file, by its header.
+ * @param length bytes behind the header; undefined where only the end of the file will tell
+ */
+export function readLayout(header: Uint8Array, length: number | undefined, fail: Fail) {
+  const { __metadata__: metadata = {}, ...rest } = parseHeader(header, fail);
   if (!isRecord(metadata) || !Object.values(metadata).every((v) => typeof v === "string")) {
     fail("__metadata__ must map names to strings");
   }
   const names = Object.keys(rest);
   if (names.length > MAX_TENSORS) fail(`${names.length} tensors, at most ${MAX_TENSORS} are read`);
-  const entries = names.map((name) => checkEntry(name, rest[name], data.length, fail))
+  const entries = names.map((name) => checkEntry(name, rest[name], length ?? Infinity, fail))
     .sort((a, b) => a.start - b.start || a.end - b.end);
-  checkLayout(entries, data.length, fail);
-
-  const tensors = new Map(
-    entries.filter(({ dtype }) => Object.hasOwn(floatSizes, dtype))
-      .map(({ name, dtype, shape, start, end }) => [
-        name,
-        { shape, data: toFloat32(data.subarray(start, end), dtype) },
-      ]),
-  );
-  return { tensors, metadata: metadata as Record<string, string> };
+  checkLayout(entries, length ?? entries.at(-1)?.end ?? 0, fail);
+  return { entries, metadata: metadata as Record<string, string> };
 }
 
-type Fail = (problem: string) => never;
+/** Whether a tensor is one of floats; the others count something. */
+export function isFloat({ dtype }: Entry): boolean {
+  return Object.hasOwn(floatSizes, dtype);
+}
 
 function isRecord(x: unknown): x is Record<string, unknown> {
   return typeof x === "object" && x !== null && !Array.isArray(x);
@@ -163,7 +175,8 @@ function checkLayout(entries: readonly Entry[], length: number, fail: Fail): voi
   if (at !== length) fail(`the last ${length - at} bytes belong to no tensor`);
 }
 
-function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
+/** Numbers of a type as float32; float32 that lies well is not copied. */
+export function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
   const size = floatSizes[dtype];
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const place = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size] as const;

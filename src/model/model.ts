@@ -1,5 +1,11 @@
 /** A network on an engine: what `load` gives. */
-import type { Backend, Session, SessionOptions, Tensors } from "../backends/backend.ts";
+import type {
+  Backend,
+  Session,
+  SessionOptions,
+  StreamingBackend,
+  Tensors,
+} from "../backends/backend.ts";
 import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import { paramShapes } from "../graph/mod.ts";
 import type { Network, Recommendation } from "./network.ts";
@@ -9,6 +15,7 @@ import { classNames, type Distilled } from "../weights/read/card.ts";
 import { InputError } from "../errors.ts";
 import { checkPredictArguments } from "./check_predict.ts";
 import type { WeightsFolder } from "../weights/read/folder.ts";
+import type { StreamedFolder } from "../weights/read/streamed.ts";
 
 /** A loaded network. Close it, or declare it with `await using`. */
 export interface Model extends Network, AsyncDisposable {
@@ -53,6 +60,21 @@ export async function openModel(
   return new SessionModel(folder, backend.name, session, gradientSession);
 }
 
+/** Puts a folder's network on an engine while its weights are being read. They give no gradients. */
+export async function openStreamed(
+  folder: StreamedFolder,
+  backend: StreamingBackend,
+): Promise<Model> {
+  const session = await backend.createStreamedSession(folder.graph, folder.weights);
+  const gradientSession = () => Promise.reject(new Error("its weights were read once"));
+  return new SessionModel(
+    { ...folder, hash: await folder.hash() },
+    backend.name,
+    session,
+    gradientSession,
+  );
+}
+
 class SessionModel implements Model {
   readonly config: Readonly<Record<string, unknown>>;
   readonly hash: string;
@@ -69,7 +91,7 @@ class SessionModel implements Model {
   #gradient?: Promise<Session>;
 
   constructor(
-    { network, card, hash, where, scheduler }: WeightsFolder,
+    { network, card, hash, where, scheduler }: Omit<WeightsFolder, "tensors">,
     readonly backend: string,
     readonly session: Session,
     readonly gradientSession: () => Promise<Session>,

@@ -22,9 +22,25 @@ export function matchTensors(
   expected: ReadonlyMap<string, readonly number[]>,
   stored: ReadonlyMap<string, StoredTensor>,
   where: string,
-  currentName: Architecture["currentName"] = (name) => name,
+  currentName?: Architecture["currentName"],
 ): Map<string, Float32Array> {
-  const found = new Map<string, Float32Array>();
+  const found = new Map(
+    matchShapes(expected, stored, where, currentName).entries().map(([name, { data }]) =>
+      [name, data] as const
+    ),
+  );
+  requireFinite([...found].filter(([, data]) => !allFinite(data)).map(([name]) => name), where);
+  return found;
+}
+
+/** As {@link matchTensors}, of what has a shape and no numbers yet. */
+export function matchShapes<T extends Pick<StoredTensor, "shape">>(
+  expected: ReadonlyMap<string, readonly number[]>,
+  stored: ReadonlyMap<string, T>,
+  where: string,
+  currentName: Architecture["currentName"] = (name) => name,
+): Map<string, T> {
+  const found = new Map<string, T>();
   const foreign: string[] = [];
   for (const [name, tensor] of stored) {
     const current = currentName(name);
@@ -42,7 +58,7 @@ export function matchTensors(
         `${where}: tensor "${name}" has shape [${tensor.shape}], the config asks for [${shape}]`,
       );
     }
-    found.set(current, tensor.data);
+    found.set(current, tensor);
   }
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) {
@@ -59,15 +75,17 @@ export function matchTensors(
       }`,
     );
   }
-  const broken = [...found].filter(([, data]) => !allFinite(data)).map(([name]) => name);
-  if (broken.length > 0) {
-    throw new InputError(
-      `${where}: numbers of ${broken.length} tensors are not finite (NaN or infinite): ${
-        namesText(broken)
-      }; the training diverged, or the file was written in too few bits`,
-    );
-  }
   return found;
+}
+
+/** @throws InputError where there are names of tensors with numbers that are not finite */
+export function requireFinite(broken: readonly string[], where: string): void {
+  if (broken.length === 0) return;
+  throw new InputError(
+    `${where}: numbers of ${broken.length} tensors are not finite (NaN or infinite): ${
+      namesText(broken)
+    }; the training diverged, or the file was written in too few bits`,
+  );
 }
 
 function fits(stored: readonly number[], shape: readonly number[]): boolean {

@@ -43,11 +43,11 @@ export function fit(
   };
 }
 
-/** How much of the hole each pixel has, 0 … 255: transparent where there is transparency, else white. */
+/** How much of the hole each pixel has, 0 … 255: the transparent where something is, else the white. */
 function holeOf(mask: Pixels): Pixels {
   const { pixels, width, height, channels } = mask;
   const area = width * height;
-  if (channels % 2 === 1) return withChannels(mask, 1);
+  if (!hasTransparency(mask)) return withChannels(mask, 1);
   const hole = Uint8Array.from({ length: area }, (_, p) => 255 - pixels[(p + 1) * channels - 1]);
   return { pixels: hole, width, height, channels: 1 };
 }
@@ -85,8 +85,7 @@ export function readMask(
   const kept = Uint8Array.from(pixels, (level) => level < 128 ? 1 : 0);
   for (let i = 0; i < grow; i++) widen(kept, width, height);
   if (!kept.includes(0)) {
-    const colour = mask.channels % 2 === 0 ? "transparent" : "white";
-    throw new FieldError(name, `a hole of ${colour} pixels`, "none");
+    throw new FieldError(name, "a hole of transparent or white pixels", "none");
   }
   return { kept, width, height };
 }

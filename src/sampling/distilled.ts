@@ -4,6 +4,11 @@ import { InputError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import type { Plan } from "./plan.ts";
 
+/** Whether a network answers at every timestep, as restoring asks it to; few-step weights know their own. */
+export function knowsEveryTimestep({ distilled }: Pick<Network, "distilled">): boolean {
+  return distilled?.steps === undefined;
+}
+
 /** @throws InputError for timesteps that a network of few steps was never asked at */
 export function checkTaughtTimesteps({ distilled, scheduler }: Network, plan: Plan): void {
   if (distilled?.steps === undefined) return;

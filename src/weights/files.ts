@@ -59,6 +59,17 @@ export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "
 }
 
 async function fetchBytes(url: URL, optional?: boolean): Promise<Uint8Array | undefined> {
+  const response = await fetchFile(url, optional);
+  return response && new Uint8Array(await response.arrayBuffer());
+}
+
+/** A file's bytes as they come, or undefined where there is none. */
+export async function fetchStream(url: URL): Promise<ReadableStream<Uint8Array> | undefined> {
+  const response = await fetchFile(url);
+  return response && (response.body ?? new Blob().stream());
+}
+
+async function fetchFile(url: URL, optional?: boolean): Promise<Response | undefined> {
   let response: Response;
   try {
     response = await fetch(url);
@@ -75,7 +86,7 @@ async function fetchBytes(url: URL, optional?: boolean): Promise<Uint8Array | un
     await response.body?.cancel();
     throw new InputError(`${url.href}: the server answered ${response.status}`);
   }
-  return new Uint8Array(await response.arrayBuffer());
+  return response;
 }
 
 /** Reads, and reads again where what failed had been kept from before: it may be of another version. */

@@ -9,7 +9,7 @@
  * ```
  */
 import { inlineCrew } from "../../engine/inline_crew.ts";
-import type { Backend } from "../backend.ts";
+import type { StreamingBackend } from "../backend.ts";
 import { openSimdSession } from "./session.ts";
 
 /** What {@link simdInline} takes. */
@@ -20,19 +20,23 @@ export interface SimdInlineOptions {
   readonly arenaBytes?: number;
   /**
    * Keeps weights as small as they are stored (16-bit ones in 16 bits) and widens and transforms them
-   * whenever they are used: the same bits in a quarter of the memory, or an eighth, and some more work.
+   * whenever they are used: the same bits in a quarter of the memory, or an eighth, and up to twice the
+   * work. A number does so for networks whose weights would take more bytes than that.
    */
-  readonly compact?: boolean;
+  readonly compact?: boolean | number;
 }
 
 /** A Backend in this thread. A run holds the thread until it is done. */
 export function simdInline(
   { module, arenaBytes = 16 << 20, compact }: SimdInlineOptions = {},
-): Backend {
+): StreamingBackend {
   const crew = inlineCrew(module);
+  const compactAbove = compact === true ? 0 : compact || Infinity;
   return {
     name: "simd",
     createSession: (graph, weights) =>
-      openSimdSession(graph, weights, crew, { arenaBytes, compact }),
+      openSimdSession(graph, weights, crew, { arenaBytes, compactAbove }),
+    createStreamedSession: (graph, weights) =>
+      openSimdSession(graph, weights, crew, { arenaBytes, compactAbove }),
   };
 }

@@ -2,14 +2,15 @@
 import { type Crew, type EngineOptions, EngineSession } from "../../engine/engine_session.ts";
 import { UnsupportedGraph } from "../../engine/plan/planner.ts";
 import type { Graph, Value } from "../../graph/mod.ts";
-import type { GraphWeights, Session, Tensors } from "../backend.ts";
+import { type NumberSource, sourceOf } from "../../engine/pack.ts";
+import type { GraphWeights, Session, StreamedWeights, Tensors } from "../backend.ts";
 import { checkFeeds, closedMessage } from "../feeds.ts";
 import { RunQueue } from "../queue.ts";
 
 /** Loads a graph. Rejects with what the engine has no kernel for. */
 export async function openSimdSession(
   graph: Graph,
-  weights: GraphWeights | undefined,
+  weights: GraphWeights | StreamedWeights | undefined,
   crew: Crew,
   options: EngineOptions,
 ): Promise<Session> {
@@ -17,7 +18,10 @@ export async function openSimdSession(
     throw new Error("simd: cannot load the graph: weights that are fed, as in training");
   }
   try {
-    const engine = await EngineSession.load(graph, numbersOf(weights), crew, options);
+    const numbers = weights && "tensors" in weights
+      ? streamed(weights)
+      : sourceOf(numbersOf(weights));
+    const engine = await EngineSession.load(graph, numbers, crew, options);
     return new SimdSession(graph, engine);
   } catch (cause) {
     if (!(cause instanceof UnsupportedGraph)) throw cause;
@@ -34,6 +38,27 @@ function numbersOf(weights: ReadonlyMap<string, Float32Array> | undefined) {
     const numbers = weights?.get(name);
     if (!numbers) throw new Error(`simd: no weights for parameter "${name}"`);
     return numbers;
+  };
+}
+
+/** Constants, then parameters in the order in which they come. */
+function streamed(weights: StreamedWeights): NumberSource {
+  const nameOf = ({ node }: Value) => node.attributes.name as string;
+  return {
+    fitsHalf: (value) => value.node.op === "param" && weights.isHalf(nameOf(value)),
+    async *each(values) {
+      const params = new Map<string, Value>();
+      for (const value of values) {
+        if (value.node.op === "param") params.set(nameOf(value), value);
+        else yield [value, value.node.attributes.data as Float32Array];
+      }
+      for await (const [name, data] of weights.tensors()) {
+        const value = params.get(name);
+        if (value && params.delete(name)) yield [value, data];
+      }
+      const [missing] = params.keys();
+      if (missing !== undefined) throw new Error(`simd: no weights for parameter "${missing}"`);
+    },
   };
 }
 

@@ -53,7 +53,8 @@ export function simd(options: SimdOptions = {}): SimdBackend {
   };
 }
 
-function startWorker(module: URL, events: ThreadEvents): Thread {
+/** Starts a thread; `module` is what it runs. */
+export function startWorker(module: URL, events: ThreadEvents): Thread {
   // node's workers take no http: module, but a data: module that imports one. They are used for
   // unref(), which the web's Worker does not have.
   const start = `import ${JSON.stringify(module.href)};`;

@@ -1,17 +1,19 @@
 /** `eval`: how good weights are, on pictures they have not seen. */
-import type { Backend } from "../../backends/backend.ts";
+import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { backendByName } from "../../backends/select.ts";
 import { grid } from "../../image/grid.ts";
 import { encodePng } from "../../image/png.ts";
 import type { Model } from "../../model/model.ts";
 import { locate } from "../../weights/find/locate.ts";
 import { openWeights, readWeights } from "../../model/open.ts";
-import { hasTestSplit, openData } from "../../training/data/open.ts";
-import type { Split } from "../../training/data/data_set.ts";
+import type { DataOptions, DataSet, PictureSource } from "../../training/data/data_set.ts";
+import { hasTestSplit, openData, openSource } from "../../training/data/open.ts";
 import { splitData } from "../../training/data/split.ts";
 import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
+import { nearestSheet } from "../../evaluation/nearest_sheet.ts";
 import type { SamplerChoice } from "../../evaluation/samples.ts";
+import type { Teacher } from "../../evaluation/score.ts";
 import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
 import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
@@ -42,15 +44,16 @@ interface Flags extends RestoreFlags, LoadFlags {
   lossPictures: string;
   bitsPictures: string;
   samples: string;
-  classifierSteps: string;
+  classifierSteps?: string;
   guidance: string;
   steps?: string;
   scheduler?: string;
   backend: string;
   threads?: string;
   json?: string;
-  teacher?: string;
+  teacher?: string | true;
   sideBySide?: string;
+  nearest?: string;
   option: string[];
 }
 
@@ -69,7 +72,10 @@ export function define(command: Command, io: () => Io): void {
       "16",
     )
     .option("--samples <n>", "samples to classify and compare; 0 leaves them out", "1000")
-    .option("--classifier-steps <n>", "updates of the classifier that reads the samples", "2000")
+    .option(
+      "--classifier-steps <n>",
+      "updates of the classifier that reads the samples (default: as many as it takes)",
+    )
     .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
     .option("--steps <list>", "of those samples (default: what the weights recommend)")
     .option("-s, --scheduler <list>", "of those samples (default: what the weights recommend)")
@@ -80,12 +86,16 @@ export function define(command: Command, io: () => Io): void {
       [],
     )
     .option(
-      "--teacher <weights>",
-      "measure these first, on the same seeds: what the weights were distilled from",
+      "--teacher [list]",
+      "measure these weights first, on the same seeds (default: what the card says they were distilled from)",
     )
     .option(
       "--side-by-side <file>",
-      "a PNG of seeds 0-15: the teacher's pictures above, the weights' own below",
+      "a PNG of seeds 0-15: the teachers' pictures, and below them the weights' own",
+    )
+    .option(
+      "--nearest <file>",
+      "look for copies, and write a PNG: samples above the pictures of the data nearest to them",
     )
     .option("--restore <n>", "measure restoration on n held-out pictures, in place of all this")
     .option("--restore-samplers <list>", "NAME:STEPS[:OPTION=VALUE], …", DEFAULT_RESTORERS)
@@ -108,8 +118,14 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   if ("notices" in found) found.notices.forEach((notice) => io.err(notice));
   await using model = await openWeights(found, backend, session);
   const samplers = samplersOf(flags, model);
-  await using teacher = await teacherOf(flags, model, backend, io);
   if (flags.sideBySide !== undefined) await checkFile(flags.sideBySide, "--side-by-side");
+  if (flags.nearest !== undefined) await checkFile(flags.nearest, "--nearest");
+  await using opened = new AsyncDisposableStack();
+  const teachers: Teacher[] = [];
+  for (const name of teacherNames(flags, model)) {
+    const network = opened.use(await openTeacher(name, model, backend, session, io));
+    teachers.push({ name, network });
+  }
   const { train, heldOut } = await parts(flags, model.shape);
   if (flags.restore !== undefined) {
     const engine = { backend, session };
@@ -125,6 +141,10 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     return;
   }
 
+  if (flags.sideBySide !== undefined) {
+    const rows = [...teachers.map(({ network }) => network), model];
+    await writeSideBySide(flags.sideBySide, rows);
+  }
   let soFar: Evaluation | undefined;
   try {
     soFar = await evaluate(model, {
@@ -134,12 +154,13 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
       session,
       ...asked,
       samplers,
-      teacher,
+      teachers,
+      among: flags.nearest === undefined ? undefined : await finite(train, flags),
+      onNearest: (pairs) => writeDurably(flags.nearest!, encodePng(nearestSheet(pairs))),
       signal: io.signal,
       onProgress: partProgress(io),
       onPart: (part) => soFar = part,
     });
-    if (flags.sideBySide && teacher) await writeSideBySide(flags.sideBySide, teacher, model);
   } finally {
     // What an interrupted evaluation has measured is worth its hours too.
     io.status("");
@@ -147,34 +168,43 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   }
 }
 
+/** @throws InputError where there is none to put beside, or the card names none */
+function teacherNames({ teacher, sideBySide }: Flags, { distilled, source }: Model): string[] {
+  if (teacher === true) {
+    if (distilled) return [distilled.teacher];
+    throw new InputError(`--teacher: expected their names, as ${source} was not distilled`);
+  }
+  if (teacher !== undefined) return teacher.split(",").map((name) => name.trim());
+  if (sideBySide === undefined) return [];
+  throw new InputError("--side-by-side: expected --teacher WEIGHTS with it");
+}
+
 /** @throws InputError for weights that are no teacher of these */
-async function teacherOf(
-  { teacher, sideBySide }: Flags,
+async function openTeacher(
+  name: string,
   { shape, source }: Model,
   backend: Backend,
+  session: SessionOptions,
   io: Io,
-): Promise<Model | undefined> {
-  if (teacher === undefined) {
-    if (sideBySide === undefined) return undefined;
-    throw new InputError("--side-by-side: expected --teacher WEIGHTS with it");
-  }
-  const found = await readWeights(await locate(teacher, downloadOptions(io)));
-  const model = await openWeights(found, backend);
+): Promise<Model> {
+  const found = await readWeights(await locate(name, downloadOptions(io)));
+  const model = await openWeights(found, backend, session);
   if (model.shape.join() === shape.join()) return model;
   await model.close();
   throw new InputError(
-    `--teacher ${teacher}: makes pictures [${model.shape}], ${source} makes [${shape}]`,
+    `--teacher ${name}: makes pictures [${model.shape}], ${source} makes [${shape}]`,
   );
 }
 
 /** How many columns a comparison by eye has. */
 const SIDE_BY_SIDE = 16;
 
-/** The same seeds and classes of two networks, one above the other. */
-async function writeSideBySide(file: string, above: Model, below: Model): Promise<void> {
+/** The same seeds and classes of several networks, one above the other. */
+async function writeSideBySide(file: string, networks: readonly Model[]): Promise<void> {
   const seeds = Array.from({ length: SIDE_BY_SIDE }, (_, i) => i);
-  const rows = [await generate(above, { seeds }), await generate(below, { seeds })];
-  await writeDurably(file, encodePng(grid(rows.flat(), { columns: SIDE_BY_SIDE })));
+  const made = [];
+  for (const network of networks) made.push(...await generate(network, { seeds }));
+  await writeDurably(file, encodePng(grid(made, { columns: SIDE_BY_SIDE })));
 }
 
 async function show(evaluation: Evaluation, file: string | undefined, io: Io): Promise<void> {
@@ -202,7 +232,9 @@ function readFlags(flags: Flags) {
     lossPictures: count("lossPictures", "--loss-pictures"),
     bitsPictures: count("bitsPictures", "--bits-pictures"),
     samples: count("samples", "--samples"),
-    classifierSteps: parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
+    classifierSteps: flags.classifierSteps === undefined
+      ? undefined
+      : parseWhole("--classifier-steps", flags.classifierSteps, 1, 1e9),
     threads: flags.threads === undefined
       ? undefined
       : parseWhole("--threads", flags.threads, 1, 1024),
@@ -233,18 +265,28 @@ function samplersOf(flags: Flags, model: Model): SamplerChoice[] {
   );
 }
 
+/** The pictures to look for copies among: of those without end, as many as are drawn to measure on. */
+async function finite(train: PictureSource, { data }: Flags): Promise<DataSet> {
+  if (train.length < Infinity) return train as DataSet;
+  const [channels, height, width] = train.shape;
+  return await openData(data, { size: [height, width], channels: channels as 1 | 3 });
+}
+
 /** What the classifier learns from, and what is measured on. */
 async function parts({ data, holdout }: Flags, shape: readonly [number, number, number]) {
   const [channels, height, width] = shape;
   if (channels !== 1 && channels !== 3) {
     throw new InputError(`eval: pictures of ${channels} channels are not read; 1 and 3 are`);
   }
-  const open = (split: Split) => openData(data, { size: [height, width], channels, split });
-  if (await hasTestSplit(data)) return { train: await open("train"), heldOut: await open("test") };
+  const options: DataOptions = { size: [height, width], channels };
+  if (await hasTestSplit(data)) {
+    const heldOut = await openData(data, { ...options, split: "test" });
+    return { train: await openSource(data, options), heldOut };
+  }
   const share = parseNumber("--holdout", holdout);
   if (!(share > 0 && share <= 0.5)) {
     throw new InputError(`--holdout: expected a share above 0, up to 0.5, found ${holdout}`);
   }
-  const { kept, heldOut } = splitData(await open("train"), share);
+  const { kept, heldOut } = splitData(await openData(data, options), share);
   return { train: kept, heldOut };
 }

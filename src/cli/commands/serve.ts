@@ -4,7 +4,7 @@ import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
-import { defaultSources, sourcesByName } from "../../weights/find/sources.ts";
+import { servedSources, sourcesByName } from "../../weights/find/sources.ts";
 import { loadModel, loadScheduler } from "../sampling_options.ts";
 import {
   clientBehindProxy,
@@ -44,7 +44,9 @@ export function define(command: Command, io: () => Io): void {
   const limits = Object.entries(defaultLimits).map(([name, value]) => `  ${name}=${value}`);
   loadFlags(command.option(
     "-w, --weights <name=source>",
-    `weights and the name they get; repeatable (default: ${defaultHelp(defaultSources().join())})`,
+    `weights and the name they get; repeatable (default: ${
+      defaultHelp(servedSources().join(", "))
+    })`,
     collect,
     [],
   ))
@@ -97,7 +99,7 @@ async function run(flags: Flags, io: Io): Promise<void> {
       `--public-url: expected an address like https://example.org/, found "${flags.publicUrl}"`,
     );
   }
-  const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : defaultSources());
+  const sources = sourcesByName(flags.weights.length > 0 ? flags.weights : servedSources());
   const schedulers = await allSchedulers(flags.scheduler);
   const opened = new Map<string, Model>();
   const open = async (name: string) => {

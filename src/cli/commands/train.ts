@@ -18,6 +18,10 @@ export function define(command: Command, io: () => Io): void {
     .option("--init <weights>", "fine-tune weights: a built-in name, a folder or an address")
     .option("--backend <name>", "native, wasm, webgpu", "native")
     .option("--threads <n>", "CPU threads (default: every core)")
+    .option(
+      "--watch [port]",
+      "show the run on a page of this machine; without a port, any free one",
+    )
     .option("--print-recipe", "print the whole recipe, for a file to begin with, and do nothing");
   defineRecipeOptions(command);
   command.addHelpText(
@@ -28,6 +32,7 @@ Examples:
   train --data pictures/ --size 64 --block-out-channels 64,128,128,256 --attention false,false,true,true
   train --print-recipe > my.json               every key with its default; then --recipe my.json
   train --resume run
+  train --resume run --watch                   a page with the loss, the newest samples and the time left
   train --init run/weights --data more/ --lr 1e-4 --out tuned
   train --distill run/weights --data pictures/ --out few     students of 8, 4, 2 and 1 steps
 The weights are in OUT/weights: sample --weights run/weights
@@ -51,6 +56,7 @@ async function run(flags: TrainFlags, io: Io): Promise<void> {
   };
   const reading = partProgress(io);
   using termination = onTermination();
+  await using _page = await pageOf(flags.watch, folder, io);
   const options = {
     folder,
     resume,
@@ -81,6 +87,27 @@ async function run(flags: TrainFlags, io: Io): Promise<void> {
   if (!result.finished) stop(io, `${result.step} updates of ${result.stage}`, folder);
   say(`Sample with: sample --weights ${result.students.at(-1)}`);
   for (const student of result.students) io.out(student);
+}
+
+/** The page of the run, where one was asked for. Without it the run is the same. */
+async function pageOf(
+  watch: string | true | undefined,
+  folder: string,
+  io: Io,
+): Promise<AsyncDisposable | undefined> {
+  if (watch === undefined) return undefined;
+  const port = watch === true ? 0 : parseWhole("--watch", watch, 0, 65535);
+  const { watchRun }: typeof import("../watch/watch.ts") = await import(
+    new URL("../watch/watch.ts", import.meta.url).href
+  );
+  try {
+    const page = await watchRun(folder, port);
+    io.err(`Watch it at ${page.address}`);
+    return page;
+  } catch (error) {
+    const reason = (error as Error).message;
+    io.err(`--watch: no page at port ${port} (${reason}); the training goes on without it`);
+  }
 }
 
 /** Says how to go on with a run that a signal stopped, and leaves. */

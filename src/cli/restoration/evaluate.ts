@@ -15,7 +15,7 @@ import { restorationTasks } from "../../evaluation/restoration_tasks.ts";
 import type { Model } from "../../model/model.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { prepare } from "../../sampling/sample.ts";
-import type { DataSet } from "../../training/data/data_set.ts";
+import type { DataSet, PictureSource } from "../../training/data/data_set.ts";
 import type { Io } from "../io.ts";
 import { partProgress } from "../progress.ts";
 import { parsePairs, parseWhole } from "../values.ts";
@@ -43,7 +43,7 @@ export interface RestorationReport {
 export async function evaluateRestoration(
   model: Model,
   flags: RestoreFlags,
-  { train, heldOut }: { readonly train: DataSet; readonly heldOut: DataSet },
+  { train, heldOut }: { readonly train: PictureSource; readonly heldOut: DataSet },
   { backend, session }: { readonly backend: Backend; readonly session?: SessionOptions },
   io: Io,
   onReport: (soFar: RestorationReport) => void,
@@ -79,7 +79,7 @@ export async function evaluateRestoration(
 }
 
 async function openClassifier(
-  train: DataSet,
+  train: PictureSource,
   backend: Backend,
   session: SessionOptions | undefined,
   io: Io,

@@ -50,7 +50,7 @@ export function attention(at: usize): void {
   const all = c.n * c.heads;
   const keyPanels = (c.keys + 7) >> 3, valuePanels = (c.dv + 7) >> 3;
   const kBytes = <usize> (keyPanels * c.d) << 5, vBytes = <usize> (valuePanels * c.keys) << 5;
-  for (let item = claim(); item < all * 2; item = claim()) {
+  for (let item = claim(all * 2); item < all * 2; item = claim(all * 2)) {
     const pair = item >> 1, n = pair / c.heads, head = pair - n * c.heads;
     const to = c.shared + <usize> pair * (kBytes + vBytes);
     if (item & 1) {
@@ -60,13 +60,13 @@ export function attention(at: usize): void {
       packRows(c.k + <usize> n * c.kPicture + <usize> head * c.kHead, c.kRow, c.keys, c.d, to);
     }
   }
-  barrier();
+  barrier(all * 2);
 
   const scoreRow = <usize> keyPanels << 5, resultRow = <usize> valuePanels << 5;
   const scores = c.scratch + <usize> thread * c.scratchBytes;
   const results = scores + <usize> (c.block + SPARE) * scoreRow;
   const blocks = (c.rows + c.block - 1) / c.block;
-  for (let item = claim(); item < all * blocks; item = claim()) {
+  for (let item = claim(all * blocks); item < all * blocks; item = claim(all * blocks)) {
     const pair = item / blocks, first = (item - pair * blocks) * c.block;
     const n = pair / c.heads, head = pair - n * c.heads;
     const count = min(c.block, c.rows - first);
@@ -84,7 +84,7 @@ export function attention(at: usize): void {
       y += c.yRow;
     }
   }
-  barrier();
+  barrier(all * blocks);
 }
 
 /** softmax(x·scale) of `count` numbers in place; up to three behind them are overwritten. */

@@ -3,6 +3,7 @@
 import { pieces4, pieces6, rowsAtOnce } from "./gemm";
 import { added, finish, Output } from "./output";
 import { barrier, claim, thread } from "./sync";
+import { widen } from "./winograd_weights";
 
 @unmanaged
 export class Conv {
@@ -28,13 +29,15 @@ export class Conv {
   outWidth: i32;
   /** Panels [⌈O/8⌉][taps·channels][8]. */
   weights: usize;
+  /** 1: they are in 16 bits. */
+  half: i32;
   outChannels: i32;
   /** Rows and panels of an item. */
   rowBlock: i32;
   panelBlock: i32;
   /** As many zeros as a pixel has bytes. */
   zeros: usize;
-  /** Each thread's own memory: addresses and results of a row block. */
+  /** Each thread's own memory: results, a panel where weights are in 16 bits, addresses of a row block. */
   scratch: usize;
   scratchBytes: usize;
   out: Output;
@@ -75,11 +78,12 @@ export function conv(at: usize): void {
   const parts = (panels + c.panelBlock - 1) / c.panelBlock;
   const panelBytes = (c.bytes << 3) * taps;
   const result = c.scratch + <usize> thread * c.scratchBytes;
-  const table = result + 192;
+  const wide = result + 192;
+  const table = c.half ? wide + panelBytes : wide;
   const tableBytes = <usize> taps << 5;
   const scale = f32x4.splat(out.scale), silu = out.silu;
 
-  for (let item = claim(); item < blocks * parts; item = claim()) {
+  for (let item = claim(blocks * parts); item < blocks * parts; item = claim(blocks * parts)) {
     const part = item / blocks, first = (item - part * blocks) * c.rowBlock;
     const last = min(first + c.rowBlock, rows);
     let to = table;
@@ -91,7 +95,11 @@ export function conv(at: usize): void {
     }
     const endPanel = min((part + 1) * c.panelBlock, panels);
     for (let panel = part * c.panelBlock; panel < endPanel; panel++) {
-      const b = c.weights + <usize> panel * panelBytes;
+      let b = c.weights + <usize> panel * (c.half ? panelBytes >> 1 : panelBytes);
+      if (c.half) {
+        for (let i: usize = 0; i < panelBytes; i += 32) widen(b + (i >> 1), wide + i);
+        b = wide;
+      }
       const channel = <usize> panel << 5;
       const both = panel * 8 + 4 < c.outChannels;
       let from = table;
@@ -124,5 +132,5 @@ export function conv(at: usize): void {
       }
     }
   }
-  barrier();
+  barrier(blocks * parts);
 }

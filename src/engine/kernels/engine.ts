@@ -12,11 +12,11 @@ import { winograd } from "./winograd";
 
 /**
  * Carries out the commands from `at` on, up to the number 0. Each is [operation, words, …]; threads
- * 0 … threads − 1 call this at the same time.
+ * 0 … threads − 1 call this, at any time from when `first` is the phase that the memory is in.
  */
-export function run(at: usize, thread: i32, threads: i32): void {
+export function run(at: usize, thread: i32, threads: i32, first: u32): void {
   writeConstants();
-  enter(thread, threads);
+  enter(thread, threads, first);
   for (let op = load<i32>(at); op != 0; op = load<i32>(at)) {
     command(op, at);
     at += <usize> load<i32>(at, 4) << 2;

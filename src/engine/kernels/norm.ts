@@ -140,7 +140,7 @@ export function groupNorm(at: usize): void {
   const factors = shifts + (<usize> padded << 2);
   const offsets = factors + (<usize> padded << 2);
 
-  for (let item = claim(); item < c.n * blocks; item = claim()) {
+  for (let item = claim(c.n * blocks); item < c.n * blocks; item = claim(c.n * blocks)) {
     const n = item / blocks, first = (item - n * blocks) * c.block;
     const count = min(c.block, c.channels - first), vectors = (count + 3) >> 2;
     const start = <usize> first << 2;
@@ -213,5 +213,5 @@ export function groupNorm(at: usize): void {
       }
     }
   }
-  barrier();
+  barrier(c.n * blocks);
 }

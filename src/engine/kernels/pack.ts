@@ -51,14 +51,16 @@ export class PackConv {
   /** `channels` with the zeros that fill up a pixel. */
   padded: i32;
   taps: i32;
+  /** 1: as 16-bit floats, which have to hold the numbers exactly. */
+  half: i32;
 }
 
 /** Panels [⌈O/8⌉][taps][padded][8]. */
 export function packConv(at: usize): void {
   const c = changetype<PackConv>(at);
   const panels = (c.outChannels + 7) >> 3;
-  const panelBytes = <usize> (c.taps * c.padded) << 5;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  const panelBytes = <usize> (c.taps * c.padded) << (c.half ? 4 : 5);
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     const to = c.y + <usize> panel * panelBytes;
     memory.fill(to, 0, panelBytes);
     const count = min(8, c.outChannels - panel * 8);
@@ -66,13 +68,15 @@ export function packConv(at: usize): void {
       let from = c.x + (<usize> ((panel * 8 + i) * c.channels * c.taps) << 2);
       for (let k = 0; k < c.channels; k++) {
         for (let tap = 0; tap < c.taps; tap++) {
-          store<f32>(to + (<usize> ((tap * c.padded + k) * 8 + i) << 2), load<f32>(from));
+          const at = <usize> ((tap * c.padded + k) * 8 + i);
+          if (c.half) store<u16>(to + (at << 1), halfOf(from));
+          else store<f32>(to + (at << 2), load<f32>(from));
           from += 4;
         }
       }
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 @unmanaged
@@ -101,7 +105,7 @@ export function packWinograd(at: usize): void {
   const panels = (c.outChannels + 7) >> 3;
   const panelBytes = <usize> c.padded << 5;
   const taps = c.scratch + <usize> thread * c.scratchBytes;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     const range = panel / c.range, first = range * c.range;
     const inRange = min(c.range, panels - first);
     const base = c.y + <usize> (first * planes + panel - first) * panelBytes;
@@ -111,7 +115,7 @@ export function packWinograd(at: usize): void {
       transformKernels(c.m, taps, taps + 288, base + (<usize> k << 5), step);
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 /** The nine numbers of eight kernels, [9][8], of one channel; zeros beyond the last. */
@@ -154,7 +158,7 @@ export function packKernels(at: usize): void {
   const panels = (c.outChannels + 7) >> 3;
   const bytes: usize = c.half ? 144 : 288;
   const taps = c.scratch + <usize> thread * c.scratchBytes;
-  for (let panel = claim(); panel < panels; panel = claim()) {
+  for (let panel = claim(panels); panel < panels; panel = claim(panels)) {
     let to = c.y + <usize> (panel * c.channels) * bytes;
     for (let k = 0; k < c.channels; k++) {
       gatherTaps(c.x, c.outChannels, c.channels, panel, k, taps);
@@ -164,7 +168,7 @@ export function packKernels(at: usize): void {
       to += bytes;
     }
   }
-  barrier();
+  barrier(panels);
 }
 
 /** The 16-bit float that is the float32 at an address. */

@@ -1,13 +1,13 @@
-// How threads share the work of a command: they claim its items one by one and meet at its end.
+// How threads share the work of a command: they claim its items one by one and go on when all are done.
+// Nobody waits for a thread that has claimed none: one that wakes up late joins where the others are.
 
 /** The shared words, each in a cache line of its own; see `layout.ts` on the other side. */
-const CLAIMED: usize = 64;
-const ARRIVED: usize = 128;
-const GENERATION: usize = 192;
-const SLEEPERS: usize = 256;
-const ABORTED: usize = 320;
+const NEXT: usize = 64;
+const DONE: usize = 128;
+const SLEEPERS: usize = 192;
+const ABORTED: usize = 256;
 
-/** Looks at the generation before going to sleep, a tenth of a millisecond or two: longer than items take. */
+/** Looks at the phase before going to sleep, a tenth of a millisecond or two: longer than items take. */
 const SPINS: i32 = 150_000;
 const NAP_NS: i64 = 100_000_000;
 
@@ -15,42 +15,61 @@ const NAP_NS: i64 = 100_000_000;
 let threads: i32 = 1;
 /** This one among them. */
 export let thread: i32 = 0;
-/** Items claimed so far by a thread that is alone. */
+/** Which of all phases there ever were in this memory this thread is in: a phase ends with a barrier. */
+let phase: u32 = 0;
+/** Items of this phase that this thread has claimed. */
 let claimed: i32 = 0;
 
-export function enter(own: i32, all: i32): void {
+export function enter(own: i32, all: i32, first: u32): void {
   thread = own;
   threads = all;
+  phase = first;
   claimed = 0;
 }
 
-/** The next item of this command that nobody has taken. */
-// @ts-ignore: decorator
-@inline
-export function claim(): i32 {
-  return threads == 1 ? claimed++ : atomic.add<i32>(CLAIMED, 1);
+/**
+ * The next of this phase's `total` items that nobody has taken, or `total`. NEXT is the phase in its
+ * upper half and the item in its lower one: who comes late takes nothing from a later phase.
+ */
+export function claim(total: i32): i32 {
+  if (threads == 1) return claimed++;
+  let now = atomic.load<u64>(NEXT);
+  while (<u32> (now >> 32) == phase && <i32> now < total) {
+    const found = atomic.cmpxchg<u64>(NEXT, now, now + 1);
+    if (found == now) {
+      claimed++;
+      return <i32> now;
+    }
+    now = found;
+  }
+  return total;
 }
 
-/** Waits until every thread is here: what they have written can be read, and items are new. */
-export function barrier(): void {
+/** Waits until all items of this phase are done: what was written can be read. */
+export function barrier(total: i32): void {
+  const own = claimed;
   claimed = 0;
   if (threads == 1) return;
-  const generation = atomic.load<i32>(GENERATION);
-  if (atomic.add<i32>(ARRIVED, 1) == threads - 1) {
-    atomic.store<i32>(ARRIVED, 0);
-    atomic.store<i32>(CLAIMED, 0);
-    atomic.add<i32>(GENERATION, 1);
-    if (atomic.load<i32>(SLEEPERS) > 0) atomic.notify(GENERATION, -1);
+  if (total <= 0) {
+    const now = <u64> phase << 32;
+    atomic.cmpxchg<u64>(NEXT, now, <u64> ++phase << 32);
     return;
   }
+  if (own > 0 && atomic.add<i32>(DONE, own) + own == total) {
+    atomic.store<i32>(DONE, 0);
+    atomic.store<u64>(NEXT, <u64> ++phase << 32);
+    if (atomic.load<i32>(SLEEPERS) > 0) atomic.notify(NEXT + 4, -1);
+    return;
+  }
+  const ended = phase++;
   for (let i = 0; i < SPINS; i++) {
-    if (atomic.load<i32>(GENERATION) != generation) return;
+    if (atomic.load<u32>(NEXT + 4) != ended) return;
   }
   atomic.add<i32>(SLEEPERS, 1);
-  while (atomic.load<i32>(GENERATION) == generation) {
+  while (atomic.load<u32>(NEXT + 4) == ended) {
     // One of the others has died: nobody will come.
     if (atomic.load<i32>(ABORTED) != 0) unreachable();
-    atomic.wait<i32>(GENERATION, generation, NAP_NS);
+    atomic.wait<i32>(NEXT + 4, ended, NAP_NS);
   }
   atomic.sub<i32>(SLEEPERS, 1);
 }

@@ -82,11 +82,12 @@ function scalar(f: i32, a: f32, b: f32): f32 {
 export function elementwise(at: usize): void {
   const c = changetype<Elementwise>(at);
   const outer = c.d0 * c.d1 * c.d2 * c.d3;
-  const rows = max(1, ITEM / max(1, c.d4));
+  const rows = max(1, ITEM / max(1, c.d4)), items = (outer + rows - 1) / rows;
   const two = c.f >= BINARY;
   const vectors = (c.f < 7 || two) && c.y4 == 4 && (c.a4 == 4 || c.a4 == 0) &&
     (!two || c.b4 == 4 || c.b4 == 0);
-  for (let first = claim() * rows; first < outer; first = claim() * rows) {
+  for (let item = claim(items); item < items; item = claim(items)) {
+    const first = item * rows;
     for (let row = first; row < min(first + rows, outer); row++) {
       const i3 = row % c.d3, r2 = row / c.d3, i2 = r2 % c.d2, r1 = r2 / c.d2;
       const i1 = r1 % c.d1, i0 = r1 / c.d1;
@@ -112,7 +113,7 @@ export function elementwise(at: usize): void {
       }
     }
   }
-  barrier();
+  barrier(items);
 }
 
 @unmanaged
@@ -125,8 +126,8 @@ export class Fill {
 
 export function fill(at: usize): void {
   const c = changetype<Fill>(at);
-  if (claim() == 0) memory.fill(c.y, 0, c.bytes);
-  barrier();
+  if (claim(1) == 0) memory.fill(c.y, 0, c.bytes);
+  barrier(1);
 }
 
 /** y[i] = table[indices[i]], rows of `bytes` bytes. */
@@ -143,11 +144,11 @@ export class Gather {
 
 export function gather(at: usize): void {
   const c = changetype<Gather>(at);
-  for (let i = claim(); i < c.count; i = claim()) {
+  for (let i = claim(c.count); i < c.count; i = claim(c.count)) {
     const row = load<i32>(c.indices + (<usize> i << 2));
     memory.copy(c.y + <usize> i * c.bytes, c.table + <usize> row * c.bytes, c.bytes);
   }
-  barrier();
+  barrier(c.count);
 }
 
 /** Sums over the last two of five dimensions of x, times `factor`. */
@@ -173,7 +174,7 @@ export class Reduce {
 export function reduce(at: usize): void {
   const c = changetype<Reduce>(at);
   const outer = c.d0 * c.d1 * c.d2;
-  for (let row = claim(); row < outer; row = claim()) {
+  for (let row = claim(outer); row < outer; row = claim(outer)) {
     const i2 = row % c.d2, r1 = row / c.d2, i1 = r1 % c.d1, i0 = r1 / c.d1;
     const x = c.x + i0 * c.x0 + i1 * c.x1 + i2 * c.x2;
     let sum: f64 = 0;
@@ -186,7 +187,7 @@ export function reduce(at: usize): void {
     }
     store<f32>(c.y + (<usize> row << 2), <f32> (sum * c.factor));
   }
-  barrier();
+  barrier(outer);
 }
 
 /** Softmax, or its logarithm, of contiguous rows. */
@@ -204,7 +205,7 @@ export class Softmax {
 export function softmax(at: usize): void {
   const c = changetype<Softmax>(at);
   const bytes = <usize> c.columns << 2;
-  for (let row = claim(); row < c.rows; row = claim()) {
+  for (let row = claim(c.rows); row < c.rows; row = claim(c.rows)) {
     const x = c.x + <usize> row * bytes, y = c.y + <usize> row * bytes;
     if (!c.logarithm) {
       memory.copy(y, x, bytes);
@@ -222,7 +223,7 @@ export function softmax(at: usize): void {
       store<f32>(y + i, <f32> (<f64> load<f32>(x + i) - shift));
     }
   }
-  barrier();
+  barrier(c.rows);
 }
 
 /** Means over, or copies into, squares of pixels: [N][height][width][channels] of y. */
@@ -250,7 +251,7 @@ export class Resample {
 export function resample(at: usize): void {
   const c = changetype<Resample>(at);
   const f = c.factor, part = f32x4.splat(1 / <f32> (f * f));
-  for (let item = claim(); item < c.n * c.height; item = claim()) {
+  for (let item = claim(c.n * c.height); item < c.n * c.height; item = claim(c.n * c.height)) {
     const n = item / c.height, h = item - n * c.height;
     const x = c.x + <usize> n * c.picture;
     let y = c.y + <usize> n * c.yPicture + <usize> (h * c.width) * c.yPixel;
@@ -273,7 +274,7 @@ export function resample(at: usize): void {
       y += c.yPixel;
     }
   }
-  barrier();
+  barrier(c.n * c.height);
 }
 
 /** y[i][j] = a[i][j]·b[i][j] for matrices over two leading dimensions. */
@@ -312,18 +313,18 @@ export function matmul(at: usize): void {
   const c = changetype<Matmul>(at);
   const all = c.d0 * c.d1, panels = (c.columns + 7) >> 3;
   const panelBytes = <usize> (panels * c.inner) << 5;
-  for (let item = claim(); item < all; item = claim()) {
+  for (let item = claim(all); item < all; item = claim(all)) {
     const i0 = item / c.d1, i1 = item - i0 * c.d1;
     const b = c.b + <usize> i0 * c.b0 + <usize> i1 * c.b1;
     const to = c.shared + <usize> item * panelBytes;
     if (c.transposed) packRows(b, c.bRow, c.columns, c.inner, to);
     else packColumns(b, c.bRow, c.inner, c.columns, to);
   }
-  barrier();
+  barrier(all);
   const blocks = (c.rows + c.block - 1) / c.block;
   const results = c.scratch + <usize> thread * c.scratchBytes;
   const row = <usize> panels << 5;
-  for (let item = claim(); item < all * blocks; item = claim()) {
+  for (let item = claim(all * blocks); item < all * blocks; item = claim(all * blocks)) {
     const pair = item / blocks, first = (item - pair * blocks) * c.block;
     const i0 = pair / c.d1, i1 = pair - i0 * c.d1;
     const count = min(c.block, c.rows - first);
@@ -336,5 +337,5 @@ export function matmul(at: usize): void {
       y += c.yRow;
     }
   }
-  barrier();
+  barrier(all * blocks);
 }

@@ -150,13 +150,14 @@ export function winograd(at: usize): void {
 
   if (c.apart) {
     const plane = <usize> (tiles + 5) * c.bytes + 64;
-    for (let tile = claim(); tile < tiles; tile = claim()) {
+    for (let tile = claim(tiles); tile < tiles; tile = claim(tiles)) {
       transformInputs(c, c.shared + <usize> tile * c.bytes, plane, tile, tile + 1);
     }
-    barrier();
+    barrier(tiles);
     // U that is made on the way serves all blocks of tiles.
     const parts = c.compact ? 1 : blocks;
-    for (let item = claim(); item < parts * ranges; item = claim()) {
+    const items = parts * ranges;
+    for (let item = claim(items); item < items; item = claim(items)) {
       const range = item / parts;
       let block = item - range * parts;
       const end = c.compact ? blocks : block + 1;
@@ -167,16 +168,17 @@ export function winograd(at: usize): void {
         finishRange(c, out, v, plane, u, own, range, first, min(first + c.block, tiles));
       }
     }
+    barrier(items);
   } else {
     const plane = <usize> (c.block + 5) * c.bytes + 64;
     const mOwn = own + plane * planes;
-    for (let block = claim(); block < blocks; block = claim()) {
+    for (let block = claim(blocks); block < blocks; block = claim(blocks)) {
       const first = block * c.block, last = min(first + c.block, tiles);
       transformInputs(c, own, plane, first, last);
       for (let range = 0; range < ranges; range++) {
         finishRange(c, out, own, plane, uOf(c, range), mOwn, range, first, last);
       }
     }
+    barrier(blocks);
   }
-  barrier();
 }

@@ -76,7 +76,7 @@ export function transformKernels(
 /** Eight 16-bit floats at an address as two times four float32, at another. */
 // @ts-ignore: decorator
 @inline
-function widen(from: usize, to: usize): void {
+export function widen(from: usize, to: usize): void {
   const bits = v128.load(from);
   store4(i32x4.extend_low_i16x8_u(bits), to);
   store4(i32x4.extend_high_i16x8_u(bits), to + 16);

@@ -240,6 +240,7 @@ function convStep(p: Planner, s: ConvStep): void {
   const panelBlock = blocks >= 2 * p.threads ? panels : ceil(panels, 2 * p.threads);
   const channels = s.bytes / 4;
   const pixel = product(s.size) > 1 ? pixelOf({ ...s.x, dims: [1, channels, ...s.size] })! : 0;
+  const { place, half } = p.weights.conv(s.weight);
   p.step("conv", `conv ${s.kernel.join("×")} ${channels}→${s.outChannels} ${s.outSize.join("×")}`, [
     { place: s.x },
     4 * pixel,
@@ -252,12 +253,13 @@ function convStep(p: Planner, s: ConvStep): void {
     s.up,
     s.n,
     ...s.outSize,
-    { place: p.weights.conv(s.weight) },
+    { place },
+    half ? 1 : 0,
     s.outChannels,
     ROW_BLOCK,
     panelBlock,
     { place: p.weights.zeroPixel(channels) },
-    { scratch: 192 + (ceil(ROW_BLOCK, 4) + 1) * taps * 32 },
+    { scratch: 192 + (half ? 8 * s.bytes * taps : 0) + (ceil(ROW_BLOCK, 4) + 1) * taps * 32 },
     ...s.out,
   ]);
 }

@@ -19,6 +19,5 @@ export function memoryOf(graph: Graph, batch: number): EngineMemory {
   const names = graph.values.flatMap(({ shape }) => shape.filter((d) => typeof d === "string"));
   const sizes = new Map(names.map((name) => [name, batch]));
   const { arenaBytes } = planGraph(graph, { weights: store, sizes, threads: 1 });
-  const weights = store.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
-  return { weights, arena: arenaBytes };
+  return { weights: store.bytes, arena: arenaBytes };
 }

@@ -10,6 +10,7 @@ export type Packing =
     readonly outChannels: number;
     readonly channels: number;
     readonly taps: number;
+    readonly half: boolean;
   }
   | {
     readonly kind: "winograd";
@@ -46,17 +47,19 @@ export class WeightStore {
   }
 
   /** Panels of a convolution's or linear layer's weight [O, C, taps…]. */
-  conv(value: Value): View {
+  conv(value: Value): { place: View; half: boolean } {
     const [outChannels, channels, ...kernel] = value.shape as number[];
     const taps = product(kernel);
-    const bytes = 4 * roundUp(outChannels, 8) * channels * taps;
-    return whole(this.#place(value, { kind: "conv", outChannels, channels, taps }, bytes));
+    const half = this.fitsHalf?.(value) ?? false;
+    const bytes = (half ? 2 : 4) * roundUp(outChannels, 8) * channels * taps;
+    const packing = { kind: "conv", outChannels, channels, taps, half } as const;
+    return { place: whole(this.#place(value, packing, bytes)), half };
   }
 
   /**
-   * @param fitsHalf left out, weights of 3×3 convolutions are transformed when they are loaded; given,
-   * they stay as they are, in 16 bits where this says that those hold them, and are transformed
-   * whenever they are used: a quarter, or an eighth, of the memory
+   * @param fitsHalf left out, weights are widened, and those of 3×3 convolutions transformed, when they
+   * are loaded; given, they stay as they are, in 16 bits where this says that those hold them, and that is
+   * done whenever they are used: of 3×3 convolutions it takes a quarter, or an eighth, of the memory
    */
   constructor(readonly fitsHalf?: (value: Value) => boolean) {}
 
@@ -81,6 +84,11 @@ export class WeightStore {
 
   get buffers(): Buffer[] {
     return [...this.packed.values()].map(({ buffer }) => buffer).concat(this.zeros);
+  }
+
+  /** Of all tensors in all forms. */
+  get bytes(): number {
+    return this.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   #place(value: Value, packing: Packing, bytes: number): Buffer {

@@ -78,8 +78,30 @@ function decoded(segment: string): string {
   }
 }
 
+/** What is asked for, as far as it matters who may. */
+type Kind = "generation" | "picture" | "description" | "metrics";
+
 export class Access {
-  constructor(readonly options: AccessOptions) {}
+  /** What everybody may ask for, without a key. */
+  readonly #open: Readonly<Record<Kind, boolean>>;
+
+  constructor(readonly options: AccessOptions) {
+    const { keys, pictures = "public", metrics } = options;
+    const picture = pictures === "public";
+    const generation = picture && !keys?.length;
+    this.#open = {
+      generation,
+      picture,
+      description: picture,
+      metrics: metrics === undefined ? generation : metrics === "public",
+    };
+  }
+
+  /** Who may ask, in OpenAPI's words: {} is everybody. */
+  security(kind: Kind): readonly Record<string, readonly string[]>[] {
+    const signature = kind === "picture" ? [{ signature: [] }] : [];
+    return [...(this.#open[kind] ? [{}] : []), { bearer: [] }, ...signature];
+  }
 
   /**
    * Who asks for a generation.
@@ -87,8 +109,7 @@ export class Access {
    */
   async generation(request: Request): Promise<Standing> {
     if (await this.#hasKey(request)) return "trusted";
-    const { keys, pictures = "public" } = this.options;
-    if (!keys?.length && pictures === "public") return "public";
+    if (this.#open.generation) return "public";
     throw unauthorized("expected a key (Authorization: Bearer …)");
   }
 
@@ -98,7 +119,7 @@ export class Access {
    * @throws Problem 401 or 403 where it is not for the public
    */
   async picture(request: Request, resource: string): Promise<Standing> {
-    const { signingKey, pictures = "public" } = this.options;
+    const { signingKey } = this.options;
     const { searchParams } = new URL(request.url);
     const sig = searchParams.get("sig");
     if (sig !== null) {
@@ -113,20 +134,18 @@ export class Access {
       return "trusted";
     }
     if (await this.#hasKey(request)) return "trusted";
-    if (pictures === "public") return "public";
+    if (this.#open.picture) return "public";
     throw unauthorized("expected a signed address, or a key (Authorization: Bearer …)");
   }
 
   /** @throws Problem 401 where what is served here is not told to everybody */
   async description(request: Request): Promise<void> {
-    if (this.options.pictures === "signed") await this.#requireKey(request);
+    if (!this.#open.description) await this.#requireKey(request);
   }
 
   /** @throws Problem 401 where the operator's numbers are not for everybody */
   async metrics(request: Request): Promise<void> {
-    const { keys, pictures, metrics } = this.options;
-    const guarded = keys?.length || pictures === "signed" ? "key" : "public";
-    if ((metrics ?? guarded) === "key") await this.#requireKey(request);
+    if (!this.#open.metrics) await this.#requireKey(request);
   }
 
   async #requireKey(request: Request): Promise<void> {

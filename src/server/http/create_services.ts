@@ -13,7 +13,7 @@ import { clientAddress } from "./client.ts";
 import { OpenStreams } from "./events.ts";
 import { failure } from "./observe.ts";
 import { RateLimit } from "./rate_limit.ts";
-import { createSchemas } from "./schema.ts";
+import { schemasOf } from "./schema.ts";
 import type { Services } from "./services.ts";
 
 /** @throws InputError for options that could not work */
@@ -42,7 +42,7 @@ export function createServices(options: AppOptions): Services {
   return {
     catalog,
     limits,
-    schemas: createSchemas(catalog),
+    schemas: schemasOf(catalog),
     engines,
     orders: new Orders(catalog),
     pictures,

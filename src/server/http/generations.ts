@@ -28,19 +28,18 @@ const images = z.object({
 });
 
 export function generationRoute(services: Services): Route {
-  const { keys, pictures } = services.access.options;
   return {
     method: "post",
     path: "/v1/images/generations",
     handle: (c) => generate(services, c),
-    operation: {
+    operation: () => ({
       operationId: "createImage",
       summary: "OpenAI's image generation",
-      security: [...(keys?.length || pictures === "signed" ? [] : [{}]), { bearer: [] }],
+      security: services.access.security("generation"),
       requestBody: {
         required: true,
         content: {
-          "application/json": { schema: jsonSchema(services.schemas.described.generation) },
+          "application/json": { schema: jsonSchema(services.schemas.described.generation()) },
         },
       },
       responses: {
@@ -53,14 +52,14 @@ export function generationRoute(services: Services): Route {
         },
       },
       problems: [401, 404, 408, 413, 415, 422, 429, 500, 503],
-    },
+    }),
   };
 }
 
 async function generate(services: Services, c: Context): Promise<Response> {
   const standing = await services.access.generation(c.req.raw);
   const body = await readJson(c.req.raw, services.limits);
-  const fields = validate(services.schemas.generation, body);
+  const fields = validate(services.schemas.generation(), body);
   const charge = chargeTo(services, c, standing);
   const generation = await readGeneration(services, fields, charge);
   if (fields.stream) {

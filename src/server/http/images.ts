@@ -9,6 +9,7 @@ import { seedOf } from "../work/seed.ts";
 import { labelText } from "../work/served_model.ts";
 import { pictureResource } from "./access.ts";
 import { errorEvent, type ServerEvent } from "./events.ts";
+import { once } from "./once.ts";
 import { recipeRequest } from "./recipe_request.ts";
 import { answer, queryParameters, type Route } from "./route.ts";
 import { eventFields, queryOf } from "./schema.ts";
@@ -24,19 +25,21 @@ const seedParameter = {
 };
 
 export function imageRoutes(services: Services): Route[] {
-  const parameters = [seedParameter, ...queryParameters(services.schemas.described.picture)];
-  const open = services.signPictures ? [] : [{}];
-  const security = [...open, { bearer: [] }, { signature: [] }];
+  const parameters = once(() => [
+    seedParameter,
+    ...queryParameters(services.schemas.described.picture()),
+  ]);
+  const security = services.access.security("picture");
   return [{
     method: "get",
     path: "/v1/images/:file{[^/]+\\.png}",
     handle: (c) => picture(services, c),
-    operation: {
+    operation: () => ({
       path: "/v1/images/{seed}.png",
       operationId: "getPicture",
       summary: "A seed's picture",
       head: { operationId: "headPicture", summary: "Its headers, without computing it" },
-      parameters,
+      parameters: parameters(),
       security,
       responses: {
         "200": {
@@ -47,23 +50,23 @@ export function imageRoutes(services: Services): Route[] {
         "304": { description: "the picture that If-None-Match names; nothing was computed" },
       },
       problems: [401, 403, 404, 422, 429, 500, 503],
-    },
+    }),
   }, {
     method: "get",
     path: "/v1/images/:seed{[^/]+}/events",
     handle: (c) => events(services, c),
-    operation: {
+    operation: () => ({
       path: "/v1/images/{seed}/events",
       operationId: "getPictureEvents",
       summary: "A seed's reverse process: events queued, step …, then done or error",
-      parameters: [...parameters, ...queryParameters(eventFields)],
+      parameters: [...parameters(), ...queryParameters(eventFields)],
       security,
       responses: {
         "200": answer("server-sent events", "text/event-stream", { type: "string" }),
         "204": { description: "an EventSource that connected again after the last event" },
       },
       problems: [401, 403, 404, 422, 429, 500, 503],
-    },
+    }),
   }];
 }
 
@@ -76,7 +79,7 @@ async function readAddress(
 ): Promise<{ order: Order; pinned: boolean }> {
   const { schemas, limits, catalog, orders } = services;
   const seed = seedOf(name, limits.maxNameLength);
-  const fields = validate(schemas.picture, query);
+  const fields = validate(schemas.picture(), query);
   const request = recipeRequest(services, fields, "address");
   const order = await orders.of(resolve(catalog, request, seed), charge);
   checkCaps(services, order, 1, "scale");

@@ -2,6 +2,7 @@
 import { z } from "npm:zod@4.6.7";
 import { DEFAULT } from "../../recipe/recipe.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
+import { knowsEveryTimestep } from "../../sampling/distilled.ts";
 import { planRun } from "../../sampling/plan.ts";
 import { invalid, listed, Problem } from "../problem.ts";
 import type { ServedModel } from "../work/served_model.ts";
@@ -27,7 +28,7 @@ export function modelRoutes(services: Services): Route[] {
     return card;
   };
   const headers = { "cache-control": "no-cache" };
-  const security = [...(access.options.pictures === "signed" ? [] : [{}]), { bearer: [] }];
+  const security = access.security("description");
   return [{
     method: "get",
     path: "/v1/models",
@@ -35,7 +36,7 @@ export function modelRoutes(services: Services): Route[] {
       await access.description(c.req.raw);
       return c.json({ object: "list", data: [...engines.keys()].map(describe) }, 200, headers);
     },
-    operation: {
+    operation: () => ({
       operationId: "listModels",
       summary: "Loaded weights and schedulers",
       security,
@@ -47,7 +48,7 @@ export function modelRoutes(services: Services): Route[] {
         ),
       },
       problems: [401],
-    },
+    }),
   }, {
     method: "get",
     path: "/v1/models/:model",
@@ -59,7 +60,7 @@ export function modelRoutes(services: Services): Route[] {
       const { message, errors } = invalid("model", `one of the loaded weights (${loaded})`, name);
       throw new Problem(404, "not_found", message, { errors });
     },
-    operation: {
+    operation: () => ({
       path: "/v1/models/{model}",
       operationId: "retrieveModel",
       summary: "One of them",
@@ -67,7 +68,7 @@ export function modelRoutes(services: Services): Route[] {
       security,
       responses: { "200": answer("the model", "application/json", jsonSchema(model)) },
       problems: [401, 404],
-    },
+    }),
   }];
 }
 
@@ -90,7 +91,8 @@ function describeModel(services: Services, name: string, model: ServedModel): Js
       backend: model.backend,
       shape: model.shape,
       labels: model.labels ?? [],
-      guidance: model.nullLabel !== undefined,
+      guidance: model.nullLabel !== undefined && !model.distilled,
+      restores: knowsEveryTimestep(model),
       recommended: {
         scheduler,
         steps: model.recommended?.steps ?? DEFAULT.steps,

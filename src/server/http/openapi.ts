@@ -1,5 +1,6 @@
 /** /openapi.json, from the routes and the schemas that validate. */
 import { z } from "npm:zod@4.6.7";
+import { once } from "./once.ts";
 import { answer, type Json, jsonSchema, type Route } from "./route.ts";
 import type { Services } from "./services.ts";
 
@@ -44,16 +45,17 @@ export function openApiRoute(services: Services, routes: readonly Route[]): Rout
     path: "/openapi.json",
     async handle(c) {
       await services.access.description(c.req.raw);
-      return c.json(document, 200, { "cache-control": "no-cache" });
+      return c.json(document(), 200, { "cache-control": "no-cache" });
     },
-    operation: {
+    operation: () => ({
       operationId: "getDescription",
       summary: "This description",
+      security: services.access.security("description"),
       responses: { "200": answer("OpenAPI 3.1", "application/json", { type: "object" }) },
       problems: [401],
-    },
+    }),
   };
-  const document = openApiDocument([...routes, route]);
+  const document = once(() => openApiDocument([...routes, route]));
   return route;
 }
 
@@ -61,7 +63,7 @@ function openApiDocument(routes: readonly Route[]): Json {
   const paths: Record<string, Json> = {};
   for (const { method, path, operation } of routes) {
     if (!operation) continue;
-    const { path: address = path, head, problems: statuses = [], ...rest } = operation;
+    const { path: address = path, head, problems: statuses = [], ...rest } = operation();
     const described = {
       security: [{}],
       ...rest,

@@ -23,11 +23,11 @@ export function operationRoutes(services: Services): { routes: Route[]; operatio
     method: "get",
     path: "/livez",
     handle: (c) => c.text("ok", 200, NO_STORE),
-    operation: {
+    operation: () => ({
       operationId: "live",
       summary: "The process answers",
       responses: { "200": answer("it does", "text/plain", { type: "string" }) },
-    },
+    }),
   }, {
     method: "get",
     path: "/readyz",
@@ -47,14 +47,14 @@ export function operationRoutes(services: Services): { routes: Route[]; operatio
       const status = draining ? "draining" : ready ? "ready" : "starting";
       return c.json({ status, weights }, ready ? 200 : 503, NO_STORE);
     },
-    operation: {
+    operation: () => ({
       operationId: "ready",
       summary: "Every network is warm",
       responses: {
         "200": answer("they are", "application/json", { type: "object" }),
         "503": answer("not now", "application/json", { type: "object" }),
       },
-    },
+    }),
   }, {
     method: "get",
     path: "/metrics",
@@ -63,13 +63,13 @@ export function operationRoutes(services: Services): { routes: Route[]; operatio
       const type = "text/plain; version=0.0.4; charset=utf-8";
       return c.body(metrics.text(), 200, { ...NO_STORE, "content-type": type });
     },
-    operation: {
+    operation: () => ({
       operationId: "metrics",
       summary: "Prometheus' text format",
-      security: [{}, { bearer: [] }],
+      security: access.security("metrics"),
       responses: { "200": answer("the samples", "text/plain", { type: "string" }) },
       problems: [401],
-    },
+    }),
   }];
 
   return {

@@ -9,10 +9,11 @@ import { fit, givenShape, readMask } from "../../restoration/fit.ts";
 import { MEASUREMENT, measurementInput } from "../../restoration/input.ts";
 import { given } from "../../restoration/measure.ts";
 import { recommendedRestorer } from "../../restoration/recommended.ts";
+import { knowsEveryTimestep } from "../../sampling/distilled.ts";
 import { countEvaluations } from "../../sampling/evaluations.ts";
-import { invalid, refusal, refusing } from "../problem.ts";
+import { invalid, listed, refusal, refusing } from "../problem.ts";
 import { type Charge, type Order, Orders } from "../work/cost.ts";
-import { findWeights, resolve } from "../work/recipe.ts";
+import { type Catalog, findWeights, resolve } from "../work/recipe.ts";
 import { nextSeed } from "../work/seed.ts";
 import type { ServedModel } from "../work/served_model.ts";
 import { type Generation, readSize } from "./read_generation.ts";
@@ -64,7 +65,7 @@ export async function readRestoration(
   const { catalog, limits } = services;
   const restoring = { ...catalog, schedulers: restorers, plugins: {} };
   const planned = new Orders(restoring);
-  const { model } = findWeights(catalog, fields.model);
+  const { name, model } = restoringWeights(catalog, fields.model);
   const { scale, size } = readSize(fields.size, model);
   const n = fields.n ?? 1;
   if (n * pictures.length > limits.maxImages) {
@@ -87,7 +88,7 @@ export async function readRestoration(
     const inputs = { [MEASUREMENT]: await measurementInput(measurement) };
     for (let i = 0; i < n; i++) {
       const recipe = resolve(restoring, {
-        weights: fields.model,
+        weights: name,
         scheduler,
         steps: method.steps ?? recommended.steps,
         label: fields.label,
@@ -108,6 +109,23 @@ export async function readRestoration(
   }
   checkCaps(services, orders[0], orders.length, "size");
   return { orders, model, size, format: "b64_json", partialImages };
+}
+
+/**
+ * The weights that a form names, or the first that answer at every timestep.
+ * @throws Problem 404 for weights that are not loaded, 422 for such as know few timesteps
+ */
+export function restoringWeights(catalog: Catalog, named: string | undefined) {
+  const able = [...catalog.models.keys()].filter((name) =>
+    knowsEveryTimestep(catalog.models.get(name)!)
+  );
+  const found = findWeights(catalog, named ?? able[0]);
+  if (knowsEveryTimestep(found.model)) return found;
+  const { steps } = found.model.distilled!;
+  const expected = able.length > 0
+    ? `weights that answer at every timestep (${listed(able)}), not in ${steps} steps alone`
+    : `weights that answer at every timestep, as the teacher of "${found.name}" does; none are loaded here`;
+  throw invalid("model", expected, found.name);
 }
 
 /** Engines that run a network's gradient; on others a request for it would look like a broken one. */

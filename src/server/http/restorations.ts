@@ -7,7 +7,9 @@ import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import { invalid, refusing } from "../problem.ts";
 import type { Charge } from "../work/cost.ts";
 import { base64 } from "../work/picture.ts";
+import { labelNames } from "../work/served_model.ts";
 import { generationEvents } from "./generation_events.ts";
+import { once } from "./once.ts";
 import { describeImage, type Generation } from "./read_generation.ts";
 import {
   type AnswerFields,
@@ -15,6 +17,7 @@ import {
   type Method,
   readRestoration,
   requireSampler,
+  restoringWeights,
 } from "./restoration_request.ts";
 import { type Json, jsonSchema, type Route } from "./route.ts";
 import { flagFromText, numberFromText } from "./schema.ts";
@@ -29,7 +32,7 @@ interface Kind {
   readonly path: string;
   readonly operationId: string;
   readonly summary: string;
-  readonly schema: z.ZodObject;
+  schema(): z.ZodObject;
   /** Files that a form may bring. */
   readonly files: Readonly<Record<string, string>>;
   /** @param charge told what the pictures cost to decode */
@@ -49,10 +52,10 @@ export function restorationRoutes(services: Services): Route[] {
     method: "post" as const,
     path: kind.path,
     handle: (c: Context) => answer(services, kind, c),
-    operation: {
+    operation: () => ({
       operationId: kind.operationId,
       summary: kind.summary,
-      security: [...(services.access.options.keys?.length ? [] : [{}]), { bearer: [] }],
+      security: services.access.security("generation"),
       requestBody: {
         required: true,
         content: { "multipart/form-data": { schema: formSchema(kind) } },
@@ -67,14 +70,14 @@ export function restorationRoutes(services: Services): Route[] {
         },
       },
       problems: [401, 404, 408, 413, 415, 422, 429, 500, 503],
-    },
+    }),
   }));
 }
 
 async function answer(services: Services, kind: Kind, c: Context): Promise<Response> {
   const standing = await services.access.generation(c.req.raw);
   const form = await readForm(c.req.raw, services.limits);
-  const fields = validate(kind.schema, form.fields) as Fields;
+  const fields = validate(kind.schema(), form.fields) as Fields;
   const stray = Object.keys(form.files).find((name) => !Object.hasOwn(kind.files, name));
   if (stray !== undefined) {
     throw invalid(stray, `no such file, but ${Object.keys(kind.files).join(", ")}`, "a file");
@@ -124,7 +127,7 @@ async function pictures(
 
 /** The fields of a form as OpenAPI writes them, files included. */
 function formSchema({ schema, files }: Kind): Json {
-  const described = jsonSchema(schema) as { properties?: Record<string, Json> };
+  const described = jsonSchema(schema()) as { properties?: Record<string, Json> };
   const properties = Object.entries(files).map(([name, description]) => [
     name,
     { type: "string", format: "binary", description },
@@ -157,8 +160,10 @@ function kinds({ limits, catalog }: Services): Kind[] {
   const number = (schema: z.ZodType, text: string) =>
     numberFromText(schema).optional().describe(text);
   const unread = (most = 200) => z.string().max(most).optional().describe("has no effect");
-  const answers = {
-    model: z.string().min(1).max(200).optional().describe("loaded weights, as elsewhere"),
+  const answers = once(() => ({
+    model: z.string().min(1).max(200).optional().describe(
+      "loaded weights; default: the first that answer at every timestep",
+    ),
     n: number(z.int().min(1).max(limits.maxImages), "answers to each picture"),
     size: z.string().max(20).optional().describe('"auto", or a multiple of the weights\' size'),
     seed: number(z.int().min(0).max(MAX_SEED), "of the first answer; default: any"),
@@ -166,16 +171,19 @@ function kinds({ limits, catalog }: Services): Kind[] {
     guidance: number(z.number().min(0).max(20), "how much the label counts; 1 is off"),
     steps: number(z.int().min(1).max(limits.maxSteps), "default: by what is missing"),
     stream: flagFromText(z.boolean()).optional().describe("answers with server-sent events"),
-    partial_images: number(z.int().min(0).max(3), "previews in a stream"),
+    partial_images: number(
+      z.int().min(0).max(limits.maxSteps),
+      "previews of each answer in a stream, at most one a step; OpenAI's client asks for up to 3",
+    ),
     response_format: z.literal("b64_json").optional(),
     output_format: z.literal("png").optional(),
     user: unread(),
-  };
-  const sampler = z.string().min(1).max(100).optional().describe("default: by what is missing");
-  const options = z.string().max(1000).optional().describe(
-    'options of the sampler, {"eta": 0.5}',
-  );
-  const prompt = z.string().max(catalog.limits.maxNameLength).optional();
+  }));
+  const method = once(() => ({
+    sampler: z.string().min(1).max(100).optional().describe("default: by what is missing"),
+    options: z.string().max(1000).optional().describe('options of the sampler, {"eta": 0.5}'),
+  }));
+  const prompt = once(() => z.string().max(catalog.limits.maxNameLength).optional());
   return [{
     path: "/v1/images/edits",
     operationId: "editImage",
@@ -184,17 +192,18 @@ function kinds({ limits, catalog }: Services): Kind[] {
       image: "one or several PNG or JPEG pictures",
       mask: "a PNG: transparent, or white where nothing is transparent, is filled anew",
     },
-    schema: z.strictObject({
-      ...answers,
-      sampler,
-      options,
-      prompt: prompt.describe("a class's name says what the picture shows; other text nothing"),
-      quality: unread(),
-      background: unread(),
-      moderation: unread(),
-      input_fidelity: unread(),
-      output_compression: unread(),
-    }),
+    schema: once(() =>
+      z.strictObject({
+        ...answers(),
+        ...method(),
+        prompt: prompt().describe("a class's name says what the picture shows; other text nothing"),
+        quality: unread(),
+        background: unread(),
+        moderation: unread(),
+        input_fidelity: unread(),
+        output_compression: unread(),
+      })
+    ),
     async read(services, form, fields, charge) {
       const images = await imagesOf(form, services, charge);
       const mask = await maskOf(form, services, charge);
@@ -210,11 +219,13 @@ function kinds({ limits, catalog }: Services): Kind[] {
     operationId: "varyImage",
     summary: "OpenAI's image variation: the picture noised to a level and drawn again",
     files: { image: "a PNG or JPEG picture" },
-    schema: z.strictObject({
-      ...answers,
-      prompt,
-      strength: number(z.number().min(0.01).max(1), "near 0 leaves the picture, 1 forgets it"),
-    }),
+    schema: once(() =>
+      z.strictObject({
+        ...answers(),
+        prompt: prompt(),
+        strength: number(z.number().min(0.01).max(1), "near 0 leaves the picture, 1 forgets it"),
+      })
+    ),
     async read(services, form, fields, charge) {
       const images = await imagesOf(form, services, charge);
       return {
@@ -235,15 +246,16 @@ function kinds({ limits, catalog }: Services): Kind[] {
       image: "PNG or JPEG pictures that have lost something",
       mask: "a PNG: transparent, or white where nothing is transparent, is missing",
     },
-    schema: z.strictObject({
-      ...answers,
-      sampler,
-      options,
-      scale: z.string().max(20).optional().describe("times smaller it is: 4, 4:mean, 4:bicubic"),
-      blur: z.string().max(60).optional().describe("gaussian:2, uniform:9, motion:7:30"),
-      colour: flagFromText(z.boolean()).optional().describe("whether its colours are gone"),
-      noise: z.string().max(30).optional().describe("sigma, pixels from -1 to 1; or auto"),
-    }),
+    schema: once(() =>
+      z.strictObject({
+        ...answers(),
+        ...method(),
+        scale: z.string().max(20).optional().describe("times smaller it is: 4, 4:mean, 4:bicubic"),
+        blur: z.string().max(60).optional().describe("gaussian:2, uniform:9, motion:7:30"),
+        colour: flagFromText(z.boolean()).optional().describe("whether its colours are gone"),
+        noise: z.string().max(30).optional().describe("sigma, pixels from -1 to 1; or auto"),
+      })
+    ),
     async read(services, form, fields, charge) {
       const images = await imagesOf(form, services, charge);
       const mask = await maskOf(form, services, charge);
@@ -292,8 +304,7 @@ function optionsOf(json: string): Record<string, string> {
 function labelFromPrompt({ catalog }: Services, fields: Fields): AnswerFields {
   const prompt = String(fields.prompt ?? "").trim().normalize("NFC");
   if (fields.label !== undefined || prompt === "") return {};
-  for (const { labels = [] } of catalog.models.values()) {
-    if (labels.some((label) => label.normalize("NFC") === prompt)) return { label: prompt };
-  }
-  return {};
+  const { model } = restoringWeights(catalog, fields.model);
+  const named = labelNames(model).some((label) => label.normalize("NFC") === prompt);
+  return named ? { label: prompt } : {};
 }

@@ -10,8 +10,8 @@ export interface Route {
   /** As the router takes it. */
   readonly path: string;
   readonly handle: (context: Context) => Response | Promise<Response>;
-  /** Its place in /openapi.json; without it the route is not part of the API. */
-  readonly operation?: {
+  /** Gives its place in /openapi.json; without it the route is not part of the API. */
+  readonly operation?: () => {
     /** The address there; default `path`. */
     readonly path?: string;
     readonly operationId: string;

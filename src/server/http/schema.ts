@@ -6,6 +6,7 @@ import { MAX_SEED } from "../../recipe/recipe.ts";
 import { listed } from "../problem.ts";
 import type { Catalog } from "../work/recipe.ts";
 import { labelNames } from "../work/served_model.ts";
+import { once } from "./once.ts";
 
 type Shape = Record<string, z.ZodType>;
 
@@ -100,15 +101,28 @@ function bodyFields({ limits }: Catalog, choices: Shape): Shape {
 
 /** The schemas for one catalog. What an option may be is looked at once its scheduler is known. */
 export interface Schemas {
-  readonly picture: z.ZodObject;
-  readonly generation: z.ZodObject;
+  picture(): z.ZodObject;
+  generation(): z.ZodObject;
   /** The same with every option's type, for descriptions. */
-  readonly described: { readonly picture: z.ZodObject; readonly generation: z.ZodObject };
+  readonly described: { picture(): z.ZodObject; generation(): z.ZodObject };
   /** Names of plug-in options among the fields. */
   readonly optionNames: ReadonlySet<string>;
 }
 
-export function createSchemas(catalog: Catalog): Schemas {
+let last: { readonly of: Catalog; readonly labels: string; readonly schemas: Schemas } | undefined;
+
+/** The schemas for one catalog, or those made last where they would be the same. */
+export function schemasOf(catalog: Catalog): Schemas {
+  const labels = JSON.stringify([...catalog.models.values()].map(labelNames));
+  const same = last?.labels === labels && last.of.schedulers === catalog.schedulers &&
+    JSON.stringify(last.of.limits) === JSON.stringify(catalog.limits);
+  if (!same) {
+    last = { of: { ...catalog, models: new Map() }, labels, schemas: createSchemas(catalog) };
+  }
+  return last!.schemas;
+}
+
+function createSchemas(catalog: Catalog): Schemas {
   const choices = choiceFields(catalog);
   const addressed: Shape = {
     weights,
@@ -135,9 +149,12 @@ export function createSchemas(catalog: Catalog): Schemas {
   const generation = (options: Shape) =>
     z.strictObject({ prompt, ...each({ ...body, ...options }, (schema) => schema.nullish()) });
   return {
-    picture: picture(unread),
-    generation: generation(unread),
-    described: { picture: picture(options), generation: generation(options) },
+    picture: once(() => picture(unread)),
+    generation: once(() => generation(unread)),
+    described: {
+      picture: once(() => picture(options)),
+      generation: once(() => generation(options)),
+    },
     optionNames: new Set(Object.keys(options)),
   };
 }

@@ -19,6 +19,12 @@ export function show(id: string, visible: boolean): void {
   element(id, HTMLElement).hidden = !visible;
 }
 
+/** Brings a part of the page into view, at once where motion is unwelcome. */
+export function scrollTo(id: string, block: ScrollLogicalPosition = "start"): void {
+  const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element(id, HTMLElement).scrollIntoView({ block, behavior: smooth ? "smooth" : "auto" });
+}
+
 /** Says something to screen readers, once. */
 export function speak(text: string): void {
   element("said", HTMLElement).textContent = text;

@@ -8,8 +8,9 @@ import {
   q_sample,
   type Schedule,
 } from "../../diffusion/mod.ts";
-import { button, canvas, element, input, output } from "./dom.ts";
+import { button, canvas, input, output } from "./dom.ts";
 import { draw, type PagePicture, readPicture } from "./pixels.ts";
+import { acceptPictures, unreadable } from "./upload.ts";
 
 const schedules: Readonly<Record<"linear" | "cosine", Schedule>> = {
   linear: makeSchedule(linearBetas(1000)),
@@ -70,12 +71,9 @@ export function forward(): Forward {
     freshNoise();
     soon();
   };
-  const file = input("file");
-  file.addEventListener("change", () => {
-    const [chosen] = file.files ?? [];
-    if (chosen) show(chosen, true).catch(() => sayUnreadable(chosen));
+  acceptPictures("forward", "file", (picture) => {
+    show(picture, true).catch(() => output("time-text").textContent = unreadable(picture));
   });
-  acceptDrops((dropped) => show(dropped, true).catch(() => sayUnreadable(dropped)));
   drawCurves();
   soon();
   return {
@@ -84,20 +82,6 @@ export function forward(): Forward {
       return own;
     },
   };
-}
-
-function sayUnreadable({ type }: Blob): void {
-  output("time-text").textContent = `that is not a picture this browser reads (${type || "?"})`;
-}
-
-function acceptDrops(take: (picture: Blob) => void): void {
-  const area = element("forward", HTMLElement);
-  area.addEventListener("dragover", (event) => event.preventDefault());
-  area.addEventListener("drop", (event) => {
-    event.preventDefault();
-    const [dropped] = event.dataTransfer?.files ?? [];
-    if (dropped) take(dropped);
-  });
 }
 
 /** √ᾱ over time: how much of the picture is left. */

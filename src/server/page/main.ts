@@ -1,8 +1,9 @@
 /// <reference lib="dom" />
 /** The page: the forward process, the reverse process and the wall, tied together by an address. */
-import { button, detailOf, element, output, speak } from "./dom.ts";
+import { button, detailOf, element, output, scrollTo, speak } from "./dom.ts";
 import { forward } from "./forward.ts";
 import { type ModelCard, RecipeForm } from "./recipe.ts";
+import { Repair } from "./repair.ts";
 import { Reverse } from "./reverse.ts";
 import { Wall } from "./wall.ts";
 
@@ -13,16 +14,22 @@ async function start(): Promise<void> {
   const { data } = await response.json() as { data: ModelCard[] };
   const form = new RecipeForm(data);
 
+  // What is watched has the network to itself.
+  const watching = { onStart: () => wall.pause(), onEnd: () => wall.resume() };
+  const repair = new Repair(data, watching);
   const reverse = new Reverse({
-    onStart: () => wall.pause(),
-    onEnd: () => wall.resume(),
+    ...watching,
     onDone: (picture) => {
       if (!noising.own) noising.show(picture);
+      repair.show(picture, false);
     },
     onUse: (picture) => {
       noising.show(picture);
-      const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-      element("forward", HTMLElement).scrollIntoView({ behavior: smooth ? "smooth" : "auto" });
+      scrollTo("forward");
+    },
+    onRepair: (picture) => {
+      repair.show(picture);
+      scrollTo("repair");
     },
   });
   const wall = new Wall((seed) => {
@@ -41,6 +48,7 @@ async function start(): Promise<void> {
     for (const [name, value] of parameters) picture.searchParams.set(name, value);
     const example = element("example", HTMLAnchorElement);
     example.href = example.textContent = picture.href;
+    repair.use(form.model);
     reverse.start(form.seed, parameters);
     wall.show(parameters, form.model.denoise.recommended);
   }

@@ -10,6 +10,8 @@ export interface ModelCard {
     readonly shape: readonly [number, number, number];
     readonly labels: readonly string[];
     readonly guidance: boolean;
+    /** Whether they answer at every timestep, as restoring asks. */
+    readonly restores: boolean;
     readonly recommended: { scheduler: string; steps: number; guidance: number };
     readonly schedulers: Readonly<Record<string, { description?: string; max_steps: number }>>;
   };
@@ -109,6 +111,6 @@ export class RecipeForm {
   }
 }
 
-function fill(list: HTMLSelectElement, options: readonly (readonly string[])[]): void {
+export function fill(list: HTMLSelectElement, options: readonly (readonly string[])[]): void {
   list.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
 }

@@ -31,6 +31,8 @@ export interface ReverseOptions {
   onDone(picture: Blob): void;
   /** Asked to noise the finished picture. */
   onUse(picture: Blob): void;
+  /** Asked to take a piece of it away. */
+  onRepair(picture: Blob): void;
 }
 
 export class Reverse {
@@ -46,6 +48,9 @@ export class Reverse {
     button("use").addEventListener("click", () => {
       if (this.#finished) options.onUse(this.#finished);
     });
+    button("tear").addEventListener("click", () => {
+      if (this.#finished) options.onRepair(this.#finished);
+    });
   }
 
   /** Starts a seed; what was running is given up. */
@@ -57,6 +62,7 @@ export class Reverse {
     canvas("strip").width = 0;
     show("picture-link", false);
     show("use", false);
+    show("tear", false);
     const step = input("step");
     step.disabled = true;
     step.value = step.max = "0";
@@ -129,6 +135,7 @@ export class Reverse {
     link.href = `${address}&scale=8`;
     show("picture-link", true);
     show("use", true);
+    show("tear", true);
     input("step").max = String(this.#frames.length - 1);
     const of = label === undefined ? "" : `, label ${label}`;
     const text = `seed ${seed}${of}: ${scheduler}, ${steps} steps`;

@@ -1,12 +1,12 @@
 /** Opens a data set: detects its format and reads it. */
 import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
-import type { DataOptions, DataSet, Split } from "./data_set.ts";
+import type { DataOptions, DataSet, PictureSource, Split } from "./data_set.ts";
 import { openPictureFolder, openPictureZip } from "./folder.ts";
 import { idxImagesIn, openIdx } from "./idx_files.ts";
 import { npzHasTest, openNpy, openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
-import { drawnDataSet, isDataPlugin, loadDataPlugin } from "./plugin.ts";
+import { drawnDataSet, generatedPictures, isDataPlugin, loadDataPlugin } from "./plugin.ts";
 
 /** What is drawn to measure on. Training draws by its recipe's seed, and so never what "test" is. */
 export const DRAWN: Readonly<Record<Split, { seed: number; length: number }>> = {
@@ -39,6 +39,12 @@ export async function openData(source: string, options: DataOptions): Promise<Da
     );
   }
   return data;
+}
+
+/** What there is to learn from: of a data plug-in pictures without end, of all else the set itself. */
+export async function openSource(source: string, options: DataOptions): Promise<PictureSource> {
+  if (!isDataPlugin(source)) return await openData(source, { ...options, split: "train" });
+  return generatedPictures(await loadDataPlugin(source), DRAWN.train.seed, options);
 }
 
 async function openFolder(path: string, source: string, options: DataOptions): Promise<DataSet> {

@@ -18,13 +18,14 @@ export function lossPlot(lines: readonly Pick<LogLine, "step" | "loss">[]): stri
   const path = points.map(({ step }, i) => `${x(step).toFixed(1)},${y(losses[i]).toFixed(1)}`);
   const bottom = HEIGHT - MARGIN.bottom;
   const levels = points.length === 0 ? [] : [0, 1, 2, 3, 4].map((i) => low + (high - low) * i / 4);
+  const words = labelsOf(levels.map((log) => 10 ** log));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>`,
-    ...levels.map((log) =>
+    ...levels.map((log, i) =>
       `<path d="M${MARGIN.left} ${y(log).toFixed(1)}H${WIDTH - MARGIN.right}" stroke="#ddd"/>` +
       `<text x="${MARGIN.left - 6}" y="${(y(log) + 4).toFixed(1)}" text-anchor="end">${
-        (10 ** log).toPrecision(2)
+        words[i]
       }</text>`
     ),
     ...[0, 1, 2, 3, 4].map((i) => Math.round(last * i / 4)).map((step) =>
@@ -37,6 +38,13 @@ export function lossPlot(lines: readonly Pick<LogLine, "step" | "loss">[]): stri
     `<polyline fill="none" stroke="#1f5fa8" stroke-width="1.5" points="${path.join(" ")}"/>`,
     "</svg>\n",
   ].join("\n");
+}
+
+/** Numbers with as many digits as tell them apart, two or more. */
+function labelsOf(values: readonly number[]): string[] {
+  const written = (digits: number) => values.map((value) => value.toPrecision(digits));
+  const enough = [2, 3, 4].find((digits) => new Set(written(digits)).size === values.length);
+  return written(enough ?? 4);
 }
 
 function stretches(lines: readonly Pick<LogLine, "step" | "loss">[]) {

@@ -18,6 +18,12 @@ export function defaultSources(): string[] {
   return deployed.length > 0 ? deployed : ["heroes-4"];
 }
 
+/** What `serve` offers where no weights are named: the heroes in few steps, and their teacher, which restores. */
+export function servedSources(): string[] {
+  const deployed = deployedSources();
+  return deployed.length > 0 ? deployed : ["heroes-4", "heroes"];
+}
+
 /** The weights of a command that draws pictures and is not told with which. */
 export function defaultSource(): string {
   return splitName(defaultSources()[0]).source;

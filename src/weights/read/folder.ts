@@ -105,8 +105,8 @@ async function partsOf(files: Files): Promise<readonly string[]> {
   return [...means, ...networkFolders.map((folder) => `${folder}/`), ""];
 }
 
-interface Parts {
-  readonly found: FoundTensors;
+/** The configs of a folder. */
+export interface Configs {
   /** The network's config.json, parsed, and as its text. */
   readonly config: unknown;
   readonly text: string;
@@ -114,12 +114,31 @@ interface Parts {
   readonly index?: string;
 }
 
+interface Parts extends Configs {
+  readonly found: FoundTensors;
+}
+
 async function folderOf(
   { where }: Files,
   network: NetworkDefinition,
-  { found, config, text, scheduler, index }: Parts,
+  { found, ...configs }: Parts,
 ): Promise<WeightsFolder> {
-  const modelIndex = index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
+  const folder: WeightsFolder = {
+    ...describe(where, network, configs),
+    tensors: found.tensors,
+    hash: await hashOf(where, configs, found.hash),
+  };
+  checkTensors(folder, where + found.name);
+  return folder;
+}
+
+/** What configs say. */
+export function describe(
+  where: string,
+  network: NetworkDefinition,
+  { text, scheduler, index }: Configs,
+): Omit<WeightsFolder, "tensors" | "hash"> {
+  const modelIndex = parseIndex(where, index);
   refuseLatents(modelIndex, `${where}model_index.json`);
   const card = parseCard(modelIndex, network.classes, `${where}model_index.json`);
   const learned = network.outChannels === 2 * network.shape[0];
@@ -129,18 +148,11 @@ async function folderOf(
   );
   // diffusers writes -Infinity there, which is no JSON; the class stands in every file as text.
   const className = /"_class_name"\s*:\s*"(\w+)"/.exec(scheduler ?? "")?.[1];
-  const folder: WeightsFolder = {
+  return {
     where,
     network,
     scheduler: process,
     card: { recommended: samplerOf(className, process), ...card },
-    tensors: found.tensors,
-    hash: await sha256Hex(new TextEncoder().encode(JSON.stringify([
-      config,
-      scheduler ?? null,
-      (modelIndex as Record<string, unknown> | undefined)?._denoise ?? null,
-      found.hash,
-    ]))),
     configs: new Map(
       [
         [folderFiles.index, index],
@@ -151,8 +163,22 @@ async function folderOf(
     notices: [noticeOf(scheduler, where), hugeNotice(found, where)]
       .filter((notice) => notice !== undefined),
   };
-  checkTensors(folder, where + found.name);
-  return folder;
+}
+
+/** @param weights the hash of the file of weights */
+export function hashOf(where: string, configs: Configs, weights: string): Promise<string> {
+  const { config, scheduler, index } = configs;
+  const modelIndex = parseIndex(where, index);
+  return sha256Hex(new TextEncoder().encode(JSON.stringify([
+    config,
+    scheduler ?? null,
+    (modelIndex as Record<string, unknown> | undefined)?._denoise ?? null,
+    weights,
+  ])));
+}
+
+function parseIndex(where: string, index: string | undefined): unknown {
+  return index === undefined ? undefined : parseJson(index, `${where}model_index.json`);
 }
 
 function noticeOf(scheduler: string | undefined, where: string): string | undefined {
@@ -183,7 +209,7 @@ function withoutConfig({ where }: Files, { name, tensors }: FoundTensors): Input
 }
 
 /** In the folder, above it where it is a part of a pipeline or of a training run, or in another's. */
-async function schedulerText(files: Files, part: string, configs?: Files) {
+export async function schedulerText(files: Files, part: string, configs?: Files) {
   const name = "scheduler_config.json";
   return await firstText(files, [`scheduler/${name}`, name]) ??
     await firstText(configs, [`scheduler/${name}`, name]) ??
@@ -193,11 +219,11 @@ async function schedulerText(files: Files, part: string, configs?: Files) {
     ]);
 }
 
-function indexPaths(part: string): readonly string[] {
+export function indexPaths(part: string): readonly string[] {
   return part === "" ? [folderFiles.index, `../${folderFiles.index}`] : [folderFiles.index];
 }
 
-async function firstText(files: Files | undefined, paths: readonly string[]) {
+export async function firstText(files: Files | undefined, paths: readonly string[]) {
   if (!files) return undefined;
   for (const path of paths) {
     const text = await readText(files, path, true);
