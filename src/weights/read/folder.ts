@@ -123,8 +123,10 @@ async function folderOf(
   network: NetworkDefinition,
   { found, ...configs }: Parts,
 ): Promise<WeightsFolder> {
+  const described = describe(where, network, configs);
   const folder: WeightsFolder = {
-    ...describe(where, network, configs),
+    ...described,
+    notices: [...described.notices, ...hugeNotices(found, where)],
     tensors: found.tensors,
     hash: await hashOf(where, configs, found.hash),
   };
@@ -160,8 +162,7 @@ export function describe(
         [folderFiles.scheduler, scheduler],
       ].filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    notices: [noticeOf(scheduler, where), hugeNotice(found, where)]
-      .filter((notice) => notice !== undefined),
+    notices: [noticeOf(scheduler, where)].filter((notice) => notice !== undefined),
   };
 }
 
@@ -187,12 +188,14 @@ function noticeOf(scheduler: string | undefined, where: string): string | undefi
 }
 
 /** A word on numbers that are finite and look broken all the same. */
-function hugeNotice({ name, tensors }: FoundTensors, where: string): string | undefined {
+function hugeNotices({ name, tensors }: FoundTensors, where: string): string[] {
   const huge = [...tensors].filter(([, { data }]) => isBeyondHalf(data)).map(([tensor]) => tensor);
-  if (huge.length === 0) return undefined;
-  return `${where}${name}: numbers of ${huge.length} tensors are beyond ±65504, the largest half: ${
-    namesText(huge)
-  }; training rarely makes such, and 16 bits cannot hold them`;
+  if (huge.length === 0) return [];
+  const notice =
+    `${where}${name}: numbers of ${huge.length} tensors are beyond ±65504, the largest half: ${
+      namesText(huge)
+    }; training rarely makes such, and 16 bits cannot hold them`;
+  return [notice];
 }
 
 /** @throws InputError where the tensors are not the network's */
