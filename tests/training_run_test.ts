@@ -177,7 +177,7 @@ Deno.test("--init goes on from weights, keeps their network and finds their clas
   await assertRejects(
     () => train(runOf(`${folder.path}/other`, { ...recipe, size: 16 }, { init: weights })),
     InputError,
-    "size is [16,16]",
+    "size: expected [8,8] as ",
   );
 });
 
