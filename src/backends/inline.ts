@@ -14,8 +14,7 @@
  */
 export { simdInline, type SimdInlineOptions } from "./simd/inline.ts";
 export { simdWorker, type SimdWorkerOptions, WORKER_NAME } from "./simd/in_worker.ts";
-export { serveSimd, type WorkerScope } from "./simd/in_worker_body.ts";
-export type { WorkerReply, WorkerRequest } from "./simd/in_worker.ts";
+export { serveSimd } from "./simd/in_worker_body.ts";
 export { wasmInline, type WasmInlineOptions } from "./onnxruntime/wasm_inline.ts";
 export type { OrtBackend } from "./onnxruntime/onnx.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "../onnx/lowering.ts";

@@ -1,5 +1,5 @@
 /** Mixtures: a picture that is partly another's, by its noise, by its class, or by both. */
-import { requireSeed } from "../diffusion/random.ts";
+import { seedType } from "../diffusion/seed.ts";
 import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import { check, number } from "../schema.ts";
@@ -43,7 +43,7 @@ export function resolveMix(
   if (request.seed === undefined && request.label === undefined) {
     throw new FieldError("mix", "something to mix with: another seed, or a second label", share);
   }
-  if (request.seed !== undefined) requireSeed(request.seed);
+  if (request.seed !== undefined) check(seedType, request.seed, "seed");
   const label = request.label !== undefined
     ? labelIndex(network, request.label)
     : own.named || request.seed === undefined

@@ -13,7 +13,7 @@ import {
   type Type,
   whole,
 } from "../schema.ts";
-import { MAX_SEED } from "../diffusion/random.ts";
+import { MAX_SEED, seedType } from "../diffusion/seed.ts";
 import type { Mix } from "./mix.ts";
 import type { Size } from "./size.ts";
 
@@ -97,8 +97,7 @@ export function toText(recipes: readonly Recipe[]): string {
 const optional = <T>(type: Type<T>): Field<T> => ({ type, optional: true });
 
 /** A list, empty or not. */
-function wholes(expected: string, most?: number): Type<readonly number[]> {
-  const item = whole(0, most);
+function listOf(expected: string, item: Type<number>): Type<readonly number[]> {
   return {
     expected,
     accepts: (value): value is number[] => Array.isArray(value) && value.every(item.accepts),
@@ -117,7 +116,7 @@ function record<V>(expected: string, fits: (value: unknown) => boolean) {
 }
 
 const noted: Fields<Mix> = {
-  seed: optional(whole(0, MAX_SEED)),
+  seed: optional(seedType),
   label: optional(whole(0)),
   share: { type: number(0, 1) },
 };
@@ -156,8 +155,8 @@ const fields: Fields<File> = {
       (value) => ["number", "boolean", "string"].includes(typeof value),
     ),
   },
-  seeds: { type: wholes(`a list of seeds from 0 to ${MAX_SEED}`, MAX_SEED) },
-  labels: optional(wholes("a list of classes")),
+  seeds: { type: listOf(`a list of seeds, each ${seedType.expected}`, seedType) },
+  labels: optional(listOf("a list of classes", whole(0))),
   mixes: optional(list(mixOrNone)),
   guidance: { type: number() },
   nullLabel: optional(whole(0)),

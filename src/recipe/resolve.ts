@@ -1,5 +1,5 @@
 /** From what a request says to a recipe: names looked up, defaults filled in, everything checked. */
-import { requireSeed } from "../diffusion/random.ts";
+import { seedType } from "../diffusion/seed.ts";
 import type { Scheduler } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
@@ -141,7 +141,7 @@ export function resolveSubject(
   scheduler: Scheduler,
   { seed, label, mix, inputs }: Pick<RecipeRequest, "seed" | "label" | "mix" | "inputs">,
 ): Subject {
-  requireSeed(seed);
+  check(seedType, seed, "seed");
   checkInputs(scheduler, inputs);
   const named = label !== undefined;
   const own = { seed, label: named ? labelIndex(network, label) : defaultLabel(network, seed) };

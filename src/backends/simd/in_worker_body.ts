@@ -4,13 +4,14 @@ import type { WorkerReply, WorkerRequest } from "./in_worker.ts";
 import { simdInline } from "./inline.ts";
 
 /** What a worker's global object has; a page's types do not know it. */
-export interface WorkerScope {
+interface WorkerScope {
   onmessage: ((event: MessageEvent<[number, WorkerRequest]>) => void) | null;
   postMessage(reply: WorkerReply, transfer?: Transferable[]): void;
 }
 
 /** Answers the page that has started this worker. */
-export function serveSimd(scope = globalThis as unknown as WorkerScope): void {
+export function serveSimd(): void {
+  const scope = globalThis as unknown as WorkerScope;
   const sessions = new Map<number, Promise<Session>>();
   const answer = async (to: number, request: WorkerRequest): Promise<void> => {
     const { session } = request;
