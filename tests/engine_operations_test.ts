@@ -1,6 +1,10 @@
 /** The engine's kernels, both builds, against float64 loops, for every operation of inference. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Backend } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
+import { openSimdSession } from "../src/backends/simd/session.ts";
+import type { Crew } from "../src/engine/engine_session.ts";
+import { inlineCrew } from "../src/engine/inline_crew.ts";
 import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import {
   add,
@@ -52,7 +56,23 @@ const backends = [
   { build: "relaxed", backend: simdInline({ module: moduleOf("relaxed") }) },
   { build: "plain", backend: simdInline({ module: moduleOf("plain") }) },
   { build: "compact", backend: simdInline({ module: moduleOf("relaxed"), compact: true }) },
+  { build: "in memory full of NaN", backend: poisoned() },
 ];
+
+/** Before a session's first run, what is no weight holds NaN: nothing may rely on zeros there. */
+function poisoned(): Backend {
+  const inner = inlineCrew(moduleOf("relaxed"));
+  let last: WebAssembly.Memory;
+  const crew: Crew = { ...inner, open: (memory) => inner.open(last = memory) };
+  return {
+    name: "poisoned",
+    async createSession(graph, weights) {
+      const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 20 });
+      new Float32Array(last.buffer).fill(NaN, session.engine.base / 4);
+      return session;
+    },
+  };
+}
 
 /** Shapes of what is fed and of what is learned, and what is built from them. */
 interface Case {
@@ -217,6 +237,28 @@ const cases: readonly Case[] = [
       const h = add(conv2d(x, w, b, { stride: 1, padding: around }), embedding);
       const skip = conv2d(x, sw, sb, { stride: 1, padding: none });
       return scale(add(skip, h), 0.7);
+    },
+  },
+  {
+    about: "a residual block of six channels, which are not of four",
+    inputs: [[2, 6, 9, 9], [2, 12]],
+    params: [[6, 6, 3, 3], [6], [6, 12], [6], [6, 6, 1, 1], [6], [6], [6]],
+    build: ([x, emb], [w, b, tw, tb, sw, sb, gw, gb]) => {
+      const normed = silu(groupNorm(x, gw, gb, { groups: 2, eps: 1e-5 }));
+      const embedding = reshape(linear(emb, tw, tb), [2, 6, 1, 1]);
+      const h = add(conv2d(normed, w, b, { stride: 1, padding: around }), embedding);
+      return add(conv2d(silu(x), sw, sb, { stride: 1, padding: none }), silu(h));
+    },
+  },
+  {
+    about: "six channels, pooled, doubled, concatenated and convolved",
+    inputs: [[2, 6, 8, 8]],
+    params: [[7, 12, 3, 3], [7], [5, 7, 1, 1]],
+    build: ([x], [w, b, v]) => {
+      const halved = mul(avgPool(silu(x)), avgPool(x));
+      const both = concat([upsampleNearest(halved), add(x, silu(x))], 1);
+      const h = silu(conv2d(both, w, b, { stride: 2, padding: around }));
+      return conv2d(h, v, undefined, { stride: 1, padding: none });
     },
   },
   {
