@@ -197,6 +197,45 @@ Deno.test("a changed byte in an entry is noticed", async () => {
   assert(error.message.startsWith("x.zip/a.txt: damaged"), error.message);
 });
 
+/** The archive with its second entry where the first one is, or `shift` bytes behind. */
+function overlapped(zip: Uint8Array, shift = 0): Uint8Array<ArrayBuffer> {
+  const copy = zip.slice();
+  const view = new DataView(copy.buffer);
+  const heads: number[] = [];
+  for (let at = 0; at + 4 <= copy.length; at++) {
+    if (view.getUint32(at, true) === 0x02014b50) heads.push(at);
+  }
+  const OFFSET = 42;
+  const [first, second] = heads.slice(-2);
+  view.setUint32(second + OFFSET, view.getUint32(first + OFFSET, true) + shift, true);
+  return copy;
+}
+
+Deno.test("entries that share bytes are refused: few bytes would be read as often as they are named", async () => {
+  for (const compress of [false, true]) {
+    const zip = await writeZip(new Map([["a", bytes("words")], ["b", bytes("words")]]), {
+      compress,
+    });
+    assertEquals((await readZip(zip, "x.zip")).size, 2);
+    await assertRejects(
+      () => readZip(overlapped(zip), "x.zip"),
+      InputError,
+      "x.zip/b: expected bytes of its own, found those of another entry",
+    );
+  }
+});
+
+Deno.test("an entry within another's data is refused", async () => {
+  const inner = await writeZip(new Map([["b", bytes("words")]]));
+  const zip = await writeZip(new Map([["a", inner], ["b", bytes("words")]]));
+  const header = 30 + "a".length;
+  await assertRejects(
+    () => readZip(overlapped(zip, header), "x.zip"),
+    InputError,
+    "x.zip/b: expected bytes of its own",
+  );
+});
+
 Deno.test("what is no archive is refused", async () => {
   await assertRejects(() => readZip(bytes("hello"), "x.zip"), InputError, "x.zip: not a zip");
   const zip = await writeZip(new Map([["readme.txt", bytes("x")]]));
