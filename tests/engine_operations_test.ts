@@ -102,7 +102,7 @@ const conv = (
   build: ([x], [weight, bias]) => conv2d(x, weight, bias, { stride, padding }),
 });
 
-const cases: readonly Case[] = [
+const cases: Case[] = [
   ...Object.entries({ add, sub, mul, div, min, max, lessOrEqual }).flatMap(
     ([name, f]): Case[] => [
       { about: name, inputs: [[3, 7], [3, 7]], build: ([a, b]) => f(a, b), positive: true },
@@ -282,6 +282,58 @@ const cases: readonly Case[] = [
     },
   },
 ];
+
+/** What may follow a layer, given its result, something of the same shape, and a number a channel. */
+const followers: Record<string, (x: Value, other: Value, perChannel: Value) => Value> = {
+  "plus a picture": (x, other) => add(x, other),
+  "plus an embedding": (x, _, perChannel) => add(x, perChannel),
+  "times a number": (x) => scale(x, 0.5),
+  "plus a number": (x) => shift(x, 0.25),
+  "SiLU": (x) => silu(x),
+};
+const pairs = Object.entries(followers).flatMap((first) =>
+  Object.entries(followers).map((second) => [first, second] as const)
+);
+for (const [[first, f], [second, g]] of pairs) {
+  cases.push({
+    about: `a convolution ${first}, then ${second}`,
+    inputs: [[2, 16, 5, 5], [2, 8, 5, 5], [2, 8, 1, 1]],
+    params: [[8, 16, 3, 3], [8]],
+    build: ([x, other, perChannel], [w, b]) => {
+      const y = conv2d(x, w, b, { stride: 1, padding: around });
+      return g(f(y, other, perChannel), other, perChannel);
+    },
+  }, {
+    about: `a linear layer ${first}, then ${second}`,
+    inputs: [[2, 5, 12], [2, 5, 8], [2, 1, 8]],
+    params: [[8, 12], [8]],
+    build: ([x, other, perRow], [w, b]) => g(f(linear(x, w, b), other, perRow), other, perRow),
+  });
+}
+
+/** Matrices as attention has them, but for one thing. */
+const nearlyAttention: Record<string, (q: Value, k: Value, v: Value) => Value> = {
+  "the values transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeB: true })), v, { transposeB: true }),
+  "the probabilities transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeB: true })), v, { transposeA: true }),
+  "the queries transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeA: true, transposeB: true })), v),
+  "the keys as they lie": (q, k, v) => matmul(softmax(matmul(q, k)), v),
+  "scores with something added": (q, k, v) =>
+    matmul(softmax(add(matmul(q, k, { transposeB: true }), q)), v),
+  "scores scaled by numbers of their own": (q, k, v) =>
+    matmul(softmax(mul(matmul(q, k, { transposeB: true }), k)), v),
+  "values used a second time": (q, k, v) =>
+    add(matmul(softmax(matmul(q, k, { transposeB: true })), v), v),
+};
+for (const [about, build] of Object.entries(nearlyAttention)) {
+  cases.push({
+    about: `attention, but ${about}`,
+    inputs: [[2, 3, 6, 6], [2, 3, 6, 6], [2, 3, 6, 6]],
+    build: ([q, k, v]) => build(q, k, v),
+  });
+}
 
 for (const { build, backend } of backends) {
   for (const { about, inputs = [], params = [], build: make, positive } of cases) {
