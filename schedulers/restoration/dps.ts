@@ -29,7 +29,7 @@ function stepLength(measurement: Measurement, n: number): number {
 const dps: Scheduler = {
   name: "dps",
   api: 1,
-  description: "DPS: gradients of the residual through the network; many steps, a step costs 3",
+  description: "DPS: gradients of the residual through the network, good at holes; a step costs 3",
   needs: ["measurement", "vjp"],
   options: {
     zeta: {
