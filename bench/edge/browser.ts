@@ -143,7 +143,7 @@ export async function measureBrowser(executable: string): Promise<Measured[]> {
     try {
       const { page } = await openPage(browser);
       await page.goto(`${site.origin}/index.html?engine=${engine}&steps=1`);
-      await page.waitForSelector("body[data-done]", { timeout: 60_000 });
+      await page.waitForSelector("body[data-done]", { timeout: 480_000 });
       const coldStart = performance.now() - start;
       const { pixels } = await sampleInPage(page, { engine, ...probe, seeds: [probe.seed] });
       // A software GPU takes seconds an evaluation, and its speed says nothing about a real one.
