@@ -1,4 +1,5 @@
 /** Which of a network's labels to ask for, and how a classifier of the data should then read them. */
+import { InputError } from "../errors.ts";
 
 /** A label to ask the network for, and the data's class that it means. */
 export interface AskedLabel {
@@ -25,4 +26,27 @@ export function askedLabels(
     return found === undefined ? [] : [{ ask, expect: index.get(found)! }];
   });
   return new Set(meant.map(({ expect }) => expect)).size === data.length ? meant : byIndex;
+}
+
+/**
+ * The labels of a network that mean a class of every one of these sets: one list a set, the same labels
+ * at the same places.
+ * @throws InputError where they leave out a class
+ */
+export function askedTogether(
+  network: readonly string[] | undefined,
+  sets: readonly (readonly string[])[],
+): AskedLabel[][] {
+  const all = sets.map((names) => askedLabels(network, names));
+  if (sets.length === 1) return all;
+  const inEvery = (wanted: number | undefined) =>
+    all.every((asked) => asked.some(({ ask }) => ask === wanted));
+  const common = all[0].map(({ ask }) => ask).filter(inEvery);
+  return all.map((asked, i) => {
+    const list = common.map((wanted) => asked.find(({ ask }) => ask === wanted)!);
+    if (new Set(list.map(({ expect }) => expect)).size === sets[i].length) return list;
+    throw new InputError(
+      `the labels that name a class of each set leave out some of ${sets[i].join(", ")}`,
+    );
+  });
 }
