@@ -1,12 +1,19 @@
-/** Draws the README's pictures: heroes, students below their teachers, and a digit out of noise. */
+/** Draws the README's pictures: heroes, students below their teachers, restorations, a digit out of noise. */
 import { grid, paste } from "../src/image/grid.ts";
 import { type Pixels, toPixels, withChannels } from "../src/image/pixels.ts";
 import { encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import { generate, load, sample } from "../mod.ts";
-import { readFlags } from "./flags.ts";
+import heroes from "../weights/heroes/data/heroes.ts";
+import { DRAWN } from "../src/training/data/open.ts";
+import { drawPicture } from "../src/training/data/plugin.ts";
+import { readWords } from "./flags.ts";
+import { restorations } from "./readme_restored.ts";
 
-readFlags("Draws docs/heroes.png, docs/few.png and docs/digits.png by the shipped weights.", {});
+const asked = readWords(
+  "Draws the README's pictures by the shipped weights: docs/NAME.png.",
+  ["heroes", "few", "restored", "digits"],
+);
 
 const write = (name: string, picture: Pixels, factor: number) =>
   Deno.writeFile(new URL(`../docs/${name}`, import.meta.url), encodePng(enlarge(picture, factor)));
@@ -17,6 +24,11 @@ async function drawn(weights: string, count: number): Promise<Pixels[]> {
   return await generate(model, { seeds: Array.from({ length: count }, (_, i) => i) });
 }
 
+/** The digits' columns, and the evaluations that each comes out of. */
+const COLUMNS = 10, STEPS = 20;
+/** Which of the drawn heroes is restored. */
+const HERO = 2;
+
 /** A picture in the middle of a black one of 32 × 32, in colour. */
 function framed32(picture: Pixels): Pixels {
   const frame = { pixels: new Uint8Array(32 * 32 * 3), width: 32, height: 32, channels: 3 };
@@ -25,29 +37,43 @@ function framed32(picture: Pixels): Pixels {
   return frame;
 }
 
-await write("heroes.png", grid(await drawn("heroes-4", 64), { columns: 16 }), 3);
-
-const rows = [];
-for (const weights of ["heroes", "heroes-4", "digits", "digits-1"]) {
-  rows.push(...(await drawn(weights, 16)).map(framed32));
-}
-await write("few.png", grid(rows, { columns: 16, gap: 2, background: 255 }), 3);
-
-const COLUMNS = 10;
-const STEPS = 20;
-
-await using model = await load("digits", { backend: "native" });
-const seeds = Array.from({ length: 2 * COLUMNS }, (_, i) => i);
-const made: Pixels[] = await generate(model, { seeds, steps: STEPS });
-
-const way: Pixels[] = [];
-for await (const { step, x } of sample(model, { seeds: [5], steps: STEPS })) {
-  if (step % (STEPS / COLUMNS) === 0) way.push(toPixels(x, model.shape));
+if (asked.has("heroes")) {
+  await write("heroes.png", grid(await drawn("heroes-4", 64), { columns: 16 }), 3);
 }
 
-const all = grid([...made, ...way], { columns: COLUMNS, gap: 1 });
-const framed = { ...all, width: all.width + 2, height: all.height + 2, pixels: new Uint8Array(0) };
-framed.pixels = new Uint8Array(framed.width * framed.height);
-paste(framed, all, 1, 1);
-await Deno.mkdir(new URL("../docs/", import.meta.url), { recursive: true });
-await write("digits.png", framed, 3);
+if (asked.has("few")) {
+  const rows = [];
+  for (const weights of ["heroes", "heroes-4", "digits", "digits-1"]) {
+    rows.push(...(await drawn(weights, 16)).map(framed32));
+  }
+  await write("few.png", grid(rows, { columns: 16, gap: 2, background: 255 }), 3);
+}
+
+if (asked.has("restored")) {
+  await using model = await load("heroes", { backend: "native" });
+  // As training draws them, of a seed that no training has.
+  const { pixels, width, height, channels } = drawPicture(heroes, DRAWN.test.seed, HERO);
+  await write("restored.png", await restorations(model, { pixels, width, height, channels }), 1);
+}
+
+if (asked.has("digits")) {
+  await using model = await load("digits", { backend: "native" });
+  const seeds = Array.from({ length: 2 * COLUMNS }, (_, i) => i);
+  const made: Pixels[] = await generate(model, { seeds, steps: STEPS });
+
+  const way: Pixels[] = [];
+  for await (const { step, x } of sample(model, { seeds: [5], steps: STEPS })) {
+    if (step % (STEPS / COLUMNS) === 0) way.push(toPixels(x, model.shape));
+  }
+
+  const all = grid([...made, ...way], { columns: COLUMNS, gap: 1 });
+  const framed = {
+    ...all,
+    width: all.width + 2,
+    height: all.height + 2,
+    pixels: new Uint8Array(0),
+  };
+  framed.pixels = new Uint8Array(framed.width * framed.height);
+  paste(framed, all, 1, 1);
+  await write("digits.png", framed, 3);
+}

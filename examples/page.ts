@@ -1,6 +1,6 @@
 /**
  * The model in a page: nothing is computed on a server, every visitor's browser draws for itself.
- * `deno run -A examples/page.ts`, then http://localhost:8000; any web server can hold the three files.
+ * `deno run -A examples/page.ts`, then http://localhost:8000; any web server can hold these files.
  */
 import { Hono } from "npm:hono@4.13.19";
 import { builtInWeights } from "../mod.ts";
@@ -13,23 +13,29 @@ const html = `<!doctype html>
 <p>Click for another one.</p>
 <script type="module" src="page.js"></script>`;
 
-/** The script and everything it imports in one file. */
-async function bundled(): Promise<string> {
+/** A module and everything it imports in one file. */
+async function bundled(module: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["bundle", "--no-lock", "--platform", "browser", "--minify", "--quiet"].concat(
-      new URL("./page_script.ts", import.meta.url).pathname,
+      new URL(module, import.meta.url).pathname,
     ),
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
 }
 
-/** The page, its script and the weights. */
+/** The page, its script, the engine and the weights. */
 export async function site(weights: URL = builtInWeights.digits): Promise<Hono> {
-  const script = await bundled();
+  const scripts: Record<string, string> = {
+    "page.js": await bundled("./page_script.ts"),
+    // It calls serveSimd() of src/backends/inline.ts when it is a worker.
+    "engine.js": await bundled("../deploy/browser/engine_simd.ts"),
+  };
   const app = new Hono();
   app.get("/", (c) => c.html(html));
-  app.get("/page.js", (c) => c.body(script, 200, { "content-type": "text/javascript" }));
+  for (const [name, text] of Object.entries(scripts)) {
+    app.get(`/${name}`, (c) => c.body(text, 200, { "content-type": "text/javascript" }));
+  }
   app.get("/weights/:path{.+}", async (c) => {
     const file = new URL(c.req.param("path"), weights);
     if (!file.href.startsWith(weights.href)) return c.notFound();

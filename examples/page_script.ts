@@ -1,9 +1,10 @@
 /// <reference lib="dom" />
-/** What runs in the visitor's browser: weights beside the page, our WebAssembly, a canvas. */
+/** What runs in the visitor's browser: weights beside the page, a canvas, our WebAssembly in a worker. */
 import { filesAt, load, sample, toPixels } from "../mod.ts";
-import { simdInline } from "../src/backends/simd/inline.ts";
+import { simdWorker } from "../src/backends/inline.ts";
 
-const model = await load(filesAt(new URL("weights/", location.href)), { backend: simdInline() });
+const backend = simdWorker({ worker: new URL("engine.js", location.href) });
+const model = await load(filesAt(new URL("weights/", location.href)), { backend });
 const [, height, width] = model.shape;
 const canvas = document.querySelector("canvas")!;
 Object.assign(canvas, { width, height });
@@ -21,8 +22,6 @@ async function draw(): Promise<void> {
       rgba.data[4 * i + 3] = 255;
     }
     pen.putImageData(rgba, 0, 0);
-    // The engine runs in this thread: let the browser show the step.
-    await new Promise(requestAnimationFrame);
     if (done) document.body.dataset.done = String(seed);
   }
 }

@@ -8,6 +8,23 @@
 export class InputError extends Error {
   /** Tells it from other errors across realms. */
   override readonly name: string = "InputError";
+
+  /** @param message what it quotes of a stranger's file does not steer a terminal; see {@link visible} */
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message && visible(message), options);
+  }
+}
+
+/**
+ * A text without what would steer a terminal: control characters, C1 ones too, and those that turn the
+ * direction of writing are shown by their numbers. Names in a stranger's file stay names.
+ */
+export function visible(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /**

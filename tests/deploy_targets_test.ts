@@ -136,6 +136,27 @@ Deno.test({
           await page.close();
         });
       }
+      await t.step("the page stays free while WebAssembly runs", async () => {
+        const { page } = await openPage(browser);
+        await page.goto(`${site.origin}/index.html?engine=simd&steps=1`);
+        const ticks = await page.evaluate(async () => {
+          const at = (path: string) => new URL(path, location.href).href;
+          const denoise: typeof import("../deploy/browser/library.ts") = await import(
+            at("denoise.js")
+          );
+          const { backend } = await import(at("engine_simd.js"));
+          const files = denoise.filesAt(new URL(at("weights/")));
+          const model = await denoise.load(files, { backend: await backend() });
+          const x = new Float32Array(4 * model.shape.reduce((a, b) => a * b));
+          let ticks = 0;
+          const timer = setInterval(() => ticks++, 1);
+          await model.predict(x, new Float32Array(4), model.labels && new Int32Array(4));
+          clearInterval(timer);
+          await model.close();
+          return ticks;
+        });
+        assert(ticks > 1, `the page turned ${ticks} times during an evaluation of 4`);
+      });
       await t.step("WebAssembly gives the library's picture, bit for bit", async () => {
         const { page } = await openPage(browser);
         await page.goto(`${site.origin}/index.html?engine=simd&steps=1`);

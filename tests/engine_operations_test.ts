@@ -1,6 +1,10 @@
 /** The engine's kernels, both builds, against float64 loops, for every operation of inference. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Backend } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
+import { openSimdSession } from "../src/backends/simd/session.ts";
+import type { Crew } from "../src/engine/engine_session.ts";
+import { inlineCrew } from "../src/engine/inline_crew.ts";
 import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import {
   add,
@@ -52,7 +56,23 @@ const backends = [
   { build: "relaxed", backend: simdInline({ module: moduleOf("relaxed") }) },
   { build: "plain", backend: simdInline({ module: moduleOf("plain") }) },
   { build: "compact", backend: simdInline({ module: moduleOf("relaxed"), compact: true }) },
+  { build: "in memory full of NaN", backend: poisoned() },
 ];
+
+/** Before a session's first run, what is no weight holds NaN: nothing may rely on zeros there. */
+function poisoned(): Backend {
+  const inner = inlineCrew(moduleOf("relaxed"));
+  let last: WebAssembly.Memory;
+  const crew: Crew = { ...inner, open: (memory) => inner.open(last = memory) };
+  return {
+    name: "poisoned",
+    async createSession(graph, weights) {
+      const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 20 });
+      new Float32Array(last.buffer).fill(NaN, session.engine.base / 4);
+      return session;
+    },
+  };
+}
 
 /** Shapes of what is fed and of what is learned, and what is built from them. */
 interface Case {
@@ -82,7 +102,7 @@ const conv = (
   build: ([x], [weight, bias]) => conv2d(x, weight, bias, { stride, padding }),
 });
 
-const cases: readonly Case[] = [
+const cases: Case[] = [
   ...Object.entries({ add, sub, mul, div, min, max, lessOrEqual }).flatMap(
     ([name, f]): Case[] => [
       { about: name, inputs: [[3, 7], [3, 7]], build: ([a, b]) => f(a, b), positive: true },
@@ -220,6 +240,28 @@ const cases: readonly Case[] = [
     },
   },
   {
+    about: "a residual block of six channels, which are not of four",
+    inputs: [[2, 6, 9, 9], [2, 12]],
+    params: [[6, 6, 3, 3], [6], [6, 12], [6], [6, 6, 1, 1], [6], [6], [6]],
+    build: ([x, emb], [w, b, tw, tb, sw, sb, gw, gb]) => {
+      const normed = silu(groupNorm(x, gw, gb, { groups: 2, eps: 1e-5 }));
+      const embedding = reshape(linear(emb, tw, tb), [2, 6, 1, 1]);
+      const h = add(conv2d(normed, w, b, { stride: 1, padding: around }), embedding);
+      return add(conv2d(silu(x), sw, sb, { stride: 1, padding: none }), silu(h));
+    },
+  },
+  {
+    about: "six channels, pooled, doubled, concatenated and convolved",
+    inputs: [[2, 6, 8, 8]],
+    params: [[7, 12, 3, 3], [7], [5, 7, 1, 1]],
+    build: ([x], [w, b, v]) => {
+      const halved = mul(avgPool(silu(x)), avgPool(x));
+      const both = concat([upsampleNearest(halved), add(x, silu(x))], 1);
+      const h = silu(conv2d(both, w, b, { stride: 2, padding: around }));
+      return conv2d(h, v, undefined, { stride: 1, padding: none });
+    },
+  },
+  {
     about: "scale and shift of a norm by an embedding",
     inputs: [[2, 8, 5, 5], [2, 16, 1, 1]],
     params: [[8], [8]],
@@ -240,6 +282,58 @@ const cases: readonly Case[] = [
     },
   },
 ];
+
+/** What may follow a layer, given its result, something of the same shape, and a number a channel. */
+const followers: Record<string, (x: Value, other: Value, perChannel: Value) => Value> = {
+  "plus a picture": (x, other) => add(x, other),
+  "plus an embedding": (x, _, perChannel) => add(x, perChannel),
+  "times a number": (x) => scale(x, 0.5),
+  "plus a number": (x) => shift(x, 0.25),
+  "SiLU": (x) => silu(x),
+};
+const pairs = Object.entries(followers).flatMap((first) =>
+  Object.entries(followers).map((second) => [first, second] as const)
+);
+for (const [[first, f], [second, g]] of pairs) {
+  cases.push({
+    about: `a convolution ${first}, then ${second}`,
+    inputs: [[2, 16, 5, 5], [2, 8, 5, 5], [2, 8, 1, 1]],
+    params: [[8, 16, 3, 3], [8]],
+    build: ([x, other, perChannel], [w, b]) => {
+      const y = conv2d(x, w, b, { stride: 1, padding: around });
+      return g(f(y, other, perChannel), other, perChannel);
+    },
+  }, {
+    about: `a linear layer ${first}, then ${second}`,
+    inputs: [[2, 5, 12], [2, 5, 8], [2, 1, 8]],
+    params: [[8, 12], [8]],
+    build: ([x, other, perRow], [w, b]) => g(f(linear(x, w, b), other, perRow), other, perRow),
+  });
+}
+
+/** Matrices as attention has them, but for one thing. */
+const nearlyAttention: Record<string, (q: Value, k: Value, v: Value) => Value> = {
+  "the values transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeB: true })), v, { transposeB: true }),
+  "the probabilities transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeB: true })), v, { transposeA: true }),
+  "the queries transposed": (q, k, v) =>
+    matmul(softmax(matmul(q, k, { transposeA: true, transposeB: true })), v),
+  "the keys as they lie": (q, k, v) => matmul(softmax(matmul(q, k)), v),
+  "scores with something added": (q, k, v) =>
+    matmul(softmax(add(matmul(q, k, { transposeB: true }), q)), v),
+  "scores scaled by numbers of their own": (q, k, v) =>
+    matmul(softmax(mul(matmul(q, k, { transposeB: true }), k)), v),
+  "values used a second time": (q, k, v) =>
+    add(matmul(softmax(matmul(q, k, { transposeB: true })), v), v),
+};
+for (const [about, build] of Object.entries(nearlyAttention)) {
+  cases.push({
+    about: `attention, but ${about}`,
+    inputs: [[2, 3, 6, 6], [2, 3, 6, 6], [2, 3, 6, 6]],
+    build: ([q, k, v]) => build(q, k, v),
+  });
+}
 
 for (const { build, backend } of backends) {
   for (const { about, inputs = [], params = [], build: make, positive } of cases) {

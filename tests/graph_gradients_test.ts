@@ -138,6 +138,8 @@ const cases: readonly Case[] = [
   convolution("3×3, no padding", [2, 2, 3, 3], 1, [0, 0, 0, 0]),
   convolution("3×3, stride 2", [3, 2, 3, 3], 2, [1, 1, 1, 1]),
   convolution("3×3, stride 2, odd sizes", [3, 2, 3, 3], 2, [1, 1, 1, 1], [7, 5]),
+  convolution("3×3, stride 2, even by odd", [3, 2, 3, 3], 2, [1, 1, 1, 1], [6, 5]),
+  convolution("3×3, stride 2, odd by even", [3, 2, 3, 3], 2, [1, 1, 1, 1], [7, 4]),
   convolution("3×3, stride 2, far side padded", [3, 2, 3, 3], 2, [0, 0, 1, 1]),
   convolution("3×3, stride 2, far side padded, odd sizes", [3, 2, 3, 3], 2, [0, 0, 1, 1], [7, 5]),
 

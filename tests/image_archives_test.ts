@@ -53,6 +53,21 @@ Deno.test("arrays of every type come back from .npz, compressed or not", async (
   }
 });
 
+Deno.test("an array in Fortran's order, as numpy saves a transposed one, is read in C's", () => {
+  const inFortranOrder = (shape: number[], data: Float32Array) => {
+    const text = String.fromCharCode(...writeNpy({ shape, data }));
+    // The header stays as long as it was.
+    return Uint8Array.from(text.replace("False", "True "), (sign) => sign.charCodeAt(0));
+  };
+  // np.arange(6).reshape(2, 3) and np.arange(12).reshape(2, 3, 2), saved from np.asfortranarray.
+  const two = inFortranOrder([2, 3], Float32Array.of(0, 3, 1, 4, 2, 5));
+  assertEquals(parseNpy(two, "x"), { shape: [2, 3], data: Float32Array.of(0, 1, 2, 3, 4, 5) });
+  const three = inFortranOrder([2, 3, 2], Float32Array.of(0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11));
+  assertEquals(parseNpy(three, "x").data, Float32Array.from({ length: 12 }, (_, i) => i));
+  const none = inFortranOrder([0, 3], new Float32Array());
+  assertEquals(parseNpy(none, "x").data.length, 0);
+});
+
 Deno.test("pictures become arr_0, uint8 in the order N, H, W, C", async () => {
   const picture = (k: number) => ({
     pixels: Uint8Array.of(k, 1, 2, 3, 4, 5),
@@ -74,9 +89,9 @@ Deno.test("an array of another kind is refused with what was found", () => {
   const refused: [Uint8Array, string][] = [
     [swap("<f4", "<c4"), 'type "<c4"'],
     [swap("<f4", "|O"), 'type "|O"'],
-    [swap("False", "True "), "C order"],
+    [swap("False", "Maybe"), "fortran_order"],
     [swap("(2,)", "(3,)"), "shape (3) does not fit 8 bytes"],
-    [swap("(2,)", "2   "), "C order with a shape"],
+    [swap("(2,)", "2   "), "a .npy header with shape"],
     [npy.subarray(0, 60), "cut off"],
     [bytes("PK not an array"), "another format"],
   ];
@@ -180,6 +195,45 @@ Deno.test("a changed byte in an entry is noticed", async () => {
   const at = zip.indexOf("v".charCodeAt(0), 30);
   const error = await assertRejects(() => readZip(zip.with(at, 0), "x.zip"), InputError);
   assert(error.message.startsWith("x.zip/a.txt: damaged"), error.message);
+});
+
+/** The archive with its second entry where the first one is, or `shift` bytes behind. */
+function overlapped(zip: Uint8Array, shift = 0): Uint8Array<ArrayBuffer> {
+  const copy = zip.slice();
+  const view = new DataView(copy.buffer);
+  const heads: number[] = [];
+  for (let at = 0; at + 4 <= copy.length; at++) {
+    if (view.getUint32(at, true) === 0x02014b50) heads.push(at);
+  }
+  const OFFSET = 42;
+  const [first, second] = heads.slice(-2);
+  view.setUint32(second + OFFSET, view.getUint32(first + OFFSET, true) + shift, true);
+  return copy;
+}
+
+Deno.test("entries that share bytes are refused: few bytes would be read as often as they are named", async () => {
+  for (const compress of [false, true]) {
+    const zip = await writeZip(new Map([["a", bytes("words")], ["b", bytes("words")]]), {
+      compress,
+    });
+    assertEquals((await readZip(zip, "x.zip")).size, 2);
+    await assertRejects(
+      () => readZip(overlapped(zip), "x.zip"),
+      InputError,
+      "x.zip/b: expected bytes of its own, found those of another entry",
+    );
+  }
+});
+
+Deno.test("an entry within another's data is refused", async () => {
+  const inner = await writeZip(new Map([["b", bytes("words")]]));
+  const zip = await writeZip(new Map([["a", inner], ["b", bytes("words")]]));
+  const header = 30 + "a".length;
+  await assertRejects(
+    () => readZip(overlapped(zip, header), "x.zip"),
+    InputError,
+    "x.zip/b: expected bytes of its own",
+  );
 });
 
 Deno.test("what is no archive is refused", async () => {

@@ -38,7 +38,7 @@ Deno.test("tensors in a file beside it are taken in; a missing, short or distant
     "lies in net.onnx.data, found none",
   );
   const short = onnxFiles(file, { "net.onnx.data": data.slice(0, -1) });
-  await assertRejects(() => readOnnx(short), InputError, "elements, its shape");
+  await assertRejects(() => readOnnx(short), InputError, "elements, found");
   const [beyond] = split({ location: "w", offset: "4", length: "4000" });
   await assertRejects(
     () => readOnnx(onnxFiles(beyond, { w: data })),

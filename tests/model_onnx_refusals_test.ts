@@ -15,15 +15,15 @@ const ports: Record<
 > = {
   "no timestep": {
     input: [port("sample", picture)],
-    says: "found the inputs sample float32 [N, 3, 8, 8]; expected a float32 sample [N, C, H, W]",
+    says: "class_labels [N], found the inputs sample float32 [N, 3, 8, 8]",
   },
   "labels in place of a timestep": {
     input: [port("sample", picture), port("y", [N], types.INT64)],
-    says: "y int64 [N]; expected",
+    says: "class_labels [N], found the inputs sample float32 [N, 3, 8, 8], y int64 [N]",
   },
   "two inputs that may be either": {
     input: [port("a", picture), port("b", [N]), port("d", [N], types.INT64)],
-    says: "found the inputs a float32 [N, 3, 8, 8], b float32 [N], d int64 [N]; expected",
+    says: "class_labels [N], found the inputs a float32 [N, 3, 8, 8], b float32 [N], d int64 [N]",
   },
   "two pictures": {
     input: [port("sample", picture), port("low_res", picture), port("t", [N])],
@@ -48,7 +48,8 @@ const ports: Record<
   "two outputs": {
     input: [port("sample", picture), port("t", [N])],
     output: [port("eps", picture), port("attention", [N, 4, 64, 64])],
-    says: "found the outputs eps float32 [N, 3, 8, 8], attention float32 [N, 4, 64, 64]",
+    says:
+      "expected one output, float32 [N, C or 2C, H, W], found eps float32 [N, 3, 8, 8], attention float32 [N, 4, 64, 64]",
   },
   "labels that pick from no table": {
     input: [port("sample", picture), port("t", [N]), port("y", [N], types.INT64)],
@@ -110,14 +111,14 @@ const hostile: Record<
   },
   "a tensor without all its numbers": {
     edit: ({ initializer: [first] }) => first.dims = [...first.dims, 2n],
-    says: "its shape [",
+    says: ": expected 4 elements, found 2",
   },
   "a stride of 0": {
     edit: ({ node: nodes }) => {
       const conv = nodes.find(({ opType }) => opType === "Conv")!;
       conv.attribute.find(({ name }) => name === "strides")!.ints = [0n, 1n];
     },
-    says: "strides is 0; expected 1 to 65536",
+    says: "strides: expected 1 to 65536, found 0",
   },
   "a tensor of 2⁴⁰ elements": {
     edit: ({ node: nodes, initializer }) => {

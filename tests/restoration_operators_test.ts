@@ -14,6 +14,12 @@ import { svd } from "../src/restoration/linear/svd.ts";
 import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { dense } from "../src/restoration/operators/dense.ts";
+import {
+  blurKernel,
+  gaussianKernel,
+  reflected,
+  uniformKernel,
+} from "../src/restoration/operators/blur.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
 import { recommendedRestorer } from "../src/restoration/recommended.ts";
 import { randomMask, restorationOperators } from "./restoration_operators.ts";
@@ -140,6 +146,72 @@ Deno.test("a motion's angle turns from the horizontal upwards", () => {
   assert(Math.abs(at(9, 9)) < 0.05 && Math.abs(at(7, 7)) < 0.05, "and not to the left");
 });
 
+Deno.test("blur kernels: a Gaussian out to 3σ, n equal taps, the sum 1", () => {
+  const kernel = gaussianKernel(1.5);
+  assertEquals(kernel.length, 11);
+  assertAlmostEquals(kernel.reduce((a, b) => a + b), 1, 1e-12);
+  // exp(−x²/2σ²) of neighbours: e^(−1/4.5) beside the middle.
+  assertAlmostEquals(kernel[6] / kernel[5], Math.exp(-1 / 4.5), 1e-12);
+  assertAlmostEquals(kernel[10] / kernel[5], Math.exp(-25 / 4.5), 1e-12);
+  assertEquals(gaussianKernel(0.1).length, 3);
+  assertEquals(uniformKernel(4), [0.25, 0.25, 0.25, 0.25]);
+  for (const [kind, size] of [["gaussian", 0.09], ["gaussian", 51], ["gaussian", NaN]] as const) {
+    assertThrows(() => blurKernel(kind, size), InputError, "0.1 to 50");
+  }
+  for (const size of [1, 102, 2.5, NaN]) {
+    assertThrows(() => blurKernel("uniform", size), InputError, "2 to 101");
+  }
+});
+
+Deno.test("an even number of taps reaches one pixel further to the right", () => {
+  const step = Float32Array.of(0, 0, 0, 8, 0, 0, 0, 0);
+  const y = operatorOf({ blur: { kind: "uniform", size: 4 } }, [1, 1, 8]).apply(step);
+  // y_i is the mean of x_(i−1) … x_(i+2); mirrored edges see nothing of it.
+  assertEquals([...y].map((v) => Math.round(v * 1e9) / 1e9), [0, 2, 2, 2, 2, 0, 0, 0]);
+});
+
+Deno.test("beyond mirrored edges the picture comes again, however far a kernel reaches", () => {
+  assertEquals([-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6].map((i) => reflected(i, 3)), [
+    ...[2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0],
+  ]);
+});
+
+Deno.test("scaling by 1, by a part, or into blocks that do not fill the picture is refused", () => {
+  for (const plugin of [operators.mean, operators.bicubic]) {
+    for (
+      const [shape, scale] of [
+        [[1, 4, 4], 1],
+        [[1, 4, 4], 0],
+        [[1, 4, 4], 1.5],
+        [[1, 4, 6], 4],
+        [[1, 6, 4], 4],
+      ] as const
+    ) {
+      const create = () => plugin.create({ shape, options: { scale } });
+      assertThrows(create, InputError, `divides ${shape[2]}×${shape[1]}, found ${scale}`);
+    }
+  }
+});
+
+Deno.test("compressed sensing: the share of coefficients, from all over the transform, by the seed", () => {
+  const of = (share: number, seed: number) =>
+    operators.sensing.create({ shape: [2, 16, 32], options: { share, seed } });
+  const { measured, s } = of(0.25, 3);
+  assertEquals(measured, [256, 1, 1]);
+  const channels = [s.subarray(0, 512), s.subarray(512)];
+  assertEquals(channels[0], channels[1]);
+  assertEquals(channels[0].reduce((a, b) => a + b), 128);
+  // A quarter of each eighth of the transform, as far as chance goes.
+  for (let part = 0; part < 8; part++) {
+    const known = channels[0].subarray(part * 64, (part + 1) * 64).reduce((a, b) => a + b);
+    assert(known >= 6 && known <= 28, `${known} of 64 in part ${part}`);
+  }
+  assertEquals(of(0.25, 3).s, s);
+  assert(of(0.25, 4).s.some((v, i) => v !== s[i]));
+  assertEquals(of(0.0001, 0).measured, [2, 1, 1]);
+  assertEquals(missingShare(of(1, 0)), 0);
+});
+
 Deno.test("compressed sensing knows the mean, whichever other coefficients it is given", () => {
   for (const [height, width] of [[8, 8], [6, 10]]) {
     const flat = new Float32Array(height * width).fill(0.5);
@@ -182,6 +254,9 @@ Deno.test("the share that is missing", () => {
   assertEquals(missingShare(operatorOf({ scale: { factor: 2, kernel: "mean" } }, [1, 4, 4])), 0.75);
   assertAlmostEquals(missingShare(operatorOf({ colour: true }, [3, 2, 2])), 2 / 3, 1e-12);
   assertEquals(missingShare(operatorOf({}, [1, 2, 2])), 0);
+  // What is seen ten thousand times worse than the rest is not seen.
+  const uneven = dense([1, 1, 4], matrix(4, 4, (i, j) => i === j ? [1, 2e-4, 5e-5, 0][i] : 0));
+  assertEquals(missingShare(uneven), 0.5);
 });
 
 Deno.test("an observation's noise is σ_y/s, infinite where nothing is seen", () => {
@@ -240,6 +315,8 @@ Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, z
 Deno.test("a matrix of one's own is refused where it does not fit", () => {
   assertThrows(() => dense([1, 2, 2], matrix(2, 5)), InputError, "4 columns");
   assertThrows(() => dense([1, 2, 2], matrix(1, 4, () => NaN)), InputError, "finite");
+  assertThrows(() => dense([1, 1, 1], matrix(4097, 1)), InputError, "at most 4096");
+  assertThrows(() => dense([1, 1, 4097], matrix(1, 4097)), InputError, "at most 4096");
 });
 
 Deno.test("every built-in operator goes by its own name and makes itself with its defaults", () => {
@@ -285,4 +362,30 @@ Deno.test("the sampler that is taken depends on what is missing, and whether it 
   assertEquals(chosen({ mask: randomMask(16, 16, 0.25) }), ["ddnm", 100, 0.5]);
   assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }), ["ddnm", 100, 0.5]);
   assertEquals(chosen({ scale: { factor: 4, kernel: "mean" } }, 0.1), ["ddrm", 100, 0.5]);
+  // Half missing is much; a part of the picture of which one pixel in sixteen is known is seen, but
+  // one of which nothing is known is a hole.
+  const kept = (keep: (x: number, y: number) => boolean) => ({
+    mask: {
+      kept: Uint8Array.from({ length: 256 }, (_, p) => keep(p % 16, p >> 4) ? 1 : 0),
+      width: 16,
+      height: 16,
+    },
+  });
+  assertEquals(chosen(kept((x, y) => y < 8 || x < 1)), ["ddrm", 20, 1]);
+  assertEquals(chosen(kept((x, y) => x % 4 === 0 && y % 4 === 0)), ["ddnm", 100, 0.5]);
+  // One pixel in sixty-four of a part says next to nothing of it.
+  const sparse = kept((x, y) => x % 8 === 0 && y % 8 === 0).mask;
+  const large = {
+    kept: Uint8Array.from({ length: 1024 }, (_, p) => sparse.kept[(p % 16) + 16 * ((p >> 5) % 16)]),
+    width: 32,
+    height: 32,
+  };
+  const { options } = recommendedRestorer({
+    operator: operatorOf({ mask: large }, [1, 32, 32]),
+    y: new Float32Array(0),
+    sigma_y: 0,
+  });
+  assertEquals(options, undefined);
+  const corner = (x: number, y: number) => x < 4 && y < 4;
+  assertEquals(chosen(kept((x, y) => !corner(x, y) && (x + y) % 3 === 0)), ["ddnm", 100, 1]);
 });

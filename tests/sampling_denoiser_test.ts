@@ -6,6 +6,7 @@ import {
   createGenerator,
   type PredictionType,
   scheduleFor,
+  travelSteps,
 } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { type Model, openModel } from "../src/model/model.ts";
@@ -15,6 +16,7 @@ import { denoiserOf, type Levels } from "../src/sampling/denoiser.ts";
 import { countEvaluations } from "../src/sampling/evaluations.ts";
 import { planRun } from "../src/sampling/plan.ts";
 import { schedulers } from "../schedulers/mod.ts";
+import { restorers } from "../schedulers/restoration/mod.ts";
 import { filesAt } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { ortBackendsUnderTest } from "./backends.ts";
@@ -210,11 +212,32 @@ Deno.test("an engine that cannot run the gradient says so in a sentence", async 
   );
 });
 
-Deno.test("evaluations are counted where the network is asked", async () => {
+Deno.test("evaluations are counted where the network is asked: guidance doubles them, a gradient is two", async () => {
   const { scheduler: config } = fakeNetwork();
-  const count = (name: string, steps: number, guidance: number) =>
-    countEvaluations(planRun(config, { scheduler: schedulers[name], steps }), guidance !== 1);
-  assertEquals(await count("ddim", 7, 1), 7);
-  assertEquals(await count("ddim", 7, 2), 14);
-  assert(await count("heun", 7, 1) > 7);
+  const all = { ...schedulers, ...restorers };
+  const cases: [name: string, steps: number, options: Record<string, unknown>, calls: number][] = [
+    ["ddim", 7, {}, 7],
+    ["ddpm", 5, {}, 5],
+    ["heun", 7, {}, 2 * 7 - 1],
+    ["unipc", 6, {}, 6],
+    ["ddrm", 4, {}, 4],
+    ["daps", 4, { ode: 3 }, 4 * 3],
+    ["ddnm", 6, { travel: 2, repeats: 3 }, travelSteps(6, 2, 3)],
+    ["pigdm", 4, { from: 0 }, 4 * 3],
+    ["pigdm", 4, { from: 1 }, 4],
+    ["dps", 4, { from: 1 }, 4],
+  ];
+  for (const [name, steps, options, calls] of cases) {
+    const plan = planRun(config, { scheduler: all[name], steps, options });
+    const what = `${name} ${JSON.stringify(options)}`;
+    assertEquals(await countEvaluations(plan, false), calls, what);
+    assertEquals(await countEvaluations(plan, true), 2 * calls, `${what}, guided`);
+  }
+});
+
+Deno.test("counting ends where there are more evaluations than anybody may ask for", async () => {
+  const { scheduler: config } = fakeNetwork();
+  const plan = planRun(config, { scheduler: schedulers.ddim, steps: 500 });
+  const count = await countEvaluations(plan, true, 30);
+  assert(count > 30 && count <= 34, `${count}`);
 });

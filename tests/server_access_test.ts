@@ -113,6 +113,14 @@ Deno.test("what is served is told to strangers only where pictures are public; m
   assertEquals(await status(keys, "/metrics"), [401, 200]);
   assertEquals(await status(signed, "/metrics"), [401, 200]);
   assertEquals(await status({ ...keys, metrics: "public" }, "/metrics"), [200, 200]);
+  // Where nobody has a key, nobody may read what only a key opens.
+  const signedAlone = { signingKey: "s", pictures: "signed" as const };
+  for (const path of ["/v1/models", "/v1/models/fake", "/openapi.json", "/metrics"]) {
+    assertEquals(await status(signedAlone, path), [401, 401], path);
+  }
+  assertEquals(await status({ ...signedAlone, metrics: "public" }, "/metrics"), [200, 200]);
+  assertEquals(await status({ metrics: "key" }, "/metrics"), [401, 401]);
+  assertEquals(await status({ ...keys, metrics: "key" }, "/metrics"), [401, 200]);
   assertEquals(await status(signed, "/livez"), [200, 200]);
   assertEquals(await status(signed, "/readyz"), [200, 200]);
 });

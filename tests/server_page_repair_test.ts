@@ -289,6 +289,37 @@ repairTest("an answer that is chosen is painted on in", async (page, asked) => {
   assertEquals(missing(asked[1].files.mask), row(1, 4, 1));
 });
 
+repairTest("every control has a name; all that was made is kept as one picture", async (page) => {
+  for (const name of ["brush", "it shows", "has a hole", "is noisy", "your picture"]) {
+    assertEquals(await page.locator("#repair").getByLabel(name, { exact: true }).count(), 1, name);
+  }
+  for (const name of ["erase", "clear", "Fill the hole"]) {
+    assertEquals(await page.getByRole("button", { name, exact: true }).count(), 1, name);
+  }
+  await restore(page);
+  for (const i of [1, 2, 3]) {
+    assertEquals(await page.getByRole("button", { name: `Answer ${i}, seed` }).count(), 1);
+  }
+  const download = page.waitForEvent("download");
+  await page.locator("#keep").click();
+  const file = await download;
+  assertEquals(file.suggestedFilename(), "denoise.png");
+  const { pixels, width, height, channels } = decodePng(await Deno.readFile(await file.path()));
+  const [left, first] = [
+    (await shown(page, "#easel"))[0],
+    (await shown(page, "#answers canvas"))[0],
+  ];
+  assertEquals([width, height], [4 * (10 * SIDE + 10) + 10, 10 * SIDE + 20]);
+  const at = (column: number, row: number) => {
+    const p = row * width + column;
+    return [...pixels.subarray(p * channels, p * channels + 3)];
+  };
+  // The lowest pixel on the left is known: it is there as it was given, and in the first answer.
+  const known = 3 * (SIDE - 1) * SIDE;
+  assertEquals(at(10, 10 * SIDE + 5), [...left.pixels.subarray(known, known + 3)]);
+  assertEquals(at(10 * SIDE + 20, 10 * SIDE + 5), [...first.pixels.subarray(known, known + 3)]);
+});
+
 repairTest(
   "a visitor's own picture is fitted, and stays when another seed is drawn",
   async (page, asked) => {

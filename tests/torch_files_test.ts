@@ -6,7 +6,7 @@ import { parseTorch } from "../src/files/torch/file.ts";
 import { unpickle } from "../src/files/torch/pickle.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
 import { mutations, refusals } from "./mutations.ts";
-import { torchBytes } from "./torch_fixtures.ts";
+import { torchBytes, writeTorchCheckpoint } from "./torch_fixtures.ts";
 
 /** What PyTorch says of its own file; "count", of whole numbers, is passed over. */
 const expected: Record<string, [number[], number[]]> = {
@@ -59,6 +59,26 @@ Deno.test("a pickle of a protocol to come is refused by its number", () => {
 Deno.test("a state dict among epochs, versions and settings is found", async () => {
   const tensors = await parseTorch(torchBytes("lightning"), "x.ckpt");
   assertEquals([...tensors.keys()], ["model.conv.weight", "model.conv.bias"]);
+});
+
+Deno.test("of several state dicts the running mean is taken, whatever it is called, before what is trained", async () => {
+  const of = (value: number) => new Map([["w", { shape: [1], data: Float32Array.of(value) }]]);
+  const taken = async (names: readonly string[]) => {
+    const file = await writeTorchCheckpoint(
+      Object.fromEntries(names.map((name, i) => [name, of(i)])),
+    );
+    return names[(await parseTorch(file, "x.pt")).get("w")!.data[0]];
+  };
+  const means = ["ema_state_dict", "ema_model", "model_ema", "ema"];
+  const trained = ["state_dict", "model_state_dict", "model", "unet", "net", "module"];
+  for (const other of trained) {
+    assertEquals(await taken([other]), other);
+    for (const mean of means) {
+      assertEquals(await taken([other, mean]), mean);
+      assertEquals(await taken([mean, other]), mean);
+    }
+  }
+  await assertRejects(() => taken(["discriminator"]), InputError, "or one under ema_state_dict");
 });
 
 const refused: Record<string, string> = {

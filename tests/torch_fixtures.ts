@@ -31,18 +31,41 @@ const text = (s: string) => [0x58, ...int(s.length).slice(1), ...encoder.encode(
 const global = (module: string, name: string) => [0x63, ...encoder.encode(`${module}\n${name}\n`)];
 const tuple = (...items: number[][]) => [0x28, ...items.flat(), 0x74];
 
+type Tensors = ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>;
+
 /** A state dict as torch.save writes it. */
-export async function writeTorch(
-  tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const pickle = [0x80, 2, 0x7d, 0x28];
+export function writeTorch(tensors: Tensors): Promise<Uint8Array<ArrayBuffer>> {
   const files = new Map<string, Uint8Array>();
-  for (const [i, [name, { shape, data }]] of [...tensors].entries()) {
+  return archive(dictOf(tensors, files), files);
+}
+
+/** A training's checkpoint: state dicts by name. */
+export function writeTorchCheckpoint(
+  dicts: Readonly<Record<string, Tensors>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const files = new Map<string, Uint8Array>();
+  const items = Object.entries(dicts).flatMap(([name, tensors]) => [
+    ...text(name),
+    ...dictOf(tensors, files),
+  ]);
+  return archive([0x7d, 0x28, ...items, 0x75], files);
+}
+
+function archive(pickle: readonly number[], files: ReadonlyMap<string, Uint8Array>) {
+  const whole = Uint8Array.from([0x80, 2, ...pickle, 0x2e]);
+  return writeZip(new Map([["archive/data.pkl", whole], ...files]));
+}
+
+/** @param files takes the storages */
+function dictOf(tensors: Tensors, files: Map<string, Uint8Array>): number[] {
+  const pickle = [0x7d, 0x28];
+  for (const [name, { shape, data }] of tensors) {
+    const key = String(files.size);
     const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
     const storage = tuple(
       text("storage"),
       global("torch", "FloatStorage"),
-      text(String(i)),
+      text(key),
       text("cpu"),
       int(data.length),
     );
@@ -60,8 +83,7 @@ export async function writeTorch(
       ),
       0x52,
     );
-    files.set(`archive/data/${i}`, new Uint8Array(data.slice().buffer));
+    files.set(`archive/data/${key}`, new Uint8Array(data.slice().buffer));
   }
-  pickle.push(0x75, 0x2e);
-  return await writeZip(new Map([["archive/data.pkl", Uint8Array.from(pickle)], ...files]));
+  return [...pickle, 0x75];
 }

@@ -116,10 +116,10 @@ Deno.test("arrays that are not asked for may be of any kind, labels of any whole
 Deno.test("labels that are no classes are refused by their value", async () => {
   for (
     const [labels, says] of [
-      [Float32Array.of(0, 1.7, 2), "a label is 1.7"],
-      [Float32Array.of(0, NaN, 2), "a label is NaN"],
-      [Int32Array.of(0, -1, 2), "a label is -1"],
-      [BigInt64Array.of(0n, 300_000_000n, 2n), "a label is 300000000"],
+      [Float32Array.of(0, 1.7, 2), "from 0 to 999999, found 1.7"],
+      [Float32Array.of(0, NaN, 2), "from 0 to 999999, found NaN"],
+      [Int32Array.of(0, -1, 2), "from 0 to 999999, found -1"],
+      [BigInt64Array.of(0n, 300_000_000n, 2n), "from 0 to 999999, found 300000000"],
     ] as const
   ) {
     await using set = await npzOf({ images, labels: { shape: [3], data: labels } });

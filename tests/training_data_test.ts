@@ -26,6 +26,14 @@ Deno.test("subfolders of pictures are the classes, in order of name", async () =
   assertEquals(bytesOf(data, 0)[2 + 12], 207);
 });
 
+Deno.test("the first subfolder is the class, however deep below it a picture lies", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(folder.path, ["cat/2024", "cat/2025/may", "dog/2024", "dog"], 1);
+  const data = await openData(folder.path, grey);
+  assertEquals(data.labelNames, ["cat", "dog"]);
+  assertEquals([...data.labels!], [0, 0, 1, 1]);
+});
+
 Deno.test("pictures beside subfolders have no classes", async () => {
   await using folder = await temporaryFolder();
   await pictureFolder(folder.path, ["a"], 1);

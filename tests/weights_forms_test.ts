@@ -132,6 +132,10 @@ Deno.test("a shard that is missing, twice, or named elsewhere is refused", async
     "files beside it",
   );
   await refuses({ [indexName]: encode({}) }, "expected a weight_map");
+  await refuses(
+    { [indexName]: encode({ weight_map: { a: "part.foo" } }), "unet/part.foo": stored[0] },
+    "unet/part.foo: expected a file of tensors (.safetensors, .npz, .bin",
+  );
 });
 
 for (const prefix of ["_orig_mod.", "module.", "unet.", "module._orig_mod.", "model."]) {
@@ -182,6 +186,25 @@ Deno.test("unet/ alone: diffusers' defaults for the schedule, and a sentence tha
     { configs: filesOf({ "scheduler_config.json": encode({ num_train_timesteps: 77 }) }) },
   );
   assertEquals([given.scheduler.num_train_timesteps, given.notices.length], [77, 0]);
+});
+
+Deno.test("finite numbers that halves cannot hold are read, with a sentence that names their tensors", async () => {
+  const first = [...tensors.keys()][0];
+  const scaled = (name: string, factor: number) =>
+    filesOf({
+      ...configs,
+      "unet/diffusion_pytorch_model.safetensors": writeSafetensors(
+        new Map([...tensors].map(([key, { shape, data }]) => [
+          key,
+          { shape, data: key === name ? data.map(() => factor) : data },
+        ])),
+      ),
+    });
+  const { notices } = await readFolder(scaled(first, -65520));
+  assertEquals(notices.length, 1);
+  assertStringIncludes(notices[0], `numbers of 1 tensors are beyond ±65504`);
+  assertStringIncludes(notices[0], `"${first}"`);
+  assertEquals((await readFolder(scaled(first, -65504))).notices, []);
 });
 
 Deno.test("a pipeline's unet/, and the file in it, have the pipeline's scheduler and classes", async () => {

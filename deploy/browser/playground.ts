@@ -113,8 +113,6 @@ async function run(): Promise<void> {
     });
     for await (const frame of frames) {
       show(frame, model);
-      // WebAssembly holds the thread: without a pause the page would show the last step only.
-      await new Promise(requestAnimationFrame);
       if (!frame.done) continue;
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
       const of = frame.label === undefined ? "" : `, class ${model.labels![frame.label]}`;

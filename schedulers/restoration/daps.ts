@@ -56,8 +56,8 @@ const daps: Scheduler = {
     deviation: {
       type: "number",
       description:
-        "of the data about their mean: bounds that of x_0 given x_t; 1000 is the paper's",
-      default: 1000,
+        "bounds that of x_0 given x_t, which sigma_t alone makes noise; 1000 is the paper's",
+      default: 0.3,
       minimum: 0.001,
       maximum: 1000,
     },

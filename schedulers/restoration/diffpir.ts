@@ -22,14 +22,14 @@ const diffpir: Scheduler = {
     lambda: {
       type: "number",
       description: "how much the network counts against the data",
-      default: 7,
+      default: 1,
       minimum: 0.001,
       maximum: 1000,
     },
     zeta: {
       type: "number",
       description: "the share of fresh noise",
-      default: 0.3,
+      default: 1,
       minimum: 0,
       maximum: 1,
     },

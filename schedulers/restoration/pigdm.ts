@@ -13,8 +13,7 @@ import { estimateVjp } from "./gradient.ts";
 const pigdm: Scheduler = {
   name: "pigdm",
   api: 1,
-  description:
-    "PiGDM: gradients through the network; the best at holes and enlarging, a step costs 3",
+  description: "PiGDM: guidance by the pseudo-inverse, through the network; a step costs 3",
   needs: ["measurement", "vjp"],
   options: {
     eta: {

@@ -1,6 +1,7 @@
 /**
- * Engines that run in the calling thread, imported statically: for edge runtimes, browsers and whatever
- * bundles. Bundlers leave out the one that is not used.
+ * Engines that are imported statically and touch neither Deno nor node: for edge runtimes, browsers and
+ * whatever bundles. They run in the calling thread, or, in a page, in a worker. Bundlers leave out the
+ * ones that are not used.
  *
  * @example
  * ```ts ignore
@@ -12,6 +13,8 @@
  * @module
  */
 export { simdInline, type SimdInlineOptions } from "./simd/inline.ts";
+export { simdWorker, type SimdWorkerOptions, WORKER_NAME } from "./simd/in_worker.ts";
+export { serveSimd } from "./simd/in_worker_body.ts";
 export { wasmInline, type WasmInlineOptions } from "./onnxruntime/wasm_inline.ts";
 export type { OrtBackend } from "./onnxruntime/onnx.ts";
 export type { Emitter, Lowering, LowerOp, OnnxAttribute } from "../onnx/lowering.ts";
@@ -23,6 +26,8 @@ export type {
   OnnxBackend,
   Session,
   SessionOptions,
+  StreamedWeights,
+  StreamingBackend,
   Tensor,
   TensorData,
   Tensors,

@@ -1,5 +1,5 @@
 /** From a picture back to how it was made. */
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 import type { Pixels } from "../image/pixels.ts";
 import { decodePng } from "../image/png.ts";
 import { fromText, type Recipe, RECIPE_KEYWORD } from "../recipe/recipe.ts";
@@ -44,7 +44,7 @@ export function weightsOf({ path, recipes: [{ source = "?", weights }] }: Recipe
   if (Object.hasOwn(builtInWeights, source)) return source;
   if (deployedSources().length > 0) return defaultSource();
   throw new InputError(
-    `--from ${path}: made with the weights ${JSON.stringify(source)} (${
+    `--from ${path}: made with the weights ${shown(source)} (${
       weights.slice(0, 12)
     }…); give them with --weights`,
   );
@@ -54,7 +54,7 @@ export function weightsOf({ path, recipes: [{ source = "?", weights }] }: Recipe
 export function schedulerOf({ path, recipes: [{ scheduler }] }: RecipeFile): string {
   if (Object.hasOwn(schedulers, scheduler)) return scheduler;
   throw new InputError(
-    `--from ${path}: made with the plug-in ${JSON.stringify(scheduler)}; give it with --scheduler`,
+    `--from ${path}: made with the plug-in ${shown(scheduler)}; give it with --scheduler`,
   );
 }
 

@@ -1,4 +1,5 @@
 /** The terminal as commands see it, so that tests can stand in for it. */
+import { visible } from "../errors.ts";
 
 export interface Io {
   /** What was asked for: paths, tables, JSON. */
@@ -12,18 +13,6 @@ export interface Io {
   readonly quiet: boolean;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
-}
-
-/**
- * A text without what would steer a terminal: control characters, C1 ones too, and those that turn the
- * direction of writing are shown by their numbers. Names in a stranger's file stay names.
- */
-export function visible(text: string): string {
-  return text.replace(
-    // deno-lint-ignore no-control-regex
-    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }
 
 /** The real terminal. */

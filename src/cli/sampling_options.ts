@@ -14,7 +14,7 @@ import type { Command } from "./command.ts";
 import { downloadOptions } from "./progress.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
-import { collect, parseNumber, parsePairs, parseSeeds, parseWhole } from "./values.ts";
+import { collect, parseNumber, parsePairs, parseSeed, parseSeeds, parseWhole } from "./values.ts";
 import { defaultSource, studySource } from "../weights/find/sources.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 import { importPlugin, isModuleSpec } from "../files/import_plugin.ts";
@@ -131,7 +131,7 @@ export function seedsOf(
     throw new InputError("--seeds: give either --seeds, or --seed and --n");
   }
   if (seeds !== undefined) return parseSeeds(seeds);
-  const first = seed === undefined ? 0 : parseWhole("--seed", seed, 0, MAX_SEED);
+  const first = seed === undefined ? 0 : parseSeed("--seed", seed);
   const many = n === undefined
     ? (seed === undefined ? count : 1)
     : parseWhole("--n", n, 1, 10_000_000);

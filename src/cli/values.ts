@@ -1,7 +1,7 @@
 /** Text from the command line as values. Each throws InputError naming the option. */
 import { FieldError, InputError } from "../errors.ts";
-import { MAX_SEED } from "../recipe/recipe.ts";
-import { number, parse, whole } from "../schema.ts";
+import { MAX_SEED, seedType } from "../diffusion/seed.ts";
+import { number, parse, type Type, whole } from "../schema.ts";
 
 /** The most seeds one command takes. */
 const MAX_SEEDS = 10_000_000;
@@ -12,7 +12,7 @@ export function parseSeeds(text: string): number[] {
   for (const part of text.split(",")) {
     const match = /^\s*(\d+)(?:\s*-\s*(\d+))?\s*$/.exec(part);
     const [first, last] = match ? [Number(match[1]), Number(match[2] ?? match[1])] : [NaN, NaN];
-    if (!(first <= last && last <= MAX_SEED)) {
+    if (!(first <= last && seedType.accepts(last))) {
       throw new InputError(
         `--seeds: expected seeds from 0 to ${MAX_SEED} such as 0-15,20, found "${text}"`,
       );
@@ -27,7 +27,15 @@ export function parseSeeds(text: string): number[] {
 
 /** A whole number without a sign. */
 export function parseWhole(option: string, text: string, least: number, most: number): number {
-  const type = whole(least, most);
+  return parseDigits(option, text, whole(least, most));
+}
+
+/** A seed. */
+export function parseSeed(option: string, text: string): number {
+  return parseDigits(option, text, seedType);
+}
+
+function parseDigits(option: string, text: string, type: Type<number>): number {
   if (!/^\d+$/.test(text)) throw new FieldError(option, type.expected, text);
   return parse(type, text, option);
 }

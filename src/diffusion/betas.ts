@@ -2,7 +2,7 @@
  * The noise schedules β_1 … β_T. Values are the float32 numbers PyTorch computes, held in float64:
  * each operation is rounded where torch rounds it, so that tables equal diffusers' bit for bit.
  */
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 
 const f32 = Math.fround;
 
@@ -88,7 +88,7 @@ export function betasByName(
       return sigmoidBetas(T, beta_start, beta_end);
     default:
       throw new InputError(
-        `schedule: expected one of ${SCHEDULE_NAMES.join(", ")}, found ${JSON.stringify(name)}`,
+        `schedule: expected one of ${SCHEDULE_NAMES.join(", ")}, found ${shown(name)}`,
       );
   }
 }

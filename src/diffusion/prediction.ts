@@ -1,6 +1,6 @@
 /** Converts a network's output (ε, x_0 or v) to eps and x_0. */
 import { combine } from "./combine.ts";
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 import type { Denoised, PredictionType } from "./scheduler.ts";
 
 /**
@@ -77,7 +77,7 @@ export function predictionCoefficients(
       };
     default:
       throw new InputError(
-        `prediction_type: expected epsilon, sample or v_prediction, found ${JSON.stringify(type)}`,
+        `prediction_type: expected epsilon, sample or v_prediction, found ${shown(type)}`,
       );
   }
 }

@@ -3,11 +3,10 @@
  * there. Own code rather than a package: the Mersenne Twister is twenty lines, and this entry point
  * stays without dependencies.
  */
-import { check, whole } from "../schema.ts";
+import { check } from "../schema.ts";
+import { MAX_SEED, seedType } from "./seed.ts";
 
-/** The largest seed, 2³² − 1: torch reads the low 32 bits, so that larger ones would repeat pictures. */
-export const MAX_SEED = 2 ** 32 - 1;
-const seeds = whole(0, MAX_SEED);
+export { MAX_SEED };
 
 /** A source of N(0, I): each call continues the sequence. */
 export interface Generator {
@@ -57,11 +56,6 @@ function boxMuller16(block: Float32Array) {
   }
 }
 
-/** Throws `InputError` for what `createGenerator` does not take as a seed. */
-export function requireSeed(seed: number): void {
-  check(seeds, seed, "seed");
-}
-
 /**
  * `torch.Generator().manual_seed(seed)`: `randn(n)` gives what `torch.randn(n, generator=…)` gives on
  * the CPU, draw after draw.
@@ -76,7 +70,7 @@ export function requireSeed(seed: number): void {
  * ```
  */
 export function createGenerator(seed: number): Generator {
-  requireSeed(seed);
+  check(seedType, seed, "seed");
   const uint32 = mersenneTwister(seed);
   let cached: number | undefined;
 

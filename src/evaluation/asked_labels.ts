@@ -50,3 +50,24 @@ export function askedTogether(
     );
   });
 }
+
+/**
+ * The one label of the network that means a class of the data: of that name, or the only one that has it
+ * for a part.
+ * @throws InputError where several do, or none
+ */
+export function labelMeaning(
+  network: readonly string[],
+  data: readonly string[],
+  expect: number,
+): number {
+  const meant = askedLabels(network, data).filter((label) => label.expect === expect);
+  const named = meant.find(({ ask }) => network[ask!] === data[expect]);
+  const found = named ?? (meant.length === 1 ? meant[0] : undefined);
+  if (found && found.ask! < network.length) return found.ask!;
+  throw new InputError(
+    `the data's class "${data[expect]}" is ${
+      meant.length > 1 ? "several of these weights' labels" : "no label of these weights"
+    }`,
+  );
+}

@@ -8,6 +8,8 @@ import { psnr, ssim } from "../restoration/similarity.ts";
 import { countEvaluations } from "../sampling/evaluations.ts";
 import { prepare, sample } from "../sampling/sample.ts";
 import type { DataSet } from "../training/data/data_set.ts";
+import { InputError } from "../errors.ts";
+import { labelMeaning } from "./asked_labels.ts";
 import type { Classifier } from "./classifier.ts";
 import { wilsonInterval } from "./interval.ts";
 import { pictureOf, spread } from "./predict.ts";
@@ -97,6 +99,11 @@ export async function scoreRestoration(
   const inputs = await Promise.all(
     cases.map(async ({ measurement }) => ({ [MEASUREMENT]: await measurementInput(measurement) })),
   );
+  const names = options.heldOut.labelNames;
+  if (labelled && !names) throw new InputError("--labelled: these pictures have no classes");
+  const asked = labelled
+    ? (label: number) => labelMeaning(model.labels!, names!, label)
+    : (label?: number) => model.nullLabel ?? label!;
   const repeat = <T>(values: readonly T[]): T[] =>
     Array.from({ length: answers }, () => values).flat();
   const request = {
@@ -104,9 +111,7 @@ export async function scoreRestoration(
     scheduler: restorers[choice.sampler],
     steps: choice.steps,
     options: choice.options,
-    labels: model.labels && repeat(
-      cases.map(({ label }) => labelled ? label! : model.nullLabel ?? label!),
-    ),
+    labels: model.labels && repeat(cases.map(({ label }) => asked(label!))),
     guidance: 1,
     inputs: repeat(inputs),
     maxBatch: batch,

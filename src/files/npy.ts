@@ -67,7 +67,7 @@ export function writeNpy({ shape, data }: NpyArray): Uint8Array<ArrayBuffer> {
 
 /**
  * The array of a .npy file, its numbers copied.
- * @throws InputError for another format, type or order, or a size that does not match.
+ * @throws InputError for another format or type, or a size that does not match.
  */
 export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
   if (bytes.length < 10 || !MAGIC.every((byte, i) => bytes[i] === byte)) {
@@ -91,8 +91,9 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
       `${where}: elements of type "${type}"; ${Object.keys(types).join(", ")} are read`,
     );
   }
-  if (dims === undefined || !/'fortran_order':\s*False/.test(header)) {
-    throw new InputError(`${where}: expected an array in C order with a shape`);
+  const inFortranOrder = /'fortran_order':\s*(True|False)/.exec(header)?.[1];
+  if (dims === undefined || inFortranOrder === undefined) {
+    throw new InputError(`${where}: expected a .npy header with shape and fortran_order`);
   }
   const shape = dims.split(",").map((d) => d.trim()).filter((d) => d !== "").map(Number);
   if (!shape.every(Number.isSafeInteger)) {
@@ -104,7 +105,23 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
     throw new InputError(`${where}: shape (${shape}) does not fit ${body.length} bytes`);
   }
   if (order === ">") reverseEach(body, size);
-  return { shape, data: of(body.buffer) };
+  const data = of(body.buffer);
+  return { shape, data: inFortranOrder === "True" ? toCOrder(data, shape) : data };
+}
+
+/** Numbers whose first dimension runs fastest, as numpy saves a transposed array. */
+function toCOrder(data: NpyData, shape: readonly number[]): NpyData {
+  const out = data.slice();
+  for (let at = 0; at < out.length; at++) {
+    let rest = at, from = 0, step = out.length;
+    for (const size of shape.toReversed()) {
+      step /= size;
+      from += rest % size * step;
+      rest = Math.floor(rest / size);
+    }
+    out[at] = data[from];
+  }
+  return out;
 }
 
 /** Big-endian elements to little-endian, in place. */

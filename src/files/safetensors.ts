@@ -3,7 +3,7 @@
  * bytes of header length, a JSON header, the tensors' bytes.
  * Source: the format description at huggingface/safetensors.
  */
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 import { bfloatToFloat, float8ToFloat, floatToHalf, halfToFloat } from "./half.ts";
 import { repeatedKey } from "./json_keys.ts";
 
@@ -139,16 +139,18 @@ function checkEntry(name: string, entry: unknown, length: number, fail: Fail): E
   const itemSize = typeof dtype === "string" && Object.hasOwn(itemSizes, dtype)
     ? itemSizes[dtype]
     : fail(
-      `tensor "${name}" has type ${JSON.stringify(dtype)}; ${
-        Object.keys(floatSizes).join(", ")
-      } and whole numbers are read`,
+      `tensor "${name}": expected ${Object.keys(floatSizes).join(", ")} or whole numbers, found ${
+        shown(dtype)
+      }`,
     );
   const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
   if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(natural)) {
-    return fail(`tensor "${name}" has shape ${JSON.stringify(shape)}`);
+    return fail(
+      `tensor "${name}": expected up to ${MAX_RANK} whole numbers as shape, found ${shown(shape)}`,
+    );
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(natural)) {
-    return fail(`tensor "${name}" has data_offsets ${JSON.stringify(offsets)}`);
+    return fail(`tensor "${name}": expected [start, end] as data_offsets, found ${shown(offsets)}`);
   }
   const [start, end] = offsets as [number, number];
   if (start > end || end > length) {
@@ -230,10 +232,14 @@ export function writeSafetensors(
 /** From here on a half is infinite; the largest is 65504. */
 const HALF_OVERFLOW = 65520;
 
+/** Whether a half cannot hold some of these numbers: too large, or none at all. */
+export function isBeyondHalf(data: Float32Array): boolean {
+  for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i]) < HALF_OVERFLOW)) return true;
+  return false;
+}
+
 function refuseOverflow(tensors: ReadonlyMap<string, SafeTensor>): void {
-  const beyond = [...tensors].filter(([, { data }]) =>
-    data.some((x) => !(Math.abs(x) < HALF_OVERFLOW))
-  ).map(([name]) => name);
+  const beyond = [...tensors].filter(([, { data }]) => isBeyondHalf(data)).map(([name]) => name);
   if (beyond.length > 0) {
     throw new InputError(
       `16 bits: numbers of ${beyond.length} tensors are beyond ±65504, the largest half: ${

@@ -15,7 +15,7 @@ import {
   ZipReader,
   ZipWriter,
 } from "npm:@zip.js/zip.js@2.24.0";
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 import { crc32 } from "./crc32.ts";
 
 // A bomb inflates a thousandfold: small pieces keep what one of them gives small.
@@ -52,7 +52,7 @@ export async function writeZip(
  * The files of an archive by name. Bytes are counted while they are inflated, whatever the archive
  * says of their number, and their checksums are compared.
  * @throws InputError for a damaged archive, a name that is absolute, leaves its folder or is there
- * twice, an encrypted entry, or more than the limits.
+ * twice, an encrypted entry, entries that share bytes, or more than the limits.
  */
 export async function readZip(
   bytes: Uint8Array,
@@ -65,6 +65,7 @@ export async function readZip(
     filenameValidation: "balanced",
   });
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const places: Place[] = [];
   let entries = 0;
   let left = maxBytes;
   try {
@@ -79,8 +80,16 @@ export async function readZip(
       if (entry.encrypted) {
         throw new InputError(`${where}/${entry.filename}: is encrypted, which is not read`);
       }
-      const data = stored(bytes, entry, left, `${where}/${entry.filename}`) ??
-        await inflate(entry, left, `${where}/${entry.filename}`);
+      const name = `${where}/${entry.filename}`;
+      const place = placeOf(bytes, entry, name);
+      // A few bytes that many entries share would be read as often as they are named.
+      if (places.some(({ from, to }) => from < place.to && place.from < to)) {
+        throw new InputError(`${name}: expected bytes of its own, found those of another entry`);
+      }
+      places.push(place);
+      const data = entry.compressionMethod === 0
+        ? stored(bytes, entry, place, left, name)
+        : await inflate(entry, left, name);
       left -= data.length;
       files.set(entry.filename, data);
     }
@@ -89,7 +98,7 @@ export async function readZip(
     const { message, filename } = error as Error & { filename?: string };
     throw new InputError(
       message === ERR_UNSAFE_FILENAME
-        ? `${where}: the entry name ${JSON.stringify(filename)} leaves the archive`
+        ? `${where}: the entry name ${shown(filename)} leaves the archive`
         : `${where}: not a zip archive that can be read (${message})`,
     );
   }
@@ -99,28 +108,42 @@ export async function readZip(
 /** Bytes between an entry's offset and its name (APPNOTE 4.3.7), and where the lengths after it stand. */
 const LOCAL_HEADER = 30, NAME_LENGTH = 26, EXTRA_LENGTH = 28;
 
-/** The bytes of an entry that is not compressed, in place; undefined where it is. */
-function stored(
-  archive: Uint8Array,
-  entry: Extract<Entry, { directory: false }>,
-  most: number,
-  where: string,
-): Uint8Array<ArrayBuffer> | undefined {
-  const { compressionMethod, compressedSize, uncompressedSize, offset, signature } = entry;
-  if (compressionMethod !== 0) return undefined;
-  const damaged = (reason: string) => new InputError(`${where}: damaged (${reason})`);
-  if (uncompressedSize > most) throw tooMuch(where, most);
+type FileEntry = Extract<Entry, { directory: false }>;
+
+/** Where an entry lies in the archive: its header from `from` on, its data from `start` to `to`. */
+interface Place {
+  readonly from: number;
+  readonly start: number;
+  readonly to: number;
+}
+
+function damaged(where: string, reason: string): InputError {
+  return new InputError(`${where}: damaged (${reason})`);
+}
+
+function placeOf(archive: Uint8Array, { offset, compressedSize }: FileEntry, where: string): Place {
   const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength);
   if (offset + LOCAL_HEADER > archive.length || view.getUint32(offset, true) !== 0x04034b50) {
-    throw damaged("its header is not there");
+    throw damaged(where, "its header is not there");
   }
   const start = offset + LOCAL_HEADER + view.getUint16(offset + NAME_LENGTH, true) +
     view.getUint16(offset + EXTRA_LENGTH, true);
-  if (compressedSize !== uncompressedSize || start + uncompressedSize > archive.length) {
-    throw damaged("it is cut off");
-  }
-  const bytes = archive.subarray(start, start + uncompressedSize) as Uint8Array<ArrayBuffer>;
-  if (crc32(bytes) !== signature) throw damaged("its checksum is another");
+  if (start + compressedSize > archive.length) throw damaged(where, "it is cut off");
+  return { from: offset, start, to: start + compressedSize };
+}
+
+/** The bytes of an entry that is not compressed, in place. */
+function stored(
+  archive: Uint8Array,
+  { compressedSize, uncompressedSize, signature }: FileEntry,
+  { start, to }: Place,
+  most: number,
+  where: string,
+): Uint8Array<ArrayBuffer> {
+  if (uncompressedSize > most) throw tooMuch(where, most);
+  if (compressedSize !== uncompressedSize) throw damaged(where, "it is cut off");
+  const bytes = archive.subarray(start, to) as Uint8Array<ArrayBuffer>;
+  if (crc32(bytes) !== signature) throw damaged(where, "its checksum is another");
   return bytes;
 }
 
@@ -129,7 +152,7 @@ function tooMuch(where: string, most: number): InputError {
 }
 
 async function inflate(
-  entry: Extract<Entry, { directory: false }>,
+  entry: FileEntry,
   most: number,
   where: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -150,7 +173,7 @@ async function inflate(
       );
     }
   } catch (error) {
-    if (!over) throw new InputError(`${where}: damaged (${(error as Error).message})`);
+    if (!over) throw damaged(where, (error as Error).message);
   }
   if (over) throw tooMuch(where, most);
   const bytes = new Uint8Array(size);

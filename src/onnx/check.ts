@@ -82,16 +82,16 @@ type Fail = (what: string) => never;
 function checkTensor(tensor: pb.TensorProto, fail: Fail): void {
   const { name, dims, dataType, rawData } = tensor;
   if (!Object.hasOwn(storage, dataType)) {
-    fail(`tensor "${name}" has elements of type ${typeName(dataType)}; expected numbers`);
+    fail(`tensor "${name}": expected numbers, found elements of type ${typeName(dataType)}`);
   }
   const elements = dims.reduce((n, d) => n * Number(d), 1);
   if (dims.some((d) => d < 0n) || elements > MAX_ELEMENTS) {
-    fail(`tensor "${name}" has shape [${dims}]; expected up to ${MAX_ELEMENTS} elements`);
+    fail(`tensor "${name}": expected up to ${MAX_ELEMENTS} elements, found the shape [${dims}]`);
   }
   const { bytes, field } = storage[dataType];
   const found = rawData.length > 0 ? rawData.length / bytes : tensor[field].length;
   if (found !== elements) {
-    fail(`tensor "${name}" has ${found} elements, its shape [${dims}] needs ${elements}`);
+    fail(`tensor "${name}" of shape [${dims}]: expected ${elements} elements, found ${found}`);
   }
 }
 
@@ -117,7 +117,7 @@ function checkNode(
       ? [-MAX_PAD, MAX_PAD]
       : [-Infinity, Infinity];
     const wrong = (ints.length > 0 ? ints : [i]).find((n) => n < least || n > most);
-    if (wrong !== undefined) fail(`${what}: ${key} is ${wrong}; expected ${least} to ${most}`);
+    if (wrong !== undefined) fail(`${what}: ${key}: expected ${least} to ${most}, found ${wrong}`);
   }
   for (const place of sizing[opType] ?? []) {
     const size = constants.get(input[place]);

@@ -1,7 +1,7 @@
 /** Parses an ONNX file and takes its external data in. */
 import { fromBinary, toBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import * as pb from "npm:onnx-buf@1.20.0-1";
-import { InputError } from "../errors.ts";
+import { InputError, shown } from "../errors.ts";
 
 /** A model's message, and the same model as bytes that need no other file. */
 export interface ParsedOnnx {
@@ -68,7 +68,9 @@ async function takeIn(
   );
   if (!/^[\w-][\w. -]*$/.test(location)) {
     throw new InputError(
-      `${where}: tensor "${tensor.name}" lies in "${location}"; expected the name of a file beside it`,
+      `${where}: tensor "${tensor.name}": expected the name of a file beside it, found ${
+        shown(location)
+      }`,
     );
   }
   const file = await beside(location);

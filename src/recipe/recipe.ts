@@ -12,7 +12,7 @@ import {
   type Type,
   whole,
 } from "../schema.ts";
-import { MAX_SEED } from "../diffusion/random.ts";
+import { MAX_SEED, seedType } from "../diffusion/seed.ts";
 
 export { MAX_SEED };
 
@@ -88,8 +88,7 @@ export function toText(recipes: readonly Recipe[]): string {
 }
 
 /** A list, empty or not. */
-function wholes(expected: string, most?: number): Type<readonly number[]> {
-  const item = whole(0, most);
+function listOf(expected: string, item: Type<number>): Type<readonly number[]> {
   return {
     expected,
     accepts: (value): value is number[] => Array.isArray(value) && value.every(item.accepts),
@@ -130,8 +129,8 @@ const fields: Fields<File> = {
       (value) => ["number", "boolean", "string"].includes(typeof value),
     ),
   },
-  seeds: { type: wholes(`a list of seeds from 0 to ${MAX_SEED}`, MAX_SEED) },
-  labels: optional(wholes("a list of classes")),
+  seeds: { type: listOf(`a list of seeds, each ${seedType.expected}`, seedType) },
+  labels: optional(listOf("a list of classes", whole(0))),
   guidance: { type: number() },
   nullLabel: optional(whole(0)),
   scale: optional(whole(1)),

@@ -1,5 +1,5 @@
 /** From what a request says to a recipe: names looked up, defaults filled in, everything checked. */
-import { requireSeed } from "../diffusion/random.ts";
+import { seedType } from "../diffusion/seed.ts";
 import type { Scheduler } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
@@ -128,7 +128,7 @@ export function resolveSubject(
   scheduler: Scheduler,
   { seed, label, inputs }: Pick<RecipeRequest, "seed" | "label" | "inputs">,
 ): Subject {
-  requireSeed(seed);
+  check(seedType, seed, "seed");
   checkInputs(scheduler, inputs);
   return withoutUndefined({
     seed,

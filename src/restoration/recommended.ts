@@ -11,7 +11,7 @@ export interface Recommended {
  * By the share of the picture that was not seen, as measured on the digits (README). Where y says
  * something of every part, steps at the highest levels are wasted and those at the lowest add nothing
  * but sharpness; a hole that is nowhere seen into needs them. DDNM keeps a part of its noise where the
- * data have none, and is DDRM where they have.
+ * data have none, and is DDRM where they have (means of 4×4, σ 0.1: 17.5 dB; DiffPIR 16.5 at 50 steps).
  */
 export function recommendedRestorer({ operator, sigma_y }: Measurement): Recommended {
   if (missingShare(operator) < 0.5) return { sampler: "ddrm", steps: 20 };

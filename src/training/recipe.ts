@@ -1,5 +1,5 @@
 /** A training run as one JSON object, `recipe.json`: every choice is in it, with its value. */
-import { MAX_SEED } from "../diffusion/random.ts";
+import { seedType } from "../diffusion/seed.ts";
 import { FieldError, InputError, shown } from "../errors.ts";
 import type { Architecture, NetworkKeys, TrainingField } from "../networks/architecture.ts";
 import { architectures } from "../networks/registry.ts";
@@ -157,7 +157,7 @@ const after = {
     type: number(0, 1e12),
     help: "of the weights' running mean, in pictures",
   },
-  seed: { missing: 0, type: whole(0, MAX_SEED), help: "all randomness follows from it" },
+  seed: { missing: 0, type: seedType, help: "all randomness follows from it" },
   fp16: { missing: false, type: flag, help: "export in half precision" },
   checkpoint_every: { missing: 500, type: whole(1, 1e9), help: "updates between checkpoints" },
   keep_checkpoints: { missing: 2, type: whole(1, 1000), help: "how many of the last ones stay" },

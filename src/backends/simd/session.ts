@@ -13,7 +13,7 @@ export async function openSimdSession(
   weights: GraphWeights | StreamedWeights | undefined,
   crew: Crew,
   options: EngineOptions,
-): Promise<Session> {
+): Promise<SimdSession> {
   if (weights && "order" in weights) {
     throw new Error("simd: cannot load the graph: weights that are fed, as in training");
   }
@@ -62,7 +62,7 @@ function streamed(weights: StreamedWeights): NumberSource {
   };
 }
 
-class SimdSession implements Session {
+export class SimdSession implements Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   readonly #queue = new RunQueue();

@@ -8,14 +8,13 @@ import {
   loadScheduler,
   type ModelFlags,
 } from "../sampling_options.ts";
-import { MAX_SEED } from "../../recipe/recipe.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { openTarget, writeOutput } from "../files.ts";
 import { Progress } from "../progress.ts";
-import { parseNumber, parseWhole } from "../values.ts";
+import { parseNumber, parseSeed, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags {
   seed: string;
@@ -44,7 +43,7 @@ export function define(command: Command, io: () => Io): void {
 }
 
 async function run(flags: Flags, scratch: boolean, io: Io): Promise<void> {
-  const seed = parseWhole("--seed", flags.seed, 0, MAX_SEED);
+  const seed = parseSeed("--seed", flags.seed);
   const guidance = flags.guidance === undefined
     ? undefined
     : parseNumber("--guidance", flags.guidance);

@@ -18,7 +18,7 @@ import { openTarget, readInput, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
-import { parseNumber, parseWhole } from "../values.ts";
+import { parseNumber, parseSeed, parseWhole } from "../values.ts";
 
 interface Flags extends ModelFlags {
   frames: string;
@@ -105,7 +105,7 @@ interface PictureFile {
 
 /** A seed, or a picture where there is a file of that name. */
 async function readEnd(text: string): Promise<number | PictureFile> {
-  if (/^\d+$/.test(text)) return parseWhole("seed", text, 0, MAX_SEED);
+  if (/^\d+$/.test(text)) return parseSeed("seed", text);
   if (/^[-+]?[\d.]+$/.test(text)) {
     throw new InputError(`${text}: expected a seed from 0 to ${MAX_SEED}, or a picture's path`);
   }

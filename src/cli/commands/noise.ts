@@ -1,11 +1,5 @@
 /** `noise`: the forward process of a picture, x_0 to x_T. */
-import {
-  betasByName,
-  createGenerator,
-  makeSchedule,
-  MAX_SEED,
-  SCHEDULE_NAMES,
-} from "../../diffusion/mod.ts";
+import { betasByName, createGenerator, makeSchedule, SCHEDULE_NAMES } from "../../diffusion/mod.ts";
 import { encodeApng } from "../../image/apng.ts";
 import { encodeGif } from "../../image/gif.ts";
 import { fromPixels, type Pixels, toPixels, withChannels } from "../../image/pixels.ts";
@@ -18,7 +12,7 @@ import { curvesSvg } from "../drawing/curves.ts";
 import { closedForm, stepByStep, timestepsToShow } from "../drawing/forward.ts";
 import { openTarget, readInput, type TargetKind, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
-import { parseWhole } from "../values.ts";
+import { parseSeed, parseWhole } from "../values.ts";
 
 interface Flags {
   schedule: string;
@@ -69,7 +63,7 @@ Examples:
 async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const longest = flags.stepByStep ? LONGEST_WALK : LONGEST_CHAIN;
   const T = parseWhole("--steps", flags.steps, 2, longest);
-  const seed = parseWhole("--seed", flags.seed, 0, MAX_SEED);
+  const seed = parseSeed("--seed", flags.seed);
   const schedules = new Map(
     flags.schedule.split(",").map((part) => {
       const name = part.trim();

@@ -191,7 +191,7 @@ async function readPictures(path: string, flags: Flags): Promise<Read> {
   const { colour, blur, scale, operator } = degradation;
   if (!mask && !colour && !blur && !scale && !operator && noise === undefined) {
     throw new InputError(
-      "say what the picture has lost: --mask, --scale, --blur, --colour, --noise or --operator",
+      "say what the picture has lost: --mask, --scale, --blur, --colour, --noise, --operator or --matrix",
     );
   }
   if (flags.simulate && noise === "auto") {

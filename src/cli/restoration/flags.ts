@@ -9,6 +9,7 @@ import { checkOperator } from "../../restoration/plugin.ts";
 import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import type { Command } from "../command.ts";
 import { parsePairs } from "../values.ts";
+import { matrixOperator } from "./matrix_file.ts";
 
 export interface DegradationFlags {
   mask?: string;
@@ -19,6 +20,7 @@ export interface DegradationFlags {
   noise?: string;
   operator?: string;
   operatorOption?: string[];
+  matrix?: string;
 }
 
 export function defineDegradationOptions(command: Command): Command {
@@ -40,6 +42,10 @@ export function defineDegradationOptions(command: Command): Command {
       "--operator-option <name=value>",
       "an option of the operator: share=0.25",
       (value: string, before: string[] = []) => [...before, value],
+    )
+    .option(
+      "--matrix <file>",
+      "or a matrix of your own: .npy, .npz, .json; a row for each number of y",
     );
 }
 
@@ -59,11 +65,12 @@ export function readNoiseFlag({ noise }: DegradationFlags): number | "auto" | un
 }
 
 async function readOperator(flags: DegradationFlags): Promise<Degradation["operator"]> {
-  const { operator: spec, operatorOption = [] } = flags;
+  const { operator: spec, operatorOption = [], matrix } = flags;
   if (spec === undefined) {
     if (operatorOption.length > 0) throw new InputError("--operator-option: needs --operator");
-    return undefined;
+    return matrix === undefined ? undefined : { plugin: await matrixOperator(matrix), options: {} };
   }
+  if (matrix !== undefined) throw new InputError("--matrix: give either --matrix or --operator");
   const plugin = await loadOperator(spec);
   const given = parsePairs("--operator-option", operatorOption);
   return { plugin, options: resolveOptions(plugin, optionsFromText(plugin, given)) };

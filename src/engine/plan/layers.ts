@@ -43,13 +43,12 @@ function outputWords(p: Planner, layer: Layer, to: View): Word[] {
   ];
 }
 
-/** [N, C, 1, 1] with its channels one after the other, and zeros behind them. */
+/** [N, C, 1, 1] with its channels one after the other, and room behind them. */
 function embeddingOf(p: Planner, value: Value): View {
   const view = p.view(value);
   const channels = view.dims[1];
   if (view.strides[1] === 1 && channels % 4 === 0) return view;
   const to = p.pixelsOf(view.dims);
-  p.clear(to);
   p.copy(view, to, "embedding");
   return to;
 }

@@ -27,7 +27,6 @@ const elementwise: Lower = (p, value) => {
   const asPixels = dims.length === 4 && pixelOf({ ...whole, dims }) !== undefined &&
     whole.strides.length === 4 && whole.strides[1] === 1 && dims[1] > 1;
   const to = asPixels || p.isPlaced(value) ? p.pixelOutput(value) : p.rowOutput(value);
-  if (to.padded && dims[1] % 4 !== 0) p.clear(to);
   p.elementwise(op, operands, to);
 };
 

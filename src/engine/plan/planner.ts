@@ -103,7 +103,7 @@ export class Planner {
     return view;
   }
 
-  /** A value of four dimensions as pixels whose channels are padded with zeros; copied if need be. */
+  /** A value of four dimensions as pixels with room for whole vectors of channels; copied if need be. */
   pixels(value: Value): View {
     return this.asPixels(this.view(value), value.node.op);
   }
@@ -116,7 +116,6 @@ export class Planner {
       (channels % 4 === 0 || view.padded)
     ) return { ...view, strides: [view.strides[0], ...pixelStrides(view.dims, pixel).slice(1)] };
     const to = this.pixelsOf(view.dims);
-    if (channels % 4 !== 0) this.clear(to);
     this.copy(view, to, `${about} as pixels`);
     return to;
   }

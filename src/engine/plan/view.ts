@@ -18,7 +18,10 @@ export interface View {
   readonly offset: number;
   readonly dims: readonly number[];
   readonly strides: readonly number[];
-  /** The places up to the next multiple of four channels are there and hold zeros. */
+  /**
+   * The places up to the next multiple of four channels are there. Steps read and write them with the
+   * others, four at a time; what they hold comes into no channel that counts, be it NaN.
+   */
   readonly padded?: boolean;
 }
 

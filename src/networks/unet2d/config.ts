@@ -231,9 +231,9 @@ function checkTogether(config: UNetConfig, where: string): void {
   for (const key of ["down_block_types", "up_block_types"] as const) {
     if (config[key].length !== levels) {
       throw new InputError(
-        `${where}: ${key} has ${
+        `${where}: ${key}: expected ${levels} blocks, as many as block_out_channels, found ${
           config[key].length
-        } blocks, block_out_channels has ${levels}; they must be as many`,
+        }`,
       );
     }
   }

@@ -6,52 +6,83 @@ export interface Complex {
   readonly im: Float64Array;
 }
 
-/** Σ_j x_j e^(∓2πi jk/n), by splitting n into its prime factors (Cooley & Tukey 1965). */
-function transform({ re, im }: Complex, sign: 1 | -1): Complex {
-  const n = re.length;
-  if (n === 1) return { re: re.slice(), im: im.slice() };
-  let p = 2;
-  while (n % p !== 0) p++;
-  const m = n / p;
-  const parts = Array.from({ length: p }, (_, r) => {
-    const take = (v: Float64Array) => Float64Array.from({ length: m }, (_, j) => v[j * p + r]);
-    return m === 1
-      ? { re: take(re), im: take(im) }
-      : transform({ re: take(re), im: take(im) }, sign);
-  });
-  const out = { re: new Float64Array(n), im: new Float64Array(n) };
-  for (let k = 0; k < n; k++) {
-    for (let r = 0; r < p; r++) {
-      const angle = sign * 2 * Math.PI * ((r * k) % n) / n;
-      const c = Math.cos(angle), s = Math.sin(angle);
-      const a = parts[r].re[k % m], b = parts[r].im[k % m];
-      out.re[k] += a * c - b * s;
-      out.im[k] += a * s + b * c;
-    }
+/** e^(−2πi k/n) for k < n, by n. */
+const roots = new Map<number, Complex>();
+
+function rootsOf(n: number): Complex {
+  let found = roots.get(n);
+  if (!found) {
+    const angles = Float64Array.from({ length: n }, (_, k) => -2 * Math.PI * k / n);
+    roots.set(n, found = { re: angles.map(Math.cos), im: angles.map(Math.sin) });
   }
-  return out;
+  return found;
 }
+
+function smallestFactor(n: number): number {
+  for (let p = 2; p * p <= n; p++) if (n % p === 0) return p;
+  return n;
+}
+
+/** n numbers of a larger array, `stride` apart. */
+interface Stretch {
+  readonly x: Complex;
+  readonly from: number;
+  readonly stride: number;
+  readonly n: number;
+}
+
+/**
+ * X_k = Σ_j x_j e^(∓2πi jk/n) into `out` from `at`, by splitting n into its prime factors (Cooley &
+ * Tukey 1965).
+ * @param scratch room for n numbers
+ */
+function transform(
+  { x, from, stride, n }: Stretch,
+  sign: 1 | -1,
+  out: Complex,
+  at: number,
+  scratch: Complex,
+): void {
+  if (n === 1) {
+    out.re[at] = x.re[from];
+    out.im[at] = x.im[from];
+    return;
+  }
+  const p = smallestFactor(n), m = n / p;
+  for (let r = 0; r < p; r++) {
+    const part = { x, from: from + r * stride, stride: stride * p, n: m };
+    transform(part, sign, out, at + r * m, scratch);
+  }
+  const root = rootsOf(n);
+  for (let k = 0; k < n; k++) {
+    let re = 0, im = 0;
+    for (let r = 0; r < p; r++) {
+      const turn = (r * k) % n, q = at + r * m + k % m;
+      const c = root.re[turn], s = -sign * root.im[turn];
+      re += out.re[q] * c - out.im[q] * s;
+      im += out.re[q] * s + out.im[q] * c;
+    }
+    scratch.re[k] = re;
+    scratch.im[k] = im;
+  }
+  out.re.set(scratch.re.subarray(0, n), at);
+  out.im.set(scratch.im.subarray(0, n), at);
+}
+
+const zeros = (n: number): Complex => ({ re: new Float64Array(n), im: new Float64Array(n) });
 
 /** The unitary two-dimensional transform of [H, W], or back. */
 export function fourier2d(x: Complex, height: number, width: number, back = false): Complex {
   const sign = back ? 1 : -1;
   const scale = 1 / Math.sqrt(height * width);
-  const out = { re: new Float64Array(x.re.length), im: new Float64Array(x.re.length) };
+  const rows = zeros(height * width), out = zeros(height * width);
+  const scratch = zeros(Math.max(height, width)), column = zeros(height);
   for (let i = 0; i < height; i++) {
-    const row = transform(
-      {
-        re: x.re.subarray(i * width, (i + 1) * width),
-        im: x.im.subarray(i * width, (i + 1) * width),
-      },
-      sign,
-    );
-    out.re.set(row.re, i * width);
-    out.im.set(row.im, i * width);
+    const row = { x, from: i * width, stride: 1, n: width };
+    transform(row, sign, rows, i * width, scratch);
   }
   for (let j = 0; j < width; j++) {
-    const take = (v: Float64Array) =>
-      Float64Array.from({ length: height }, (_, i) => v[i * width + j]);
-    const column = transform({ re: take(out.re), im: take(out.im) }, sign);
+    transform({ x: rows, from: j, stride: width, n: height }, sign, column, 0, scratch);
     for (let i = 0; i < height; i++) {
       out.re[i * width + j] = column.re[i] * scale;
       out.im[i * width + j] = column.im[i] * scale;

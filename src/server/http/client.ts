@@ -2,7 +2,7 @@
 import type { Context } from "npm:hono@4.13.19";
 import { getRuntimeKey } from "npm:hono@4.13.19/adapter";
 import ipaddr from "npm:ipaddr.js@2.5.0";
-import { InputError } from "../../errors.ts";
+import { InputError, shown } from "../../errors.ts";
 
 /**
  * The client's network address: Cloudflare's header where the platform sets it, else the connection's.
@@ -24,7 +24,7 @@ export function clientAddress(c: Context): string {
 export function clientBehindProxy(header: string): (request: Request) => string {
   if (!/^[\w!#$%&'*+.^`|~-]+$/.test(header)) {
     throw new InputError(
-      `proxy: expected a header's name like X-Forwarded-For, found ${JSON.stringify(header)}`,
+      `proxy: expected a header's name like X-Forwarded-For, found ${shown(header)}`,
     );
   }
   const forwarded = header.toLowerCase() === "forwarded";

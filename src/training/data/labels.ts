@@ -32,7 +32,7 @@ function wholeLabels(labels: Labels, where: string): Int32Array {
     const label = Number(value);
     if (Number.isInteger(label) && label >= 0 && label <= MAX_LABEL) return label;
     throw new InputError(
-      `${where}: a label is ${value}; expected whole numbers from 0 to ${MAX_LABEL}`,
+      `${where}: expected labels of whole numbers from 0 to ${MAX_LABEL}, found ${value}`,
     );
   });
 }

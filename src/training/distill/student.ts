@@ -79,7 +79,7 @@ export function stageRecipe(
 function channelsOf(channels: number): 1 | 3 {
   if (channels === 1 || channels === 3) return channels;
   throw new InputError(
-    `the network takes pictures of ${channels} channels; 1 (grey) and 3 (RGB) can be trained`,
+    `expected a network of 1 channel (grey) or 3 (RGB), found ${channels}`,
   );
 }
 

@@ -20,12 +20,12 @@ export function adoptNetwork(recipe: TrainingRecipe, weights: WeightsFolder): Tr
   const [channels] = network.shape;
   if (channels !== 1 && channels !== 3) {
     throw new InputError(
-      `${where}: the network takes pictures of ${channels} channels; 1 (grey) and 3 (RGB) can be trained`,
+      `${where}: expected a network of 1 channel (grey) or 3 (RGB), found ${channels}`,
     );
   }
   if (network.outChannels !== channels) {
     throw new InputError(
-      `${where}: the network also predicts variances (out_channels ${network.outChannels}), which are not trained here; expected out_channels ${channels}`,
+      `${where}: expected out_channels ${channels}, found ${network.outChannels}: the network also predicts variances, which are not trained here`,
     );
   }
   const own: Partial<TrainingRecipe> = { ...keysOf(network, scheduler), channels };
@@ -38,9 +38,9 @@ export function adoptNetwork(recipe: TrainingRecipe, weights: WeightsFolder): Tr
     const isLeftOut = wanted === undefined || wanted === text(key, trainingFields[key].missing);
     if (wanted === found || isLeftOut) continue;
     throw new InputError(
-      `recipe: ${key} is ${wanted}, that of ${where} is ${
+      `recipe: ${key}: expected ${
         found ?? "no such key"
-      }; weights keep their network, leave the key out`,
+      } as ${where} has it, found ${wanted}; weights keep their network, leave the key out`,
     );
   }
   const kept = Object.entries(recipe).filter(([key]) => !foreign.includes(key));
@@ -91,7 +91,7 @@ function labelsFor(
   if (!recipe.labels || !data.labels) {
     if (card.null_label === undefined) {
       throw new InputError(
-        `${where}: the network has ${rows} classes and does not say which means "none"; expected pictures in subfolders with the classes' names`,
+        `${where}: expected pictures in subfolders with the names of its ${rows} classes, found none; the network does not say which class means "none"`,
       );
     }
     const none = card.null_label;
@@ -102,9 +102,9 @@ function labelsFor(
     const index = known.indexOf(name);
     if (index >= 0) return index;
     throw new InputError(
-      `${where}: the data has a class "${name}", the network knows ${
+      `${where}: expected classes of the network (${
         known.join(", ")
-      }; rename the subfolders to these${
+      }), found "${name}" in the data; rename the subfolders to these${
         card.null_label === undefined ? "" : ", or train without any (labels false)"
       }`,
     );

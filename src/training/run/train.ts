@@ -162,7 +162,7 @@ export async function readPictures(
   if (isDataPlugin(data)) {
     if (holdout > 0) {
       throw new InputError(
-        `recipe: holdout is ${holdout}; expected 0 with a data plug-in, whose pictures have no end: eval draws others by another seed`,
+        `recipe: holdout: expected 0 with a data plug-in, whose pictures have no end, found ${holdout}; eval draws others by another seed`,
       );
     }
     const plugin = await loadDataPlugin(data);

@@ -1,5 +1,5 @@
 /** Fetching weights from strangers: only where allowed, never more than expected. */
-import { InputError } from "../../errors.ts";
+import { InputError, shown } from "../../errors.ts";
 import { isAbsent } from "../files.ts";
 
 /** The largest file that is downloaded unless the caller says otherwise: 4 GiB. */
@@ -126,7 +126,7 @@ async function follow(
 function redirected(location: string, from: URL): URL {
   if (!URL.canParse(location, from.href)) {
     throw new InputError(
-      `${from.href}: redirects to ${JSON.stringify(location)}, which is no address`,
+      `${from.href}: redirects to ${shown(location)}, which is no address`,
     );
   }
   const to = new URL(location, from);

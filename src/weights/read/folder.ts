@@ -3,6 +3,7 @@ import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { sha256Hex } from "../../files/hash.ts";
+import { isBeyondHalf, namesText } from "../../files/safetensors.ts";
 import { paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import { matchTensors, type StoredTensor } from "../../networks/match_tensors.ts";
@@ -122,8 +123,10 @@ async function folderOf(
   network: NetworkDefinition,
   { found, ...configs }: Parts,
 ): Promise<WeightsFolder> {
+  const described = describe(where, network, configs);
   const folder: WeightsFolder = {
-    ...describe(where, network, configs),
+    ...described,
+    notices: [...described.notices, ...hugeNotices(found, where)],
     tensors: found.tensors,
     hash: await hashOf(where, configs, found.hash),
   };
@@ -182,6 +185,17 @@ function parseIndex(where: string, index: string | undefined): unknown {
 function noticeOf(scheduler: string | undefined, where: string): string | undefined {
   if (scheduler !== undefined) return notObeyed(scheduler, `${where}scheduler_config.json`);
   return `${where}: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others`;
+}
+
+/** A word on numbers that are finite and look broken all the same. */
+function hugeNotices({ name, tensors }: FoundTensors, where: string): string[] {
+  const huge = [...tensors].filter(([, { data }]) => isBeyondHalf(data)).map(([tensor]) => tensor);
+  if (huge.length === 0) return [];
+  const notice =
+    `${where}${name}: numbers of ${huge.length} tensors are beyond ±65504, the largest half: ${
+      namesText(huge)
+    }; training rarely makes such, and 16 bits cannot hold them`;
+  return [notice];
 }
 
 /** @throws InputError where the tensors are not the network's */

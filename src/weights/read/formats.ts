@@ -51,9 +51,15 @@ export function weightEnding(name: string): string | undefined {
  * What reads files of an ending.
  * @throws InputError where there is none, or a bundle left it out
  */
-export async function tensorFormat(ending: string, where: string): Promise<TensorFormat> {
-  const kind = tensorFiles.find(({ endings }) => endings.includes(ending));
-  if (!kind) throw new InputError(`${where}: .${ending} files hold no tensors`);
+export async function tensorFormat(
+  ending: string | undefined,
+  where: string,
+): Promise<TensorFormat> {
+  const kind = tensorFiles.find(({ endings }) => ending !== undefined && endings.includes(ending));
+  if (!kind) {
+    const known = tensorFiles.flatMap(({ endings }) => endings).map((ending) => `.${ending}`);
+    throw new InputError(`${where}: expected a file of tensors (${known.join(", ")})`);
+  }
   try {
     return await kind.load();
   } catch (cause) {

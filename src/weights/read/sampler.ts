@@ -1,6 +1,7 @@
 /** Which sampler a folder's own scheduler is, where there is one of that name here. */
 import { parsePythonJson } from "../../diffusion/config.ts";
 import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
+import { shown } from "../../errors.ts";
 
 /**
  * diffusers' classes by the samplers that are theirs here, with steps that suit them. DDPM is missing:
@@ -72,7 +73,7 @@ export function notObeyed(text: string, where: string): string | undefined {
     const value = keys[key] ?? meant[scheduler]?.[key];
     const fits = [does].flat().some((one) => JSON.stringify(one) === JSON.stringify(value));
     // Python's flags: what is missing or null asks for nothing.
-    return value === undefined || fits ? [] : [`${key} ${JSON.stringify(value)}`];
+    return value === undefined || fits ? [] : [`${key} ${shown(value)}`];
   });
   if (asked.length === 0) return undefined;
   return `${where}: ${scheduler} here does not obey ${

@@ -84,7 +84,7 @@ async function namesIn(files: Files, part: string, variant?: string): Promise<re
 
 async function readFile(files: Files, name: string, bytes: Uint8Array): Promise<FoundTensors> {
   const where = files.where + name;
-  const format = await tensorFormat(weightEnding(name)!, where);
+  const format = await tensorFormat(weightEnding(name), where);
   const { tensors, configs } = await format.read(bytes, where);
   return { name, configs, tensors: withoutPrefix(tensors), hash: await sha256Hex(bytes) };
 }

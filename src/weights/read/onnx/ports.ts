@@ -35,7 +35,7 @@ export function findPorts(graph: pb.GraphProto, where: string): Ports {
   const inputs = graph.input.filter(({ name }) => !held.has(name)).map(portOf);
   const refuse = (): never => {
     const found = inputs.map(portText).join(", ") || "none";
-    throw new InputError(`${where}: found the inputs ${found}; ${EXPECTED}`);
+    throw new InputError(`${where}: ${EXPECTED}, found the inputs ${found}`);
   };
   const pictures = inputs.filter(({ dims }) => dims?.length === 4);
   const small = inputs.filter(({ dims }) => dims && dims.length <= 1);
@@ -66,7 +66,7 @@ function outputOf(graph: pb.GraphProto, where: string): Port {
   if (pictures.length !== 1) {
     const found = outputs.map(portText).join(", ") || "none";
     throw new InputError(
-      `${where}: found the outputs ${found}; expected one of float32 [N, C or 2C, H, W]`,
+      `${where}: expected one output, float32 [N, C or 2C, H, W], found ${found}`,
     );
   }
   if (pictures[0].type !== "float32") throw otherType(pictures[0], where);

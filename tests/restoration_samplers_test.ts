@@ -1,0 +1,127 @@
+/** Steps of the restoring samplers by hand, for a network that always sees the same picture. */
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { restorers } from "../schedulers/restoration/mod.ts";
+import {
+  type Measurement,
+  parseSchedulerConfig,
+  type Run,
+  type SchedulerOptions,
+  sigmaOf,
+} from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { denoising } from "../src/restoration/operators/denoising.ts";
+import { masked } from "../src/restoration/operators/inpainting.ts";
+import { drain, makeRun } from "./scheduler_contract.ts";
+
+const { ddnm, ddrm, diffpir, dps, pigdm, repaint } = restorers;
+
+/** Four pixels of which the last two are hidden; what was seen is far from what the network sees. */
+const shape = [1, 1, 4] as const;
+const operator = masked(denoising(shape), Uint8Array.of(1, 1, 0, 0));
+const Y = Float32Array.of(0.6, -0.4, 0, 0);
+const measured = (sigma_y: number): Measurement => ({ operator, y: Y, sigma_y });
+const ESTIMATE = Float32Array.of(0.1, 0.2, 0.3, -0.2);
+const unclipped = parseSchedulerConfig({ clip_sample: false });
+
+interface Asked {
+  readonly timesteps: readonly number[];
+  readonly options?: SchedulerOptions;
+  readonly sigma_y?: number;
+}
+
+/** A run whose network sees {@link ESTIMATE}, and whose gradient of ε is that of noise alone. */
+async function restored(
+  scheduler: typeof ddrm,
+  { timesteps, options, sigma_y = 0 }: Asked,
+) {
+  const { run } = makeRun(scheduler, { config: unclipped, timesteps, options, size: 4 });
+  const { schedule } = run;
+  const gradients: number[] = [];
+  const own: Run = {
+    ...run,
+    inputs: { measurement: measured(sigma_y) },
+    denoise(x_t, t, alpha_bar = schedule.alpha_bar(t)) {
+      const [signal, sigma] = [Math.sqrt(alpha_bar), Math.sqrt(1 - alpha_bar)];
+      return Promise.resolve({
+        eps: x_t.map((x, i) => (x - signal * ESTIMATE[i]) / sigma),
+        x_0: ESTIMATE.slice(),
+        variance: new Float32Array(4),
+      });
+    },
+    vjp(_x_t, t, u) {
+      gradients.push(t);
+      return Promise.resolve(u.map((v) => v / Math.sqrt(1 - schedule.alpha_bar(t)) / 2));
+    },
+  };
+  return { ...await drain(scheduler, own), start: run.x, schedule, gradients };
+}
+
+const timesteps = [900, 500, 100];
+
+for (const [name, scheduler] of Object.entries({ ddnm, ddrm, diffpir, dps, pigdm, repaint })) {
+  Deno.test(`${name}: data without noise are in the last picture as they are`, async () => {
+    const { x } = await restored(scheduler, { timesteps });
+    for (const i of [0, 1]) assertAlmostEquals(x[i], Y[i], 1e-5);
+  });
+}
+
+for (const [name, scheduler] of Object.entries({ ddnm, ddrm, diffpir, dps, pigdm })) {
+  Deno.test(`${name}: noise in the data is not copied into the last picture`, async () => {
+    const { x } = await restored(scheduler, { timesteps, sigma_y: 0.3 });
+    for (const i of [0, 1]) assert(Math.abs(x[i] - Y[i]) > 0.05, `${x[i]} is ${Y[i]}`);
+  });
+}
+
+Deno.test("repaint refuses measurements with noise, however little", async () => {
+  for (const sigma_y of [1e-3, 0.1, 2]) {
+    await assertRejects(
+      () => restored(repaint, { timesteps, sigma_y }),
+      InputError,
+      "takes measurements without noise",
+    );
+  }
+});
+
+for (const [name, scheduler] of Object.entries({ pigdm, dps })) {
+  Deno.test(`${name}: there is a gradient where ᾱ is at least from, and nowhere else`, async () => {
+    const { schedule } = await restored(scheduler, { timesteps });
+    const visited = async (from: number) =>
+      (await restored(scheduler, { timesteps, sigma_y: 0.3, options: { from } })).gradients;
+    assertEquals(await visited(0), timesteps);
+    assertEquals(await visited(1), []);
+    const [first, second] = timesteps.map((t) => schedule.alpha_bar(t));
+    assertEquals(await visited(first), timesteps);
+    assertEquals(await visited((first + second) / 2), timesteps.slice(1));
+    assertEquals(await visited(second), timesteps.slice(1));
+  });
+}
+
+Deno.test("diffpir brings what was seen to the data by rho_t = lambda sigma_y²/sigma_t² (eq. 12)", async () => {
+  const options = { lambda: 7, zeta: 0 }, sigma_y = 0.3;
+  const { frames, start, schedule } = await restored(diffpir, { timesteps, options, sigma_y });
+  const [t, s] = timesteps;
+  const [alpha_bar, alpha_bar_s] = [schedule.alpha_bar(t), schedule.alpha_bar(s)];
+  const rho = options.lambda * (sigma_y / sigmaOf(alpha_bar)) ** 2;
+  for (const i of [0, 1, 2, 3]) {
+    const x_0 = i < 2 ? (Y[i] + rho * ESTIMATE[i]) / (1 + rho) : ESTIMATE[i];
+    assertAlmostEquals(frames[0].x_0[i], x_0, 1e-6);
+    const eps = (start[i] - Math.sqrt(alpha_bar) * x_0) / Math.sqrt(1 - alpha_bar);
+    const expected = Math.sqrt(alpha_bar_s) * x_0 + Math.sqrt(1 - alpha_bar_s) * eps;
+    assertAlmostEquals(frames[0].x[i], expected, 1e-5);
+  }
+});
+
+Deno.test("dps goes along the gradient of the residual's norm, zeta long, in what was seen alone", async () => {
+  const step = (zeta: number) =>
+    restored(dps, { timesteps, sigma_y: 0.3, options: { zeta, from: 0 } });
+  const [none, one, three] = await Promise.all([0, 1, 3].map(step));
+  const r = [0, 1].map((i) => Y[i] - ESTIMATE[i]);
+  const length = Math.hypot(...r);
+  const alpha_bar = none.schedule.alpha_bar(timesteps[0]), signal = Math.sqrt(alpha_bar);
+  // ∂x̂_0/∂x_t = (1 − √(1−ᾱ)·∂ε/∂x_t)/√ᾱ = 1/2√ᾱ here.
+  for (const i of [0, 1, 2, 3]) {
+    const along = i < 2 ? r[i] / length / (2 * signal) : 0;
+    assertAlmostEquals(one.frames[0].x[i] - none.frames[0].x[i], along, 1e-4);
+    assertAlmostEquals(three.frames[0].x[i] - none.frames[0].x[i], 3 * along, 1e-4);
+  }
+});

@@ -1,0 +1,85 @@
+/** What a distillation plans to do to a teacher, before it does any of it. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
+import { planStages } from "../src/training/distill/stages.ts";
+import { locate } from "../src/weights/find/locate.ts";
+import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
+
+const golden = await readFolder(
+  await locate(new URL("./golden/class_conditional/", import.meta.url)),
+);
+const teacher = (
+  card: WeightsFolder["card"] = {},
+  scheduler: Partial<WeightsFolder["scheduler"]> = {},
+): WeightsFolder => ({
+  ...golden,
+  card: { null_label: 3, ...card },
+  scheduler: {
+    ...golden.scheduler,
+    num_train_timesteps: 1000,
+    prediction_type: "epsilon",
+    ...scheduler,
+  },
+});
+const recipe = (rest: Record<string, unknown> = {}) =>
+  parseDistillRecipe({
+    distill: "teacher",
+    data: "pictures",
+    students: [4, 2, 1],
+    student_updates: [30, 40, 80],
+    guide_updates: 120,
+    ...rest,
+  });
+
+Deno.test("guidance is learned first, then each student takes half the steps", () => {
+  const { guidance, stages } = planStages(recipe({ guidance: 2, seed: 5 }), teacher());
+  assertEquals(guidance, 2);
+  assertEquals(stages, [
+    { name: "guided", evaluations: 8, updates: 120, lr: 5e-4, seed: 5 },
+    { name: "steps-4", steps: 4, evaluations: 4, updates: 30, lr: 4e-4, seed: 6 },
+    { name: "steps-2", steps: 2, evaluations: 2, updates: 40, lr: 4e-4, seed: 7 },
+    { name: "steps-1", steps: 1, evaluations: 1, updates: 80, lr: 4e-4, seed: 8 },
+  ]);
+});
+
+Deno.test("no two stages see the same noise, and every seed is one that a run takes", () => {
+  for (const seed of [0, 7, 2 ** 32 - 3, 2 ** 32 - 1]) {
+    const seeds = planStages(recipe({ guidance: 2, seed }), teacher()).stages
+      .map(({ seed }) => seed);
+    assertEquals(new Set(seeds).size, 4, `${seeds}`);
+    assertEquals(seeds.filter((seed) => seed < 0 || seed >= 2 ** 32), [], `${seeds}`);
+  }
+});
+
+Deno.test("the guidance is what is asked for, else what the teacher recommends, else none", () => {
+  const recommended = { scheduler: "ddim", steps: 50, guidance: 3 };
+  const of = (asked: number | null, card: WeightsFolder["card"] = {}) =>
+    planStages(recipe({ guidance: asked }), teacher(card)).guidance;
+  assertEquals(of(2, { recommended }), 2);
+  assertEquals(of(null, { recommended }), 3);
+  assertEquals(of(null), 1);
+  const distilled = { teacher: "heroes", guidance: 2, steps: 8 };
+  assertEquals(of(null, { recommended, distilled }), 1);
+});
+
+Deno.test("there is nothing to learn first of a teacher that predicts v, without guidance", () => {
+  const names = (rest: Record<string, unknown>, prediction_type: "epsilon" | "v_prediction") =>
+    planStages(recipe(rest), teacher({}, { prediction_type })).stages.map(({ name }) => name);
+  assertEquals(names({ guidance: 1 }, "v_prediction")[0], "steps-4");
+  assertEquals(names({ guidance: 2 }, "v_prediction")[0], "guided");
+  assertEquals(names({ guidance: 1 }, "epsilon")[0], "guided");
+  assertEquals(names({ guidance: 2, guide_updates: 0 }, "epsilon")[0], "steps-4");
+});
+
+Deno.test("what a teacher cannot teach is refused", () => {
+  const refuses = (rest: Record<string, unknown>, of: WeightsFolder, says: string) =>
+    assertThrows(() => planStages(recipe(rest), of), InputError, says);
+  const few = { teacher: "heroes", guidance: 2, steps: 4 };
+  refuses({}, teacher({ distilled: few }), "can teach a student of 2; found students 4,2,1");
+  refuses({ guidance: 2 }, teacher({ distilled: few }), "guidance 2 folded in already");
+  refuses({ guidance: 2 }, { ...teacher(), card: {} }, 'do not say which class means "none"');
+  refuses({}, teacher({}, { num_train_timesteps: 999 }), "4 steps do not divide the 999 timesteps");
+  const unconditional = { ...teacher(), network: { ...golden.network, classes: null } };
+  refuses({ guidance: 2 }, unconditional, "know no classes; --guidance 1 learns them");
+});
