@@ -18,6 +18,8 @@ export { sample, type SampleFrame, type SampleOptions } from "./src/sampling/sam
 export type { Input, Inputs } from "./src/recipe/inputs.ts";
 export { tensorInput } from "./src/recipe/inputs.ts";
 export type { Label } from "./src/recipe/conditioning.ts";
+export type { Mix, MixRequest } from "./src/recipe/mix.ts";
+export type { Size } from "./src/recipe/size.ts";
 export type { MethodRequest, NamedNetwork } from "./src/recipe/resolve.ts";
 export { type BackendName, load, type LoadOptions } from "./src/model/load.ts";
 export { builtInWeights } from "./src/weights/find/locate.ts";

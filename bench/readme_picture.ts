@@ -1,4 +1,4 @@
-/** Draws the README's pictures: heroes, students below their teachers, restorations, a digit out of noise. */
+/** Draws the README's pictures: heroes, mixtures, students below their teachers, restorations, a digit. */
 import { grid, paste } from "../src/image/grid.ts";
 import { type Pixels, toPixels, withChannels } from "../src/image/pixels.ts";
 import { encodePng } from "../src/image/png.ts";
@@ -12,7 +12,7 @@ import { restorations } from "./readme_restored.ts";
 
 const asked = readWords(
   "Draws the README's pictures by the shipped weights: docs/NAME.png.",
-  ["heroes", "few", "restored", "digits"],
+  ["heroes", "mixtures", "few", "restored", "digits"],
 );
 
 const write = (name: string, picture: Pixels, factor: number) =>
@@ -23,6 +23,14 @@ async function drawn(weights: string, count: number): Promise<Pixels[]> {
   await using model = await load(weights, { backend: "native" });
   return await generate(model, { seeds: Array.from({ length: count }, (_, i) => i) });
 }
+
+/** What is mixed: two classes of one seed, two seeds with a class each. */
+const MIXTURES = [
+  { seed: 3, label: "wizard", mix: { label: "orc" } },
+  { seed: 5, label: "orc-wizard", mix: { label: "elf-ranger" } },
+  { seed: 3, label: undefined, mix: { seed: 13 } },
+  { seed: 22, label: undefined, mix: { seed: 9 } },
+];
 
 /** The digits' columns, and the evaluations that each comes out of. */
 const COLUMNS = 10, STEPS = 20;
@@ -39,6 +47,17 @@ function framed32(picture: Pixels): Pixels {
 
 if (asked.has("heroes")) {
   await write("heroes.png", grid(await drawn("heroes-4", 64), { columns: 16 }), 3);
+}
+
+if (asked.has("mixtures")) {
+  const shares = Array.from({ length: 9 }, (_, i) => i / 8);
+  await using model = await load("heroes-4", { backend: "native" });
+  const rows = [];
+  for (const { seed, label, mix } of MIXTURES) {
+    const all = shares.map((share) => ({ ...mix, share }));
+    rows.push(...await generate(model, { seeds: all.map(() => seed), labels: label, mix: all }));
+  }
+  await write("mixtures.png", grid(rows, { columns: 9, gap: 2, background: 255 }), 3);
 }
 
 if (asked.has("few")) {

@@ -1,7 +1,8 @@
 /** The pictures that the commands draw of a process: schedules as curves, a run as a film. */
 import { assert, assertEquals } from "@std/assert";
 import { curvesSvg } from "../src/cli/drawing/curves.ts";
-import { Film, stepsToShow } from "../src/cli/drawing/film.ts";
+import { Film } from "../src/cli/drawing/film.ts";
+import { stepsToShow } from "../src/sampling/making.ts";
 import { linearBetas, makeSchedule, parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import type { SampleFrame } from "../src/sampling/sample.ts";

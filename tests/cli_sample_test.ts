@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
-import { stepsToShow } from "../src/cli/drawing/film.ts";
+import { showTimes, stepsToShow } from "../src/sampling/making.ts";
 import { VERSION } from "../src/cli/main.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
@@ -9,6 +9,7 @@ import { fromText, RECIPE_KEYWORD, toText } from "../src/recipe/recipe.ts";
 import { textHeight, textWidth } from "../src/image/text.ts";
 import { readZip } from "../src/files/zip.ts";
 import { schedulers } from "../schedulers/mod.ts";
+import { readApng } from "./apng.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
 const weights = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
@@ -78,6 +79,8 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   assertEquals(head, "GIF89a");
   const bytes = await Deno.readFile(apng);
   const still = decodePng(bytes, apng);
+  const { frames } = readApng(bytes);
+  assertEquals(still.pixels, frames[1].pixels, "a still picture is the finished one");
   assertEquals(fromText(still.text[RECIPE_KEYWORD], apng).map(({ seed }) => seed), [0, 1]);
   // Cells of 72 (12 pixels, six times), a word above and t on the left, gaps of 4.
   const left = 4 + textWidth("t=1") + 4, top = 4 + textHeight() + 4;
@@ -101,6 +104,11 @@ Deno.test("an animation's steps are evenly spaced in log-SNR and end with the la
     assert(Math.abs(lambdas[i] - lambdas[i - 1] - even) < 0.1 * even, `${lambdas}`);
   }
   assertEquals(stepsToShow({ timesteps: [500, 2, 0], schedule }), [1, 2, 3]);
+  // Few steps are all shown, however their noise levels lie.
+  assertEquals(stepsToShow({ timesteps: [999, 3, 2, 1, 0], schedule }), [1, 2, 3, 4, 5]);
+  assertEquals([showTimes(48)[0], showTimes(5), showTimes(1)], [80, [400, 400, 400, 400, 2000], [
+    2000,
+  ]]);
 });
 
 Deno.test("files that are there stay, unless --force", async () => {

@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { decodeApng } from "npm:fast-png@8.0.0";
 import omggif from "npm:omggif@1.0.10";
+import { readApng } from "./apng.ts";
 import { encodeApng } from "../src/image/apng.ts";
 import { encodeGif } from "../src/image/gif.ts";
-import type { Pixels } from "../src/image/pixels.ts";
+import { type Pixels, withChannels } from "../src/image/pixels.ts";
+import { enlarge } from "../src/image/resize.ts";
 import { decodePng } from "../src/image/png.ts";
 
 const [width, height] = [19, 13];
@@ -91,6 +93,42 @@ Deno.test("an APNG is a still picture with its texts to who knows no animation",
   const { pixels, text } = decodePng(encodeApng(grey, {}, { denoise: "{}" }));
   assertEquals(pixels, grey[0].pixels);
   assertEquals(text, { denoise: "{}" });
+});
+
+Deno.test("frames are enlarged as pictures are, on a ground of their own", () => {
+  const enlarged = { scale: 2, size: [2 * width + 3, 2 * height + 1] as const };
+  for (const shown of [grey, fewColours, manyColours]) {
+    const expected = shown.map((frame) => withChannels(enlarge(frame, enlarged), 3).pixels);
+    const apng = decodeApng(encodeApng(shown, { enlarged }));
+    const rgb = apng.frames.map(({ data }) =>
+      withChannels({ ...apng, channels: apng.channels, pixels: data as Uint8Array }, 3).pixels
+    );
+    assertEquals(rgb, expected);
+    const gif = readGif(encodeGif(shown, { enlarged }));
+    assertEquals(gif.size, [...enlarged.size]);
+    if (shown !== manyColours) assertEquals(gif.frames.map(({ rgb }) => rgb), expected);
+  }
+});
+
+Deno.test("a frame of up to 256 colours is exact though all frames together have more", () => {
+  const mixed = [...manyColours, fewColours[0]];
+  const colours = new Set(
+    mixed.flatMap(({ pixels }) =>
+      Array.from({ length: width * height }, (_, p) => `${pixels.slice(3 * p, 3 * p + 3)}`)
+    ),
+  );
+  assert(colours.size > 256, `${colours.size} colours`);
+  const shown = readGif(encodeGif(mixed)).frames.map(({ rgb }) => rgb);
+  assertEquals(shown, mixed.map(({ pixels }) => pixels));
+});
+
+Deno.test("the still picture of an APNG may be another than its first frame", () => {
+  const file = encodeApng(grey, { still: grey[2], delay: 80 }, { denoise: "{}" });
+  assertEquals(decodePng(file).pixels, grey[2].pixels);
+  assertEquals(decodePng(file).text, { denoise: "{}" });
+  const { frames } = readApng(file);
+  assertEquals(frames.map(({ pixels }) => pixels), grey.map(({ pixels }) => pixels));
+  assertEquals(frames[0].delay, 80);
 });
 
 Deno.test("frames that do not fit together are refused", () => {

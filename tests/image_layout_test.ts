@@ -128,3 +128,23 @@ Deno.test("a picture of other proportions loses its edges, evenly", () => {
   const tall = resizeCrop({ ...wide, width: 10, height: 30 }, 10, 10);
   assertEquals(tall.pixels, wide.pixels.subarray(100, 200));
 });
+
+Deno.test("a size that is no multiple has the picture in its middle, on the median of its edge", () => {
+  const picture = {
+    pixels: Uint8Array.of(7, 7, 7, 9, 1, 9, 7, 7, 7),
+    width: 3,
+    height: 3,
+    channels: 1,
+  };
+  const rows = ({ pixels, width }: { pixels: Uint8Array; width: number }) =>
+    [...pixels].join("").match(new RegExp(`.{${width}}`, "g"))!.join("|");
+  assertEquals(rows(enlarge(picture, { size: [5, 4] })), "77777|79197|77777|77777");
+  assertEquals(
+    rows(enlarge(picture, { scale: 2, size: [7, 6] })),
+    "7777777|7777777|9911997|9911997|7777777|7777777",
+  );
+  const rgb = { ...picture, pixels: Uint8Array.from({ length: 27 }, (_, i) => i % 3), channels: 3 };
+  const { pixels } = enlarge(rgb, { size: [4, 3] });
+  assertEquals([...pixels.slice(9, 12)], [0, 1, 2], "each channel has its own ground");
+  assertThrows(() => enlarge(picture, { scale: 2, size: [5, 8] }), Error, "do not fit");
+});

@@ -24,6 +24,11 @@ Deno.test("an enlarged PNG is the PNG of the enlarged picture, with its texts, a
       });
       assert(read.every((value, i) => value === expected.pixels[i]), `${channels} ${factor}`);
       assertEquals(texts, expected.text);
+      const larger = [width * factor + 3, height * factor + 1] as const;
+      const framed = decodePng(encodeEnlarged(picture, { scale: factor, size: larger }, text));
+      const same = enlarge(picture, { scale: factor, size: larger });
+      assertEquals([framed.width, framed.height], [...larger]);
+      assert(framed.pixels.every((value, i) => value === same.pixels[i]), `${larger}`);
       if (factor === 20) assert(png.length * 4 < whole.length, `${png.length} ${whole.length}`);
     }
   }

@@ -230,14 +230,14 @@ Deno.test("evaluations are counted where the network is asked: guidance doubles 
   for (const [name, steps, options, calls] of cases) {
     const plan = planRun(config, { scheduler: all[name], steps, options });
     const what = `${name} ${JSON.stringify(options)}`;
-    assertEquals(await countEvaluations(plan, false), calls, what);
-    assertEquals(await countEvaluations(plan, true), 2 * calls, `${what}, guided`);
+    assertEquals(await countEvaluations(plan), calls, what);
+    assertEquals(await countEvaluations(plan, { guidance: 2 }), 2 * calls, `${what}, guided`);
   }
 });
 
 Deno.test("counting ends where there are more evaluations than anybody may ask for", async () => {
   const { scheduler: config } = fakeNetwork();
   const plan = planRun(config, { scheduler: schedulers.ddim, steps: 500 });
-  const count = await countEvaluations(plan, true, 30);
+  const count = await countEvaluations(plan, { guidance: 2 }, 30);
   assert(count > 30 && count <= 34, `${count}`);
 });

@@ -1,5 +1,6 @@
 /** Pictures in OpenAI's shape. */
 import { assert, assertEquals } from "@std/assert";
+import { decodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, generations, post } from "./server_http.ts";
@@ -62,12 +63,18 @@ Deno.test("addresses in answers begin with the public one", async () => {
   assert(image.url.startsWith(`https://example.org/art/v1/images/${image.seed}.png?`), image.url);
 });
 
-Deno.test("sizes that are no multiple of the weights' own are refused", async () => {
+Deno.test("a size is that of the file, whole multiples of pixels on their ground; others are refused", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
-  for (const size of ["9x9", "8x16", "0x0", "large", "1e1x8", "99999x99999", "520x520"]) {
+  for (const size of ["7x7", "8x7", "0x0", "large", "1e1x8", "99999x99999", "520x520"]) {
     const response = await app.request(generations, post({ prompt: "x", size }));
     assertEquals(response.status, 422, size);
     assertEquals((await response.json()).error.param, "size");
   }
   assertEquals((await app.request(generations, post({ prompt: "x", size: "auto" }))).status, 200);
+  for (const [size, width, height] of [["16x16", 16, 16], ["20x11", 20, 11]] as const) {
+    const response = await app.request(generations, post({ prompt: "x", size }));
+    const { size: told, data: [{ b64_json }] } = await response.json();
+    const picture = decodePng(Uint8Array.fromBase64(b64_json));
+    assertEquals([told, picture.width, picture.height], [size, width, height]);
+  }
 });

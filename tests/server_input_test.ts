@@ -24,7 +24,7 @@ Deno.test("few-step weights take no guidance and no steps but their own", async 
     const [query, field, expected] of [
       ["guidance=2", "guidance", '1: "few" has guidance 2 folded in'],
       ["steps=10", "steps", '4, the steps "few" was distilled to'],
-      ["schedule=cosine", "steps", '4, the steps "few" was distilled to'],
+      ["schedule=cosine", "schedule", 'none: "few" was distilled to timesteps of its own'],
     ]
   ) {
     const response = await answer(query);

@@ -74,6 +74,45 @@ Deno.test("diffusers' loader finds its framework's mark and only keys that it kn
   }
 });
 
+Deno.test("diffusers' pipeline is named where it finds the network", () => {
+  const named = (changes: Partial<typeof trained>) => {
+    const files = weightsFiles({ ...trained, ...changes });
+    return JSON.parse(new TextDecoder().decode(files.get("model_index.json")!));
+  };
+  const distilled = { teacher: "digits", guidance: 2, steps: 4 };
+  assertEquals(named({})._class_name, "DDPMPipeline");
+  assertEquals(named({ card: { ...start.card, distilled } })._class_name, "DDIMPipeline");
+  const { network } = start;
+  const architecture = { ...network.architecture, className: "DiT", folder: "transformer" };
+  const elsewhere = named({ network: { ...network, architecture } });
+  assertEquals(elsewhere.transformer, ["diffusers", "DiT"]);
+  assertEquals("_class_name" in elsewhere, false);
+});
+
+Deno.test("the model card runs a network that no pipeline finds, or gives labels, in a loop", () => {
+  const facts = {
+    recipe: { ...recipe, seed: 7 },
+    architecture: start.network.architecture,
+    card: {},
+    data: { ...data, skipped: [] },
+    parameters: 1,
+    step: 1,
+    lines: [{ step: 1, loss: 0.5, grad_norm: 1, lr: 1e-3, ms: 1000 }],
+  };
+  const distilled = { teacher: "digits", guidance: 1, steps: 4 };
+  const recommended = { scheduler: "ddim", steps: 4 };
+  const plain = modelCard(facts);
+  assert(plain.includes("`DDPMPipeline.from_pretrained(FOLDER)().images`"), plain);
+  const few = modelCard({ ...facts, card: { distilled, recommended } });
+  assert(few.includes("`DDIMPipeline.from_pretrained(FOLDER)(num_inference_steps=4).images`"), few);
+  const other = modelCard({ ...facts, architecture: { className: "DiT", folder: "transformer" } });
+  assert(
+    other.includes('transformer = DiT.from_pretrained(FOLDER, subfolder="transformer")'),
+    other,
+  );
+  assert(other.includes("output = transformer(x, t).sample") && !other.includes("Pipeline"), other);
+});
+
 Deno.test("without label dropout there is no null label, and no guidance is recommended", () => {
   const { card } = startFresh({ ...recipe, label_dropout: 0 }, data);
   assertEquals(card.null_label, undefined);

@@ -1,5 +1,6 @@
 /** `deno serve` as Deno Deploy runs it: everything allowed, no unstable flags. */
 import { answer, freePort, type ServerProcess, startServer } from "./process.ts";
+import { DEFAULT_WEIGHTS } from "../../src/weights/find/sources.ts";
 import { type Measured, median, pixelsAt, probeAddress, timePictures } from "./target.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -39,7 +40,7 @@ export async function measureDeno(requests = 100): Promise<Measured> {
 
 /** SIGINT while a picture is being made; it still has to be finished. */
 async function interruptWhileBusy(server: ServerProcess) {
-  const response = await fetch(new URL("v1/images/5000/events?steps=8", server.base));
+  const response = await fetch(new URL("v1/images/5000/events", server.base));
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let text = (await reader.read()).value ?? "";
   const ending = server.interrupt();
@@ -66,7 +67,7 @@ async function deployedBytes(): Promise<number> {
     modules: { size?: number }[];
   };
   const source = modules.reduce((sum, { size = 0 }) => sum + size, 0);
-  return source + await folderBytes(new URL("weights/digits/", root));
+  return source + await folderBytes(new URL(`weights/${DEFAULT_WEIGHTS}/`, root));
 }
 
 export async function folderBytes(folder: URL): Promise<number> {

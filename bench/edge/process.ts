@@ -18,7 +18,7 @@ export function startServer(command: string, args: readonly string[], port: numb
     args: [...args],
     stdout: "null",
     stderr: "null",
-    env: { NO_COLOR: "1", DENOISE_WEIGHTS: "digits" },
+    env: { NO_COLOR: "1", DENOISE_WEIGHTS: "" },
   }).spawn();
   return {
     base: new URL(`http://127.0.0.1:${port}/`),

@@ -19,8 +19,6 @@ export async function measureUrl(): Promise<Measured> {
           "sample",
           "--threads",
           "1",
-          "--weights",
-          "digits",
         ],
         ...["--quiet", "--out", `${folder}/${name}.png`, ...args],
       ],

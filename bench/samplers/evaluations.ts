@@ -38,7 +38,7 @@ export async function stepsWithin(
 ): Promise<Effort | undefined> {
   for (let steps = most; steps >= 1; steps--) {
     const plan = planRun(network.scheduler, { scheduler: schedulers[scheduler], steps });
-    const evaluations = await countEvaluations(plan, guidance !== 1);
+    const evaluations = await countEvaluations(plan, { guidance });
     if (evaluations <= most) return { steps, evaluations };
   }
 }

@@ -1,10 +1,11 @@
 /** Writes dist/, a folder for any web server: the playground, the library, the engines, the weights. */
 import { builtInWeights } from "../../src/weights/find/locate.ts";
+import { DEFAULT_WEIGHTS } from "../../src/weights/find/sources.ts";
 import { bundle, copyEngine, emptyFolder, filesIn } from "../bundle.ts";
 
 const here = new URL("./", import.meta.url);
 
-export async function buildSite(to: URL, name = "digits"): Promise<void> {
+export async function buildSite(to: URL, name: string = DEFAULT_WEIGHTS): Promise<void> {
   await emptyFolder(to);
   const at = (file: string) => new URL(file, to);
   for (const entry of ["playground", "engine_simd", "engine_webgpu", "engine_onnx", "onnx"]) {

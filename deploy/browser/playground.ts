@@ -136,7 +136,7 @@ function fill(model: Model): void {
   const { scheduler, steps, guidance = 1 } = model.recommended ?? { ...DEFAULT, guidance: 1 };
   select("scheduler").value = preset.get("scheduler") ?? scheduler;
   input("steps").value ||= String(steps);
-  input("steps").max = String(model.scheduler.num_train_timesteps);
+  input("steps").max = String(model.distilled?.steps ?? model.scheduler.num_train_timesteps);
   input("guidance").value ||= String(guidance);
   element("guidance-field").hidden = model.nullLabel === undefined;
   const labels = model.labels ?? [];

@@ -1,5 +1,6 @@
 /** Writes dist/: the Worker's bundle, the engine's .wasm, the weights, and the main module. */
 import { builtInWeights } from "../../src/weights/find/locate.ts";
+import { DEFAULT_WEIGHTS } from "../../src/weights/find/sources.ts";
 import { kernelBytes, unshared } from "../../src/engine/kernels_module.ts";
 import { bundle, emptyFolder, filesIn } from "../bundle.ts";
 
@@ -10,7 +11,7 @@ const here = new URL("./", import.meta.url);
  * @param weights a built-in's name, which is bundled; or the address of a folder, which the Worker reads
  * at its first request, for weights too large for a script
  */
-export async function buildWorker(to: URL, weights = "digits"): Promise<void> {
+export async function buildWorker(to: URL, weights: string = DEFAULT_WEIGHTS): Promise<void> {
   await emptyFolder(to);
   const address = /^https?:/.test(weights) ? new URL(weights.replace(/\/?$/, "/")) : undefined;
   const name = address ? address.pathname.split("/").at(-2) || "weights" : weights;

@@ -20,7 +20,8 @@ export const limits: Partial<Limits> = {
   maxImages: 2,
   maxSteps: 100,
   maxCost: 200,
-  maxPixels: 1024 * 1024,
+  // The making of a picture of 512 pixels in four steps has five or six frames.
+  maxPixels: 2 * 1024 * 1024,
   cacheBytes: 0,
 };
 
@@ -44,7 +45,7 @@ export type WorkerWeights = Readonly<Record<string, ArrayBuffer>> | string;
 export function createWorker(
   engine: WebAssembly.Module,
   weights: WorkerWeights,
-  name = "digits",
+  name: string,
 ): Worker {
   let loading: Promise<Model> | undefined;
   // No work is allowed before the first request.
@@ -96,7 +97,8 @@ async function open(
 async function answer(app: DenoiseApp, request: Request, context: Context): Promise<Response> {
   const url = new URL(request.url);
   const edge = (globalThis as { caches?: { default?: Cache } }).caches?.default;
-  const cacheable = request.method === "GET" && /^\/v1\/images\/.+\.png$/.test(url.pathname);
+  const cacheable = request.method === "GET" &&
+    /^\/v1\/images\/.+\.(png|gif|apng)$/.test(url.pathname);
   if (!edge || !cacheable || request.headers.has("if-none-match")) return app.fetch(request);
 
   const described = await app.fetch(new Request(request, { method: "HEAD" }));
@@ -111,7 +113,8 @@ async function answer(app: DenoiseApp, request: Request, context: Context): Prom
   }
   const made = await app.fetch(request);
   if (made.ok) {
-    const headers = { "content-type": "image/png", "cache-control": "public, max-age=31536000" };
+    const type = made.headers.get("content-type")!;
+    const headers = { "content-type": type, "cache-control": "public, max-age=31536000" };
     context.waitUntil(edge.put(key, new Response(made.clone().body, { headers })));
   }
   return made;

@@ -1,12 +1,13 @@
 /** The options of every command that samples, and what they ask for. */
 import { backendNames } from "../backends/names.ts";
 import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
-import { InputError } from "../errors.ts";
+import { FieldError, InputError } from "../errors.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { schedulers } from "../../schedulers/mod.ts";
 import { optionsFromText, resolveOptions } from "../recipe/options.ts";
-import { MAX_SEED } from "../recipe/recipe.ts";
+import { MAX_SEED, type Recipe } from "../recipe/recipe.ts";
+import { sizeFromText } from "../recipe/size.ts";
 import { chooseScheduler } from "../recipe/resolve.ts";
 import type { SampleOptions } from "../sampling/sample.ts";
 import { labelNamed } from "../recipe/conditioning.ts";
@@ -16,6 +17,7 @@ import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
 import { collect, parseNumber, parsePairs, parseSeed, parseSeeds, parseWhole } from "./values.ts";
 import { defaultSource, studySource } from "../weights/find/sources.ts";
+import { mixtures, readMixFlags } from "./mixtures.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
 import { importPlugin, isModuleSpec } from "../files/import_plugin.ts";
 import { checkScheduler } from "../sampling/plugin.ts";
@@ -39,7 +41,10 @@ export interface SamplingFlags extends ModelFlags {
   nullLabel?: string;
   option?: string[];
   batch?: string;
+  with?: string;
+  mix?: string;
   scale?: string;
+  size?: string;
 }
 
 /** @param source the weights where none are named: those that answer at every timestep */
@@ -58,11 +63,20 @@ export function defineSamplingOptions(command: Command): Command {
     .option("--seeds <list>", "one picture each: 0-15,20")
     .option("--seed <n>", "the first seed")
     .option("-n, --n <count>", "how many pictures")
-    .option("-l, --label <label>", "the class: a name or an index, or one for each seed: 3,1,4")
+    .option(
+      "-l, --label <label>",
+      "the class: a name or an index, two as wizard+orc, or one for each seed: 3,1,4",
+    )
+    .option("--with <seed>", "mix with another seed's picture, or with one for each")
+    .option("--mix <share>", "how much of the second label or seed: 0 to 1, or one for each (0.5)")
     .option("-g, --guidance <scale>", "how much the class counts; 1 is off")
     .option("--null-label <index>", 'the class that means "none", where the weights do not say')
     .option("-o, --option <name=value>", "an option of the scheduler: eta=0.5", collect)
     .option("--scale <n>", "enlarge every pixel to n × n")
+    .option(
+      "--size <n>",
+      "width and height: 128, or 128x96; its ground around it",
+    )
     .option("--batch <n>", "the most pictures in one evaluation");
 }
 
@@ -120,7 +134,7 @@ async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise
 
 /** The seeds that the flags ask for; else those of a picture, else the first `count`. */
 export function seedsOf(
-  { seeds, seed, n }: SamplingFlags,
+  { seeds, seed, n, mix = "" }: SamplingFlags,
   count: number,
   from?: RecipeFile,
 ): readonly number[] {
@@ -135,6 +149,10 @@ export function seedsOf(
   const many = n === undefined
     ? (seed === undefined ? count : 1)
     : parseWhole("--n", n, 1, 10_000_000);
+  // One seed is mixed as often as there are shares.
+  if (n === undefined && seed !== undefined && mix.includes(",")) {
+    return mix.split(",").map(() => first);
+  }
   if (first + many - 1 > MAX_SEED) throw new InputError(`--seed: seeds end at ${MAX_SEED}`);
   return Array.from({ length: many }, (_, i) => first + i);
 }
@@ -172,15 +190,17 @@ export async function readSamplingFlags(
     nullLabel:
       parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
         recipe?.nullLabel,
-    scale: parsed(flags.scale, (text) => parseWhole("--scale", text, 1, 256)) ?? recipe?.scale,
+    ...enlargementOf(flags, recipe),
     maxBatch: parsed(flags.batch, (text) => parseWhole("--batch", text, 1, 4096)),
     signal: io.signal,
   };
+  const mixing = readMixFlags(flags);
   return (model) => {
     const chosen = chooseScheduler(model, schedulers, scheduler);
     const before = chosen.name === recipe?.scheduler ? recipe.options : {};
-    const labels = labelsOf(flags, seeds, model.labels, from);
-    return { ...asked, labels, options: { ...before, ...optionsFromText(chosen, given) } };
+    const named = labelsOf(flags, seeds, model.labels, from);
+    const { labels, mix } = mixtures(model, seeds, named, mixing, recipesOf(from, seeds));
+    return { ...asked, labels, mix, options: { ...before, ...optionsFromText(chosen, given) } };
   };
 }
 
@@ -195,9 +215,7 @@ function labelsOf(
   from?: RecipeFile,
 ) {
   if (label === undefined) {
-    const same = from?.recipes.length === seeds.length &&
-      from.recipes.every(({ seed }, i) => seed === seeds[i]);
-    const labels = same ? from.recipes.map((recipe) => recipe.label) : [];
+    const labels = recipesOf(from, seeds).map((recipe) => recipe.label);
     return labels.length === 0 || labels.includes(undefined) ? undefined : labels as number[];
   }
   for (const whole of [label, label.trim()]) if (labelNamed(names, whole) >= 0) return whole;
@@ -205,6 +223,29 @@ function labelsOf(
   if (labels.length === 1) return labels[0];
   if (labels.length === seeds.length) return labels;
   throw new InputError(`--label: ${labels.length} labels for ${seeds.length} seeds`);
+}
+
+/** A picture's recipes where they are of the same seeds. */
+function recipesOf(from: RecipeFile | undefined, seeds: readonly number[]): readonly Recipe[] {
+  const same = from?.recipes.length === seeds.length &&
+    from.recipes.every(({ seed }, i) => seed === seeds[i]);
+  return same ? from.recipes : [];
+}
+
+/** The enlargement that the flags ask for; else the picture's. */
+function enlargementOf({ scale, size }: SamplingFlags, recipe?: Recipe) {
+  if (scale === undefined && size === undefined) {
+    // A canvas that is no multiple implies its scale.
+    return { size: recipe?.size, scale: recipe?.size ? undefined : recipe?.scale };
+  }
+  return {
+    scale: parsed(scale, (text) => parseWhole("--scale", text, 1, 256)),
+    size: parsed(size, (text) => {
+      const read = sizeFromText(text);
+      if (!read) throw new FieldError("--size", "a width and height: 128, or 128x96", text);
+      return read;
+    }),
+  };
 }
 
 function parsed<T>(text: string | undefined, parse: (text: string) => T): T | undefined {

@@ -132,7 +132,7 @@ export async function scoreRestoration(
   return {
     ...choice,
     task: task.name,
-    cost: await countEvaluations(plan, false),
+    cost: await countEvaluations(plan),
     pictures: cases.length,
     psnr: meanOf(first.map((x, i) => psnr(x, cases[i].truth))),
     ssim: meanOf(first.map((x, i) => ssim(x, cases[i].truth, model.shape))),

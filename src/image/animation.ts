@@ -1,5 +1,6 @@
 /** What GIF and APNG have in common. */
 import type { Pixels } from "./pixels.ts";
+import type { Enlargement } from "./resize.ts";
 
 /** How frames follow each other. */
 export interface AnimationOptions {
@@ -7,6 +8,8 @@ export interface AnimationOptions {
   readonly delay?: number | readonly number[];
   /** How often it plays; 0, the default, is without end. */
   readonly plays?: number;
+  /** Every frame is shown enlarged, which is done after its colours are chosen; default as it is. */
+  readonly enlarged?: Enlargement;
 }
 
 /** Each frame's time in milliseconds. @throws Error for frames or times that do not fit together. */

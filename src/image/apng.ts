@@ -2,42 +2,58 @@
 import { joinBytes } from "../files/bytes.ts";
 import { type AnimationOptions, delaysOf } from "./animation.ts";
 import type { Pixels } from "./pixels.ts";
-import { encodePng } from "./png.ts";
+import { encodeEnlarged } from "./png_enlarged.ts";
 import { type Chunk, readChunks, writeChunks } from "./png_chunks.ts";
 
+/** How an APNG is shown. */
+export interface ApngOptions extends AnimationOptions {
+  /** What is seen where animation is not understood, and else is no part of it; default the first frame. */
+  readonly still?: Pixels;
+}
+
 /**
- * Frames as an APNG (PNG specification, third edition, §4.9); the first one is the still picture.
- * @param frames of equal size and channels
+ * Frames as an APNG (PNG specification, third edition, §4.9).
+ * @param frames of equal size and channels, as the still picture
  * @param text becomes tEXt chunks, as in {@link encodePng}
  */
 export function encodeApng(
   frames: readonly Pixels[],
-  options: AnimationOptions = {},
+  options: ApngOptions = {},
   text: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const delays = delaysOf(frames, options);
-  const stills = frames.map((frame, i) => readChunks(encodePng(frame, i ? {} : text), "frame"));
-  const [header, ...rest] = stills[0];
-  const chunks: Chunk[] = [header, {
-    type: "acTL",
-    data: words(frames.length, options.plays ?? 0),
-  }];
+  const { plays = 0, still, enlarged = {} } = options;
+  const chunksOf = (picture: Pixels, text = {}) =>
+    readChunks(encodeEnlarged(picture, enlarged, text), "frame");
+  const [header, ...first] = chunksOf(still ?? frames[0], text);
+  const [dataAt, endAt] = [isData, isEnd].map((is) => first.findIndex(is));
+  const chunks: Chunk[] = [header, { type: "acTL", data: words(frames.length, plays) }];
+  // Texts and, where it is no frame, the still picture.
+  chunks.push(...first.slice(0, still ? endAt : dataAt));
+  const size = sizeIn(header);
   let sequence = 0;
-  stills.forEach((still, i) => {
-    chunks.push({ type: "fcTL", data: frameControl(sequence++, frames[i], delays[i]) });
-    for (const { type, data } of still) {
-      if (type !== "IDAT") continue;
-      if (i === 0) chunks.push({ type, data });
-      else chunks.push({ type: "fdAT", data: joinBytes([words(sequence++), data]) });
+  frames.forEach((frame, i) => {
+    chunks.push({ type: "fcTL", data: frameControl(sequence++, size, delays[i]) });
+    if (i === 0 && !still) return chunks.push(...first.slice(dataAt, endAt));
+    for (const { data } of chunksOf(frame).filter(isData)) {
+      chunks.push({ type: "fdAT", data: joinBytes([words(sequence++), data]) });
     }
   });
-  chunks.push(...rest.filter(({ type }) => type !== "IDAT"));
+  chunks.push(first[endAt]);
   return writeChunks(chunks);
 }
 
+const isData = ({ type }: Chunk) => type === "IDAT";
+const isEnd = ({ type }: Chunk) => type === "IEND";
+
+/** Width and height as IHDR begins with them. */
+function sizeIn({ data }: Chunk): Uint8Array {
+  return data.subarray(0, 8);
+}
+
 /** A whole frame that replaces the one before it. */
-function frameControl(sequence: number, { width, height }: Pixels, delay: number): Uint8Array {
-  const control = joinBytes([words(sequence, width, height, 0, 0), new Uint8Array(6)]);
+function frameControl(sequence: number, size: Uint8Array, delay: number): Uint8Array {
+  const control = joinBytes([words(sequence), size, words(0, 0), new Uint8Array(6)]);
   const view = new DataView(control.buffer);
   view.setUint16(20, Math.round(delay));
   view.setUint16(22, 1000);

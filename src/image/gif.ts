@@ -2,6 +2,7 @@
 import * as module from "npm:gifenc@1.0.3";
 import { type AnimationOptions, delaysOf } from "./animation.ts";
 import { type Pixels, withChannels } from "./pixels.ts";
+import { enlargement, repeat } from "./resize.ts";
 
 type Colour = readonly number[];
 
@@ -29,8 +30,8 @@ const MAX_COLOURS = 256;
 const greys: readonly Colour[] = Array.from({ length: 256 }, (_, level) => [level, level, level]);
 
 /**
- * Frames as a GIF. Grey is exact, and so is RGB while all frames together have at most 256 colours;
- * beyond that every frame gets 256 of its own. Times are rounded to 1/100 s.
+ * Frames as a GIF. Grey is exact, and so is RGB while all frames together, or a frame, have at most 256
+ * colours; beyond that a frame gets the 256 that come nearest. Times are rounded to 1/100 s.
  * @param frames of equal size and channels; alpha is laid over white
  */
 export function encodeGif(
@@ -38,14 +39,20 @@ export function encodeGif(
   options: AnimationOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const delays = delaysOf(frames, options);
-  const { plays = 0 } = options;
-  const [{ width, height, channels }] = frames;
-  const opaque = frames.map((frame) => withChannels(frame, channels < 3 ? 1 : 3));
+  const { plays = 0, enlarged = {} } = options;
+  const [{ channels }] = frames;
+  const larger = frames.map((frame) =>
+    enlargement(withChannels(frame, channels < 3 ? 1 : 3), enlarged)
+  );
+  const opaque = larger.map(({ grounded }) => grounded);
   // gifenc writes the shared palette with the first frame, and −1 for "once".
-  const indexed = channels < 3 ? indexGrey(opaque) : indexExactly(opaque) ?? opaque.map(quantized);
+  const indexed = channels < 3 ? indexGrey(opaque) : indexRgb(opaque);
   const gif = gifenc.GIFEncoder();
   indexed.forEach(({ indices, palette }, i) => {
-    gif.writeFrame(indices, width, height, {
+    const { grounded, columns, rows } = larger[i];
+    const small = { ...grounded, pixels: indices, channels: 1 };
+    const { pixels, width, height } = repeat(small, columns, rows);
+    gif.writeFrame(pixels, width, height, {
       palette,
       delay: delays[i],
       repeat: plays === 1 ? -1 : plays === 0 ? 0 : plays - 1,
@@ -63,6 +70,11 @@ interface Indexed {
 
 function indexGrey(frames: readonly Pixels[]): Indexed[] {
   return frames.map(({ pixels }, i) => ({ indices: pixels, palette: i ? undefined : greys }));
+}
+
+function indexRgb(frames: readonly Pixels[]): Indexed[] {
+  return indexExactly(frames) ??
+    frames.map((frame) => indexExactly([frame])?.[0] ?? quantized(frame));
 }
 
 /** One palette over all frames, or undefined where they have too many colours. */

@@ -3,6 +3,7 @@ import { zlibSync } from "npm:fflate@0.8.3";
 import type { Pixels } from "./pixels.ts";
 import { encodePng } from "./png.ts";
 import { type Chunk, writeChunks } from "./png_chunks.ts";
+import { type Enlargement, enlargement } from "./resize.ts";
 
 /** PNG's filters (§9.2): the difference to the pixel on the left, and to the one above. */
 const SUB = 1, UP = 2;
@@ -11,34 +12,38 @@ const SUB = 1, UP = 2;
 const COLOUR_TYPES = [0, 4, 2, 6];
 
 /**
- * A PNG in which every pixel is a square of factor × factor. A row that repeats is nothing but zeros
+ * A PNG of the picture that `enlarge` would give. A row that repeats is nothing but zeros
  * under the filter Up: an eighth of the time and a tenth of the bytes of an encoder that does not know.
  * @param text becomes tEXt chunks, as in {@link encodePng}
  */
 export function encodeEnlarged(
   picture: Pixels,
-  factor: number,
+  by: number | Enlargement,
   text: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  if (factor === 1) return encodePng(picture, text);
-  const { pixels, width, height, channels } = picture;
-  const row = 1 + width * factor * channels;
-  const scanlines = new Uint8Array(row * height * factor);
-  for (let y = 0; y < height; y++) {
-    const from = y * width * channels;
-    const first = y * factor * row;
+  const { grounded, columns, rows } = enlargement(picture, by);
+  const { pixels, channels } = grounded;
+  const [width, height] = [columns, rows].map((times) => times.reduce((a, b) => a + b, 0));
+  if (width === picture.width && height === picture.height) return encodePng(picture, text);
+  const row = 1 + width * channels;
+  const scanlines = new Uint8Array(row * height);
+  let from = 0, first = 0;
+  for (const copies of rows) {
     scanlines[first] = SUB;
-    for (let x = 0; x < width; x++) {
-      const at = first + 1 + x * factor * channels;
+    let at = first + 1;
+    columns.forEach((times, x) => {
       for (let c = 0; c < channels; c++) {
-        const left = x === 0 ? 0 : pixels[from + (x - 1) * channels + c];
-        scanlines[at + c] = pixels[from + x * channels + c] - left;
+        const left = x === 0 ? 0 : pixels[from - channels + c];
+        scanlines[at + c] = pixels[from + c] - left;
       }
-    }
-    for (let copy = 1; copy < factor; copy++) scanlines[first + copy * row] = UP;
+      at += times * channels;
+      from += channels;
+    });
+    for (let copy = 1; copy < copies; copy++) scanlines[first + copy * row] = UP;
+    first += copies * row;
   }
   return writeChunks([
-    { type: "IHDR", data: header(width * factor, height * factor, channels) },
+    { type: "IHDR", data: header(width, height, channels) },
     ...Object.entries(text).map(textChunk),
     { type: "IDAT", data: zlibSync(scanlines, { level: 6 }) },
     { type: "IEND", data: new Uint8Array() },

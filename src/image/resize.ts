@@ -1,4 +1,5 @@
 /** Pictures brought to another size. */
+import { paste } from "./grid.ts";
 import type { Pixels } from "./pixels.ts";
 
 /** The largest middle part of the given proportions, scaled to width × height. */
@@ -10,23 +11,91 @@ export function resizeCrop(picture: Pixels, width: number, height: number): Pixe
   return resample(picture, { left, top, width: w, height: h }, width, height);
 }
 
-/** Every pixel as a square of factor × factor. */
-export function enlarge(picture: Pixels, factor: number): Pixels {
-  if (factor === 1) return picture;
-  const { pixels, width, height, channels } = picture;
-  const row = width * factor * channels;
-  const out = new Uint8Array(row * height * factor);
-  for (let y = 0; y < height; y++) {
-    const start = y * factor * row;
-    for (let x = 0; x < width * factor; x++) {
-      const from = (y * width + Math.floor(x / factor)) * channels;
-      for (let c = 0; c < channels; c++) out[start + x * channels + c] = pixels[from + c];
-    }
-    for (let copy = 1; copy < factor; copy++) {
-      out.copyWithin(start + copy * row, start, start + row);
-    }
+/** How pixels become larger ones. */
+export interface Enlargement {
+  /** A pixel is a square of scale × scale; default 1. */
+  readonly scale?: number;
+  /**
+   * Width and height of the whole, at least scale times the picture's, which is in its middle; around it
+   * is its ground, the median of its outermost pixels.
+   */
+  readonly size?: readonly [width: number, height: number];
+}
+
+/** Every pixel as a square, on a ground of any size. */
+export function enlarge(picture: Pixels, by: number | Enlargement): Pixels {
+  const { grounded, columns, rows } = enlargement(picture, by);
+  return repeat(grounded, columns, rows);
+}
+
+/** A picture with its ground as an edge of one pixel where there is to be any, and how its pixels repeat. */
+export interface Repeats {
+  readonly grounded: Pixels;
+  /** How often each of its columns and rows is to be there. */
+  readonly columns: Uint32Array;
+  readonly rows: Uint32Array;
+}
+
+export function enlargement(picture: Pixels, by: number | Enlargement): Repeats {
+  const { width, height, channels } = picture;
+  const { scale = 1, size = [scale * width, scale * height] } = typeof by === "number"
+    ? { scale: by }
+    : by;
+  const [across, down] = [edges(width, scale, size[0]), edges(height, scale, size[1])];
+  const [columns, rows] = [across.repeats, down.repeats];
+  if (columns.length === width && rows.length === height) {
+    return { grounded: picture, columns, rows };
   }
-  return { pixels: out, width: width * factor, height: height * factor, channels };
+  const pixels = new Uint8Array(columns.length * rows.length * channels);
+  const ground = groundOf(picture);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = ground[i % channels];
+  const grounded = { pixels, width: columns.length, height: rows.length, channels };
+  paste(grounded, picture, across.first, down.first);
+  return { grounded, columns, rows };
+}
+
+/** The repeats of a line of pixels in the middle of `whole`, and where in them the line's own begin. */
+function edges(length: number, scale: number, whole: number) {
+  const over = whole - scale * length;
+  if (over < 0) throw new Error(`${length} pixels × ${scale} do not fit ${whole}`);
+  const [before, after] = [Math.floor(over / 2), Math.ceil(over / 2)];
+  const own = new Array<number>(length).fill(scale);
+  const repeats = Uint32Array.from([before, ...own, after].filter((times) => times > 0));
+  return { repeats, first: before > 0 ? 1 : 0 };
+}
+
+/** The median of the outermost pixels, channel by channel. */
+function groundOf({ pixels, width, height, channels }: Pixels): number[] {
+  const edge: number[] = [];
+  for (let p = 0; p < width * height; p++) {
+    const x = p % width, y = Math.floor(p / width);
+    if (x === 0 || y === 0 || x === width - 1 || y === height - 1) edge.push(p);
+  }
+  return Array.from({ length: channels }, (_, c) => {
+    const levels = edge.map((p) => pixels[p * channels + c]).sort((a, b) => a - b);
+    return levels[levels.length >> 1];
+  });
+}
+
+/** Every column and row as often as is said. */
+export function repeat(picture: Pixels, columns: Uint32Array, rows: Uint32Array): Pixels {
+  const { pixels, channels } = picture;
+  const [width, height] = [columns, rows].map((times) => times.reduce((a, b) => a + b, 0));
+  if (width === picture.width && height === picture.height) return picture;
+  const row = width * channels;
+  const out = new Uint8Array(row * height);
+  let from = 0, to = 0;
+  for (const copies of rows) {
+    const start = to;
+    for (const times of columns) {
+      for (let time = 0; time < times; time++) {
+        for (let c = 0; c < channels; c++) out[to++] = pixels[from + c];
+      }
+      from += channels;
+    }
+    for (let copy = 1; copy < copies; copy++, to += row) out.copyWithin(to, start, start + row);
+  }
+  return { pixels: out, width, height, channels };
 }
 
 interface Region {

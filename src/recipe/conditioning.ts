@@ -10,10 +10,17 @@ export type Label = number | string;
 export interface Conditioning {
   /** The class; left out for a network without classes. */
   readonly label?: number;
+  /** A second class, and its share of the network's output. */
+  readonly mix?: { readonly label?: number; readonly share: number };
   /** s in raw_uncond + s·(raw_cond − raw_uncond); 1 asks for the class alone. */
   readonly guidance: number;
   /** The class that means none; default what the weights say. */
   readonly nullLabel?: number;
+}
+
+/** How often the network is asked for each call: for its class, a second one, and none. */
+export function evaluationsPerCall({ guidance, mix }: Pick<Conditioning, "guidance" | "mix">) {
+  return 1 + Number(mix?.label !== undefined) + Number(guidance !== 1);
 }
 
 /** Of more classes messages list the first ones. */
@@ -52,6 +59,16 @@ export function labelIndex(network: Network, label: Label): number {
     return index as number;
   }
   throw new FieldError("label", `a class (${namesOf(network.labels!)}) or its index`, label);
+}
+
+/** Whether a network has a class of this name or index. */
+export function isLabel(network: Network, label: Label): boolean {
+  try {
+    labelIndex(network, label);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A class' name, or its index where it has none, as the null class. */
@@ -102,7 +119,8 @@ export function checkGuidance(
 /** @throws FieldError where the network cannot be asked in this way */
 export function checkConditioning(network: Network, conditioning: Conditioning): void {
   checkGuidance(network, conditioning);
-  const { label } = conditioning;
+  const { label, mix } = conditioning;
+  if (mix?.label !== undefined) labelIndex(network, mix.label);
   if (label !== undefined) labelIndex(network, label);
   else if (classCount(network) > 0) {
     throw new FieldError("label", `a class (${namesOf(network.labels!)}) or its index`, label);

@@ -10,7 +10,7 @@ export const PICTURE_VERSION = 2;
  * @param more what else decides the bytes, such as the file's format
  */
 export function etag(
-  { weights, options, timesteps, inputs = {}, ...choices }: Recipe,
+  { weights, options, timesteps, mix, inputs = {}, ...choices }: Recipe,
   more: Readonly<Record<string, string | number>> = {},
 ): string {
   const facts: Record<string, unknown> = {
@@ -28,6 +28,7 @@ export function etag(
   return `"${new URLSearchParams([
     ...pairs,
     ...named("options", options),
+    ...named("mix", { ...mix }),
     ...named("inputs", inputs),
   ])}"`;
 }

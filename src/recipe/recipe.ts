@@ -5,6 +5,7 @@ import {
   type Field,
   type Fields,
   list,
+  nullable,
   number,
   readFields,
   requireObject,
@@ -13,11 +14,11 @@ import {
   whole,
 } from "../schema.ts";
 import { MAX_SEED, seedType } from "../diffusion/seed.ts";
+import type { Mix } from "./mix.ts";
+import type { Size } from "./size.ts";
 
+export { DEFAULT } from "../weights/read/sampler.ts";
 export { MAX_SEED };
-
-/** How a network is sampled that recommends nothing itself. */
-export const DEFAULT = { scheduler: "ddim", steps: 50 } as const;
 
 /** The keyword of the PNG's text chunk. */
 export const RECIPE_KEYWORD = "denoise";
@@ -46,6 +47,8 @@ export interface Method {
   readonly nullLabel?: number;
   /** Every pixel became scale × scale pixels; left out it is 1. */
   readonly scale?: number;
+  /** The file's width and height where they are no multiple: its ground is around it. */
+  readonly size?: Size;
   /** The engine that ran it: another may round differently. */
   readonly backend?: string;
 }
@@ -56,6 +59,8 @@ export interface Subject {
   readonly seed: number;
   /** Its class, where the network knows any. */
   readonly label?: number;
+  /** Which picture it is partly of. */
+  readonly mix?: Mix;
   /** SHA-256 of what else it was made from, by name: x_T, a measurement, a mask. */
   readonly inputs?: Readonly<Record<string, string>>;
 }
@@ -68,17 +73,19 @@ export interface Recipe extends Method, Subject {}
  * JSON escaped to ASCII, which is what a tEXt chunk holds everywhere.
  */
 export function toText(recipes: readonly Recipe[]): string {
-  const [{ seed: _, label: __, inputs: ___, ...first }] = recipes;
+  const [{ seed: _, label: __, inputs: ___, mix: ____, ...first }] = recipes;
   const { weights, source, scheduler, schedule, steps, timesteps, options, ...rest } = first;
-  const { guidance, nullLabel, backend, scale, plugin } = rest;
+  const { guidance, nullLabel, backend, scale, size, plugin } = rest;
   const labels = recipes.map(({ label }) => label);
+  const mixes = recipes.map(({ mix = null }) => mix);
   const inputs = recipes.map((recipe) => recipe.inputs);
   const facts = {
     api: 1,
     ...{ weights, source, scheduler, schedule, steps, timesteps, options },
     seeds: recipes.map(({ seed }) => seed),
     labels: labels.includes(undefined) ? undefined : labels,
-    ...{ guidance, nullLabel, backend, scale, plugin },
+    mixes: mixes.every((mix) => mix === null) ? undefined : mixes,
+    ...{ guidance, nullLabel, backend, scale, size, plugin },
     inputs: inputs.includes(undefined) ? undefined : inputs,
   };
   return JSON.stringify(facts).replace(
@@ -86,6 +93,8 @@ export function toText(recipes: readonly Recipe[]): string {
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
+
+const optional = <T>(type: Type<T>): Field<T> => ({ type, optional: true });
 
 /** A list, empty or not. */
 function listOf(expected: string, item: Type<number>): Type<readonly number[]> {
@@ -106,12 +115,29 @@ function record<V>(expected: string, fits: (value: unknown) => boolean) {
   };
 }
 
-const hashes = record<string>("hashes by name", (value) => typeof value === "string");
-const optional = <T>(type: Type<T>): Field<T> => ({ type, optional: true });
+const noted: Fields<Mix> = {
+  seed: optional(seedType),
+  label: optional(whole(0)),
+  share: { type: number(0, 1) },
+};
+const mixOrNone: Type<Mix | null> = nullable({
+  expected: "{ seed?, label?, share }",
+  accepts: (value): value is Mix => {
+    try {
+      readFields(value, noted, "");
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  fromText: (text) => text,
+});
 
+const hashes = record<string>("hashes by name", (value) => typeof value === "string");
 type File = Method & {
   readonly seeds: readonly number[];
   readonly labels?: readonly number[];
+  readonly mixes?: readonly (Mix | null)[];
   readonly inputs?: readonly Readonly<Record<string, string>>[];
 };
 
@@ -131,9 +157,16 @@ const fields: Fields<File> = {
   },
   seeds: { type: listOf(`a list of seeds, each ${seedType.expected}`, seedType) },
   labels: optional(listOf("a list of classes", whole(0))),
+  mixes: optional(list(mixOrNone)),
   guidance: { type: number() },
   nullLabel: optional(whole(0)),
   scale: optional(whole(1)),
+  size: optional({
+    expected: "[width, height]",
+    accepts: (value): value is Size =>
+      Array.isArray(value) && value.length === 2 && value.every(whole(1).accepts),
+    fromText: (text) => text,
+  }),
   backend: optional(text()),
   inputs: optional(list(hashes)),
 };
@@ -152,8 +185,8 @@ export function fromText(json: string, where: string): Recipe[] {
   }
   const { api } = requireObject(value, `${where}: recipe`);
   if (api !== 1) throw new FieldError("api", "1, the recipe's version", api, `${where}: recipe`);
-  const { seeds, labels, inputs, ...method } = readFields(value, fields, `${where}: recipe`);
-  for (const [name, values] of Object.entries({ labels, inputs })) {
+  const { seeds, labels, mixes, inputs, ...method } = readFields(value, fields, `${where}: recipe`);
+  for (const [name, values] of Object.entries({ labels, mixes, inputs })) {
     if (values && values.length !== seeds.length) {
       throw new FieldError(name, `${seeds.length}, as many as seeds`, values, `${where}: recipe`);
     }
@@ -162,6 +195,7 @@ export function fromText(json: string, where: string): Recipe[] {
     ...method,
     seed,
     ...(labels && { label: labels[i] }),
+    ...(mixes?.[i] && { mix: mixes[i] }),
     ...(inputs && { inputs: inputs[i] }),
   }));
 }

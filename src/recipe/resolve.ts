@@ -7,7 +7,10 @@ import { check, whole } from "../schema.ts";
 import { checkGuidance, defaultLabel, type Label, labelIndex } from "./conditioning.ts";
 import { checkInputs, hashesOf, type Inputs } from "./inputs.ts";
 import { resolveOptions } from "./options.ts";
-import { DEFAULT, type Method, type Recipe, type Subject } from "./recipe.ts";
+import { type MixRequest, resolveMix } from "./mix.ts";
+import { enlargementTo, MAX_SCALE, type Size } from "./size.ts";
+import { DEFAULT } from "../weights/read/sampler.ts";
+import type { Method, Recipe, Subject } from "./recipe.ts";
 
 /** A network and what is known of its weights. */
 export type NamedNetwork = Network & {
@@ -24,11 +27,11 @@ export type Schedulers = Readonly<Record<string, Scheduler>>;
 
 /** How pictures are to be made; what is left out is what the weights recommend. */
 export interface MethodRequest {
-  /** A scheduler's name, or a plug-in; default what the weights recommend, else "ddim". */
+  /** A scheduler's name, or a plug-in; default what the weights recommend, else {@link DEFAULT}. */
   readonly scheduler?: string | Scheduler;
   /** Another noise schedule under the sampler, by name; default the plug-in's, else the model's. */
   readonly schedule?: string;
-  /** Steps of the sampler; default what the weights recommend, else 50. */
+  /** Steps of the sampler; default what the weights recommend, else {@link DEFAULT}. */
   readonly steps?: number;
   /** The timesteps themselves, descending; goes before `steps`. */
   readonly timesteps?: readonly number[];
@@ -40,6 +43,11 @@ export interface MethodRequest {
   readonly nullLabel?: number;
   /** Enlarges every pixel of the finished picture to scale × scale; default 1. */
   readonly scale?: number;
+  /**
+   * The finished picture's width and height, one number for both, in place of `scale`: the largest whole
+   * multiple that fits, its ground around it.
+   */
+  readonly size?: number | Size;
 }
 
 /** One picture that is to be made. */
@@ -48,12 +56,11 @@ export interface RecipeRequest extends MethodRequest {
   readonly seed: number;
   /** The class by name or index; default seed mod classes. */
   readonly label?: Label;
+  /** Another picture, and how much of this one is to be its. */
+  readonly mix?: MixRequest;
   /** What the sampler starts from beside noise. */
   readonly inputs?: Inputs;
 }
-
-/** The largest `scale`: a pixel of 256 × 256. */
-const MAX_SCALE = 256;
 
 /**
  * The scheduler that a request names, or the one that the weights recommend.
@@ -80,13 +87,12 @@ export function resolveMethod(
   request: MethodRequest,
 ): Method {
   const { recommended, hash = "", source, backend } = network;
-  const { schedule, timesteps, nullLabel, scale = 1 } = request;
+  const { schedule, timesteps, nullLabel } = request;
   const scheduler = chooseScheduler(network, schedulers, request.scheduler);
   const steps = request.steps ?? timesteps?.length ?? recommended?.steps ?? DEFAULT.steps;
   const guidance = request.guidance ?? recommended?.guidance ?? 1;
   checkGuidance(network, { guidance, nullLabel });
   check(whole(1), steps, "steps");
-  check(whole(1, MAX_SCALE), scale, "scale");
   return withoutUndefined({
     weights: hash,
     source: source === undefined ? undefined : sourceName(source),
@@ -97,9 +103,16 @@ export function resolveMethod(
     options: resolveOptions(scheduler, request.options),
     guidance,
     nullLabel,
-    scale: scale === 1 ? undefined : scale,
+    ...enlargement(network, request),
     backend,
   });
+}
+
+function enlargement({ shape }: Network, { scale = 1, size }: MethodRequest) {
+  check(whole(1, MAX_SCALE), scale, "scale");
+  if (size === undefined) return { scale: scale === 1 ? undefined : scale };
+  if (scale !== 1) throw new FieldError("size", "none beside a scale", size);
+  return enlargementTo(shape, typeof size === "number" ? [size, size] : size);
 }
 
 /**
@@ -126,13 +139,15 @@ export function resolve(
 export function resolveSubject(
   network: Network,
   scheduler: Scheduler,
-  { seed, label, inputs }: Pick<RecipeRequest, "seed" | "label" | "inputs">,
+  { seed, label, mix, inputs }: Pick<RecipeRequest, "seed" | "label" | "mix" | "inputs">,
 ): Subject {
   check(seedType, seed, "seed");
   checkInputs(scheduler, inputs);
+  const named = label !== undefined;
+  const own = { seed, label: named ? labelIndex(network, label) : defaultLabel(network, seed) };
   return withoutUndefined({
-    seed,
-    label: label === undefined ? defaultLabel(network, seed) : labelIndex(network, label),
+    ...own,
+    mix: resolveMix(network, { ...own, named }, mix),
     inputs: hashesOf(inputs),
   });
 }

@@ -51,13 +51,22 @@ export function denoiserOf(
   const { network } = batcher;
   checkConditioning(network, conditioning);
   const size = network.shape.reduce((a, b) => a * b);
-  const { label, guidance, nullLabel = network.nullLabel } = conditioning;
+  const { label, mix, guidance, nullLabel = network.nullLabel } = conditioning;
   const guided = guidance !== 1;
+
+  /** The output for the class, or on the way from it to a second one, as guidance is from none to it. */
+  const askClass = async (x: Float32Array, t: number, u?: Float32Array): Promise<Float32Array> => {
+    const own = batcher.evaluate({ x, t, label, u, signal });
+    if (mix?.label === undefined) return own;
+    const both = [own, batcher.evaluate({ x, t, label: mix.label, u, signal })];
+    const [one, other] = await Promise.all(both);
+    return combine([1 - mix.share, one], [mix.share, other]);
+  };
 
   /** The network's own output, or its vjp with u, guided (Ho & Salimans 2022): both are linear in it. */
   const ask = async (x: Float32Array, t: number, u?: Float32Array): Promise<Float32Array> => {
     signal?.throwIfAborted();
-    const conditional = batcher.evaluate({ x, t, label, u, signal });
+    const conditional = askClass(x, t, u);
     if (!guided) return conditional;
     const [cond, uncond] = await Promise.all([
       conditional,

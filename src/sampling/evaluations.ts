@@ -1,5 +1,6 @@
 /** Counts a run's network evaluations by running its sampler without a network. */
 import type { Measurement, Vector } from "../diffusion/mod.ts";
+import { evaluationsPerCall } from "../recipe/conditioning.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";
 import type { Plan } from "./plan.ts";
@@ -24,21 +25,22 @@ const ONE_PIXEL: Measurement = {
 
 /**
  * The network's evaluations for one image of a run, found by running its sampler on a single pixel of
- * which nothing is known. Guidance takes two for each call, a gradient costs about two.
+ * which nothing is known. A gradient costs about two.
+ * @param asked guidance and a second class each take an evaluation more
  * @param atMost the count ends where it is passed
  * @param sigma_y the noise of what a restoring sampler is given
  */
 export async function countEvaluations(
   plan: Plan,
-  guided: boolean,
+  asked: Parameters<typeof evaluationsPerCall>[0] = { guidance: 1 },
   atMost = Infinity,
   sigma_y = 0,
 ): Promise<number> {
-  const each = guided ? 2 : 1;
+  const each = evaluationsPerCall(asked);
   let count = 0;
   const blind: Denoiser = {
     size: 1,
-    guided,
+    guided: asked.guidance !== 1,
     denoise: (x_t) => {
       count += each;
       return Promise.resolve({ eps: x_t.slice(), x_0: x_t.slice(), variance: x_t.slice() });

@@ -23,7 +23,7 @@ export function pictureOfFrame(
   { x, recipe }: Pick<SampleFrame, "x" | "recipe">,
   shape: readonly [number, number, number],
 ): Picture {
-  const picture = enlarge(toPixels(x, shape), recipe.scale ?? 1);
+  const picture = enlarge(toPixels(x, shape), recipe);
   const { seed, label } = recipe;
   return { ...picture, seed, label, recipe, png: () => pngOf(picture, [recipe]) };
 }

@@ -2,8 +2,9 @@
 import { schedulers } from "../../schedulers/mod.ts";
 import type { Scheduler } from "../diffusion/mod.ts";
 import { FieldError, InputError } from "../errors.ts";
-import type { Conditioning, Label } from "../recipe/conditioning.ts";
+import { type Conditioning, evaluationsPerCall, type Label } from "../recipe/conditioning.ts";
 import { type Inputs, tensorInput, valuesOf } from "../recipe/inputs.ts";
+import type { MixRequest } from "../recipe/mix.ts";
 import type { Method, Recipe, Subject } from "../recipe/recipe.ts";
 import {
   chooseScheduler,
@@ -25,6 +26,8 @@ export interface SampleOptions extends MethodRequest, BatcherOptions {
   readonly seeds: Iterable<number>;
   /** A class for each seed, in the seeds' order, or one for all; default seed mod classes. */
   readonly labels?: Label | readonly Label[];
+  /** Another picture and its share of each, in the seeds' order, or the same for all. */
+  readonly mix?: MixRequest | readonly (MixRequest | undefined)[];
   /** Starting points in place of the seeds' own, in the seeds' order. */
   readonly x_T?: readonly Float32Array[];
   /** What the sampler is given beside noise: for each seed, or the same for all. */
@@ -99,8 +102,13 @@ export async function* sample(
   const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const batcher = new Batcher(network, options);
   const prepared = prepare(network, options);
-  const subjects = subjectsOf(network, prepared.scheduler, options).entries();
-  const callsEach = prepared.method.guidance === 1 ? 1 : 2;
+  const all = subjectsOf(network, prepared.scheduler, options);
+  const { guidance } = prepared.method;
+  const callsEach = all.reduce(
+    (most, { mix }) => Math.max(most, evaluationsPerCall({ guidance, mix })),
+    1,
+  );
+  const subjects = all.entries();
   const lanes = Math.max(1, Math.floor(batcher.maxBatch / callsEach));
   const channel = new Channel<SampleFrame>(2 * lanes);
 
@@ -116,14 +124,14 @@ export async function* sample(
     channel.end({ reason });
     stop.abort(reason);
   };
-  const all = Promise.all(Array.from({ length: lanes }, () => lane().catch(fail)))
+  const finished = Promise.all(Array.from({ length: lanes }, () => lane().catch(fail)))
     .then(() => channel.end());
   try {
     yield* channel;
   } finally {
     // The evaluation under way cannot be stopped; afterwards the network may be closed.
     stop.abort(new DOMException("sampling was stopped", "AbortError"));
-    await all;
+    await finished;
     await batcher.idle();
   }
 }
@@ -132,16 +140,21 @@ export async function* sample(
 export function subjectsOf(
   network: NamedNetwork,
   scheduler: Scheduler,
-  { seeds, labels, x_T, inputs }: SampleOptions,
+  { seeds, labels, mix, x_T, inputs }: SampleOptions,
 ): Subject[] {
   const all = [...seeds];
-  for (const [name, list] of Object.entries({ labels, x_T, inputs })) {
+  for (const [name, list] of Object.entries({ labels, mix, x_T, inputs })) {
     if (Array.isArray(list) && list.length !== all.length) {
       throw new FieldError(name, `one for each of ${all.length} seeds`, list.length);
     }
   }
   return all.map((seed, i) =>
-    resolveSubject(network, scheduler, { seed, label: nth(labels, i), inputs: nth(inputs, i) })
+    resolveSubject(network, scheduler, {
+      seed,
+      label: nth(labels, i),
+      mix: nth(mix, i),
+      inputs: nth(inputs, i),
+    })
   );
 }
 

@@ -3,6 +3,7 @@ import { parseSchedulerConfig } from "../diffusion/mod.ts";
 import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import { DIFFUSERS_VERSION, type NetworkDefinition } from "../networks/architecture.ts";
 import { architectures } from "../networks/registry.ts";
+import type { WeightsCard } from "../weights/read/card.ts";
 import { sizeOf, type TrainingRecipe } from "./recipe.ts";
 
 /** @param classes how many the data has; the network gets one more, for "no class" */
@@ -44,6 +45,14 @@ export function keysOf(network: NetworkDefinition, scheduler: SchedulerConfig) {
 
 /** The samplers of diffusers that weights from here name as theirs. */
 export type SchedulerClass = "DDPMScheduler" | "DDIMScheduler";
+
+/** The sampler that diffusers is to take: few-step weights know no other than DDIM's steps. */
+export function schedulerClass({ distilled }: WeightsCard): SchedulerClass {
+  return distilled ? "DDIMScheduler" : "DDPMScheduler";
+}
+
+/** Where diffusers' pipelines of pixels, DDPMPipeline and DDIMPipeline, have their network. */
+export const PIPELINE_FOLDER = "unet";
 
 /** scheduler_config.json, by default for the pipeline that samples as the paper does. */
 export function schedulerJson(

@@ -1,6 +1,7 @@
 /**
  * The .npz of a bulk run: `arr_0` (uint8 [N, H, W, C], as evaluators read it), `arr_1` (int64 labels
- * of a network with classes), `seeds` (int64), and `denoise.json`, which says how they were made.
+ * of a network with classes), `seeds` (int64), `mixes.json` (seed, label and share of what each is mixed
+ * with, where any is), and `denoise.json`, which says how they were made.
  */
 import { InputError } from "../../errors.ts";
 import { npyHeader, parseNpy, writeNpy } from "../../files/npy.ts";
@@ -14,12 +15,13 @@ import {
 } from "../../files/npz_stream.ts";
 import { writeAll } from "../../files/atomic_write.ts";
 import { reasonOf } from "../files.ts";
-import type { Job, RunIdentity, Shard } from "./request.ts";
+import { type Job, mixesText, type RunIdentity, type Shard } from "./request.ts";
 import { writePart } from "./sink.ts";
 
 export const PIXELS = "arr_0.npy";
 const LABELS = "arr_1.npy";
 const SEEDS = "seeds.npy";
+const MIXES = "mixes.json";
 const ABOUT = "denoise.json";
 
 /** What an archive says of itself. */
@@ -56,6 +58,8 @@ function* partsOf({ about, jobs, pixels }: ArchiveContent): Generator<ZipPart> {
     bytes: streamOf(bytes),
   });
   if (jobs[0]?.label !== undefined) yield small(LABELS, column(jobs, ({ label }) => label!));
+  const mixes = mixesText(jobs);
+  if (mixes.length > 0) yield small(MIXES, mixes);
   yield small(SEEDS, column(jobs, ({ seed }) => seed));
   yield small(ABOUT, new TextEncoder().encode(`${JSON.stringify(about)}\n`));
 }
@@ -95,7 +99,8 @@ export async function openArchive(path: string): Promise<OpenArchive> {
       readColumn(entries, SEEDS, path),
       entries.has(LABELS) ? readColumn(entries, LABELS, path) : undefined,
     ]);
-    const jobs = seeds.map((seed, i): Job => ({ seed, label: labels?.[i] }));
+    const mixes = entries.has(MIXES) ? await readMixes(entries, path) : [];
+    const jobs = seeds.map((seed, i): Job => ({ seed, label: labels?.[i], mix: mixes[i] }));
     const header = npyHeader("|u1", [jobs.length, ...about.shape]);
     const entry = entryOf(entries, PIXELS, path);
     if (entry.size !== header.length + jobs.length * sizeOf(about.shape)) {
@@ -158,6 +163,16 @@ async function bytesOf(entries: Map<string, ZipEntry>, name: string, path: strin
 async function readColumn(entries: Map<string, ZipEntry>, name: string, path: string) {
   const { data } = parseNpy(await bytesOf(entries, name, path), `${path}/${name}`);
   return Array.from(data, Number);
+}
+
+async function readMixes(entries: Map<string, ZipEntry>, path: string): Promise<Job["mix"][]> {
+  const mixes = JSON.parse(new TextDecoder().decode(await bytesOf(entries, MIXES, path)));
+  if (!Array.isArray(mixes)) throw new InputError(`${path}: ${MIXES} is damaged`);
+  return mixes.map((mix) => {
+    if (!Array.isArray(mix)) return undefined;
+    const [seed, label, share] = mix;
+    return { share, ...(seed === null ? {} : { seed }), ...(label === null ? {} : { label }) };
+  });
 }
 
 function dropFirst(count: number): TransformStream<Uint8Array, Uint8Array> {

@@ -4,6 +4,7 @@
  */
 import { InputError } from "../../errors.ts";
 import { writeAll } from "../../files/atomic_write.ts";
+import { sizeOfFile } from "../../recipe/size.ts";
 import { type About, openArchive, sizeOf, writeArchive } from "./archive.ts";
 import { type BulkRequest, differenceOf } from "./request.ts";
 import { exists, type Sink, type SinkOptions, writePart, writing } from "./sink.ts";
@@ -14,9 +15,9 @@ export async function openNpz(
   request: BulkRequest,
   { resume, force }: SinkOptions,
 ): Promise<Sink> {
-  const [channels, height, width] = request.network.shape;
-  const { scale = 1 } = request.method;
-  const shape = [scale * height, scale * width, channels];
+  const [channels] = request.network.shape;
+  const [width, height] = sizeOfFile(request.network.shape, request.method);
+  const shape = [height, width, channels];
   const about: About = { api: 1, run: request.run, shard: request.shard, shape };
   const spool = `${path}.pixels`;
   const note = `${spool}.json`;

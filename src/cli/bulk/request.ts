@@ -1,4 +1,5 @@
 /** What a bulk run is asked for: which pictures, and this process's share of them. */
+import { joinBytes } from "../../files/bytes.ts";
 import { sha256Hex } from "../../files/hash.ts";
 import { InputError } from "../../errors.ts";
 import { MAX_SEED, type Method, type Subject } from "../../recipe/recipe.ts";
@@ -30,7 +31,7 @@ export function rangeOf({ index, count }: Shard, length: number): { start: numbe
 }
 
 /** One picture to be made. */
-export type Job = Pick<Subject, "seed" | "label">;
+export type Job = Pick<Subject, "seed" | "label" | "mix">;
 
 export interface BulkRequest {
   readonly network: NamedNetwork;
@@ -70,14 +71,25 @@ export async function bulkRequest(
 /** Where a picture has no class. */
 const NO_LABEL = MAX_SEED;
 
-/** SHA-256 over pairs of seed and label ({@link NO_LABEL} for none), 32-bit little-endian. */
+/**
+ * SHA-256 over pairs of seed and label ({@link NO_LABEL} for none), 32-bit little-endian, and behind them
+ * what the pictures are mixed with, where any is.
+ */
 export function requestHash(jobs: readonly Job[]): Promise<string> {
   const view = new DataView(new ArrayBuffer(jobs.length * 8));
   jobs.forEach(({ seed, label }, i) => {
     view.setUint32(i * 8, seed, true);
     view.setUint32(i * 8 + 4, label ?? NO_LABEL, true);
   });
-  return sha256Hex(new Uint8Array(view.buffer));
+  return sha256Hex(joinBytes([new Uint8Array(view.buffer), mixesText(jobs)]));
+}
+
+/** What each picture is mixed with, in JSON; nothing where none is. */
+export function mixesText(jobs: readonly Job[]): Uint8Array<ArrayBuffer> {
+  const mixes = jobs.map(({ mix = null }) =>
+    mix && [mix.seed ?? null, mix.label ?? null, mix.share]
+  );
+  return new TextEncoder().encode(mixes.some((mix) => mix) ? JSON.stringify(mixes) : "");
 }
 
 /** The first key in which two runs differ, or undefined. */

@@ -59,6 +59,7 @@ async function fill(
     ...options,
     seeds: todo.map(({ seed }) => seed),
     labels: todo[0].label === undefined ? undefined : todo.map(({ label }) => label!),
+    mix: todo.map(({ mix }) => mix),
   };
   let steps = 0;
   let progress: Progress | undefined;

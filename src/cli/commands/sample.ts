@@ -170,7 +170,10 @@ async function encode(
   if (film) {
     const { frames, delay } = film.develop();
     const text = { [RECIPE_KEYWORD]: toText(made.map(({ recipe }) => recipe)) };
-    return kind === "gif" ? encodeGif(frames, { delay }) : encodeApng(frames, { delay }, text);
+    const still = frames[frames.length - 1];
+    return kind === "gif"
+      ? encodeGif(frames, { delay })
+      : encodeApng(frames, { delay, still }, text);
   }
   if (kind === "zip") {
     const files = made.map(async (p) => [`${p.seed}.png`, await p.png()] as const);

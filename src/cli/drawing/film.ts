@@ -1,44 +1,13 @@
 /** The denoising of pictures as an animation: x_t beside the estimate of the finished picture. */
+import { showTimes, stepsToShow } from "../../sampling/making.ts";
 import type { Plan } from "../../sampling/plan.ts";
 import type { SampleFrame } from "../../sampling/sample.ts";
 import { captionScale, labelledGrid } from "../../image/labelled_grid.ts";
 import { type Pixels, toPixels } from "../../image/pixels.ts";
 import { enlarge } from "../../image/resize.ts";
 
-/** The most frames: beyond it files grow and nobody sees more. */
-const MAX_FRAMES = 48;
 /** Small pictures are enlarged until they are this many pixels across. */
 const MIN_WIDTH = 256;
-const FRAME_MS = 80;
-const LAST_FRAME_MS = 2000;
-
-/**
- * The steps to show, numbered from 1: evenly spaced in log-SNR, where pictures change evenly, and
- * always the last one.
- */
-export function stepsToShow(
-  { timesteps, schedule }: Pick<Plan, "timesteps" | "schedule">,
-  most = MAX_FRAMES,
-): number[] {
-  // A zero-terminal-SNR schedule begins at λ = −∞.
-  const lambdas = timesteps.map((t) => Math.max(schedule.lambda(t), -20));
-  const first = lambdas[0], last = lambdas[lambdas.length - 1];
-  const chosen = new Set<number>([timesteps.length]);
-  const count = Math.min(most, timesteps.length);
-  for (let i = 0; i < count - 1; i++) {
-    const wanted = first + (last - first) * i / (count - 1);
-    chosen.add(1 + nearest(lambdas, wanted));
-  }
-  return [...chosen].sort((a, b) => a - b);
-}
-
-function nearest(values: readonly number[], wanted: number): number {
-  let best = 0;
-  values.forEach((value, i) => {
-    if (Math.abs(value - wanted) < Math.abs(values[best] - wanted)) best = i;
-  });
-  return best;
-}
 
 /** Collects the frames of a run as they come. */
 export class Film {
@@ -66,8 +35,7 @@ export class Film {
     const frames = [...this.#cells].map(([step, cells]) =>
       frame(cells, `t=${t(step).padEnd(digits)}`)
     );
-    const delay = frames.map((_, i) => i === frames.length - 1 ? LAST_FRAME_MS : FRAME_MS);
-    return { frames, delay };
+    return { frames, delay: showTimes(frames.length) };
   }
 }
 

@@ -50,7 +50,7 @@ async function* imageEvents(
     const { step, steps, x_0, shape } = next.value;
     if (shown < partialImages && step >= (shown + 1) * steps / (partialImages + 1)) {
       const type = `${kind}.partial_image`;
-      const b64_json = base64(encodePreview(x_0, shape, recipe.scale));
+      const b64_json = base64(encodePreview(x_0, shape, recipe));
       yield { event: type, data: { type, b64_json, partial_image_index: shown++, ...common } };
     }
   }

@@ -2,11 +2,10 @@
 import type { Context } from "npm:hono@4.13.19";
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import type { Charge, Order } from "../work/cost.ts";
-import { base64, encodePreview } from "../work/picture.ts";
+import { base64, encodePreview, type Format, FORMATS } from "../work/picture.ts";
 import type { Step } from "../work/picture_service.ts";
-import { addressOf, etagMatches, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
+import { addressOf, describeSubject, etagMatches, findWeights, resolve } from "../work/recipe.ts";
 import { seedOf } from "../work/seed.ts";
-import { labelText } from "../work/served_model.ts";
 import { pictureResource } from "./access.ts";
 import { errorEvent, type ServerEvent } from "./events.ts";
 import { once } from "./once.ts";
@@ -24,34 +23,52 @@ const seedParameter = {
   schema: { type: "string", minLength: 1 },
 };
 
+/** What is said of each file. */
+const operations = {
+  png: {
+    operationId: "getPicture",
+    summary: "A seed's picture",
+    head: { operationId: "headPicture", summary: "Its headers, without computing it" },
+  },
+  gif: {
+    operationId: "getPictureGif",
+    summary: "Its making, from noise to the picture, in at most 256 colours a frame",
+    head: { operationId: "headPictureGif", summary: "Its headers, without computing it" },
+  },
+  apng: {
+    operationId: "getPictureApng",
+    summary: "The same in all its colours; the finished picture where animation is not understood",
+    head: { operationId: "headPictureApng", summary: "Its headers, without computing it" },
+  },
+} as const;
+
 export function imageRoutes(services: Services): Route[] {
   const parameters = once(() => [
     seedParameter,
     ...queryParameters(services.schemas.described.picture()),
   ]);
   const security = services.access.security("picture");
-  return [{
+  const files = (Object.keys(FORMATS) as Format[]).map((format): Route => ({
     method: "get",
-    path: "/v1/images/:file{[^/]+\\.png}",
-    handle: (c) => picture(services, c),
+    path: `/v1/images/:file{[^/]+\\.${format}}`,
+    handle: (c) => picture(services, c, format),
     operation: () => ({
-      path: "/v1/images/{seed}.png",
-      operationId: "getPicture",
-      summary: "A seed's picture",
-      head: { operationId: "headPicture", summary: "Its headers, without computing it" },
+      path: `/v1/images/{seed}.${format}`,
+      ...operations[format],
       parameters: parameters(),
       security,
       responses: {
         "200": {
           description: "the picture; immutable where the address names the weights' hash",
           headers: { etag: { schema: { type: "string" } } },
-          content: { "image/png": { schema: { type: "string", format: "binary" } } },
+          content: { [FORMATS[format]]: { schema: { type: "string", format: "binary" } } },
         },
         "304": { description: "the picture that If-None-Match names; nothing was computed" },
       },
       problems: [401, 403, 404, 422, 429, 500, 503],
     }),
-  }, {
+  }));
+  return [...files, {
     method: "get",
     path: "/v1/images/:seed{[^/]+}/events",
     handle: (c) => events(services, c),
@@ -76,24 +93,25 @@ async function readAddress(
   name: string,
   query: Record<string, unknown>,
   charge: Charge,
+  format?: Format,
 ): Promise<{ order: Order; pinned: boolean }> {
   const { schemas, limits, catalog, orders } = services;
   const seed = seedOf(name, limits.maxNameLength);
   const fields = validate(schemas.picture(), query);
   const request = recipeRequest(services, fields, "address");
-  const order = await orders.of(resolve(catalog, request, seed), charge);
-  checkCaps(services, order, 1, "scale");
+  const order = await orders.of(resolve(catalog, request, seed), charge, { format });
+  checkCaps(services, order, 1, fields.size === undefined ? "scale" : "size");
   return { order, pinned: findWeights(catalog, request.weights).pinned };
 }
 
-async function picture(services: Services, c: Context): Promise<Response> {
+async function picture(services: Services, c: Context, format: Format): Promise<Response> {
   const request = c.req.raw;
   const file = c.req.param("file")!;
   const standing = await services.access.picture(request, pictureResource(file, ""));
-  const name = file.slice(0, -".png".length);
+  const name = file.slice(0, -`.${format}`.length);
   const charge = chargeTo(services, c, standing);
   const query = queryOf(new URL(request.url));
-  const { order, pinned } = await readAddress(services, name, query, charge);
+  const { order, pinned } = await readAddress(services, name, query, charge, format);
   const { recipe, etag } = order;
   const shared = services.signPictures ? "private" : "public";
   // What a plug-in's name stands for may change with the next start.
@@ -101,24 +119,25 @@ async function picture(services: Services, c: Context): Promise<Response> {
   const headers = {
     etag,
     "cache-control": forever ? `${shared}, max-age=31536000, immutable` : `${shared}, no-cache`,
-    "content-location": relativeTo(services, recipe),
+    "content-location": relativeTo(services, order),
   };
   if (etagMatches(request.headers.get("if-none-match"), etag)) {
     services.metrics.hits.inc({ by: "not_modified" });
     return new Response(null, { status: 304, headers });
   }
-  const described = { ...headers, "content-type": "image/png" };
+  const described = { ...headers, "content-type": FORMATS[format] };
   if (request.method === "HEAD") return new Response(null, { headers: described });
-  const png = await whileConnected(request, async (signal) => {
-    const [made] = services.pictures.pictures([order], signal, charge);
-    return await made;
+  const made = await whileConnected(request, async (signal) => {
+    const [file] = services.pictures.pictures([order], signal, charge);
+    return await file;
   });
-  return new Response(png, { headers: { ...described, "content-length": String(png.length) } });
+  return new Response(made, { headers: { ...described, "content-length": String(made.length) } });
 }
 
 /** The pinned address, relative to `v1/images/`. */
-function relativeTo({ engines }: Services, recipe: ServedRecipe): string {
-  return addressOf(recipe, engines.get(recipe.source)!.model).replace("v1/images/", "");
+function relativeTo({ engines }: Services, { recipe, format }: Order): string {
+  const { model } = engines.get(recipe.source)!;
+  return addressOf(recipe, model, `.${format}`).replace("v1/images/", "");
 }
 
 async function events(services: Services, c: Context): Promise<Response> {
@@ -181,7 +200,7 @@ function doneData(services: Services, { recipe, etag }: Order, png: Uint8Array) 
     seed: recipe.seed,
     scheduler: recipe.scheduler,
     steps: recipe.steps,
-    ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
+    ...describeSubject(recipe, model),
     guidance: recipe.guidance,
     etag,
     address: addressOf(recipe, model),

@@ -2,11 +2,11 @@
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import { invalid } from "../problem.ts";
 import type { Charge, Order } from "../work/cost.ts";
-import { findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
+import { describeSubject, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
 import { hashToSeed, nextSeed, seedOf } from "../work/seed.ts";
-import { labelNames, labelText, type ServedModel } from "../work/served_model.ts";
+import { labelNames, mixedLabels, type ServedModel } from "../work/served_model.ts";
+import { sizeOfFile } from "../../recipe/size.ts";
 import { recipeRequest } from "./recipe_request.ts";
-import { MAX_SCALE } from "./schema.ts";
 import { checkCaps, type Services } from "./services.ts";
 
 export interface Generation {
@@ -38,22 +38,25 @@ export async function readGeneration(
   if (prompt === "") throw invalid("prompt", "some text", fields.prompt);
   const form = prompt.normalize("NFC");
   const named = labelNames(model).find((name) => name.normalize("NFC") === form);
-  const label = request.label ?? named;
-  const first = firstSeed(fields.seed, named === undefined ? prompt : undefined, limits);
-  const { scale, size } = readSize(fields.size as string | undefined, model);
+  const mixed = mixedLabels(model, form);
+  const label = request.label ?? named ?? mixed?.[0];
+  const mix = request.label === undefined && mixed
+    ? { ...request.mix, label: mixed[1] }
+    : request.mix;
+  const first = firstSeed(fields.seed, named ?? mixed ? undefined : prompt, limits);
   const n = (fields.n as number | undefined) ?? 1;
   const partialImages = fields.stream ? (fields.partial_images as number | undefined) ?? 0 : 0;
   const recipes = Array.from(
     { length: n },
-    (_, i) => resolve(catalog, { ...request, label, scale }, nextSeed(first, i)),
+    (_, i) => resolve(catalog, { ...request, label, mix }, nextSeed(first, i)),
   );
-  const order = await planned.of(recipes[0], charge, partialImages);
+  const order = await planned.of(recipes[0], charge, { previews: partialImages });
   checkCaps(services, order, n, "size");
   const orders = recipes.map((recipe) => planned.again(order, recipe));
   return {
     orders,
     model,
-    size,
+    size: sizeOfFile(model.shape, recipes[0]).join("x"),
     format: (fields.response_format ?? "b64_json") as Generation["format"],
     partialImages,
   };
@@ -71,37 +74,20 @@ function firstSeed(
   return crypto.getRandomValues(new Uint32Array(1))[0] % (MAX_SEED + 1);
 }
 
-/** "64x64" as a multiple of the model's own size. */
-export function readSize(
-  size: string | undefined,
-  model: ServedModel,
-): { scale: number; size: string } {
-  const [, height, width] = model.shape;
-  if (size === undefined || size === "auto") return { scale: 1, size: `${width}x${height}` };
-  const [, w, h] = /^(\d{1,5})x(\d{1,5})$/.exec(size) ?? [];
-  const scale = Number(w) / width;
-  const fits = Number.isInteger(scale) && scale >= 1 && scale <= MAX_SCALE;
-  if (!fits || scale !== Number(h) / height) {
-    const expected =
-      `"auto" or an integer multiple of ${width}x${height}, up to ${MAX_SCALE} times`;
-    throw invalid("size", expected, size);
-  }
-  return { scale, size };
-}
-
 /** A recipe in an answer's words. */
 export function describeImage(recipe: ServedRecipe, model: ServedModel): Record<string, unknown> {
   const { seed, scheduler, schedule, steps, guidance, options, source } = recipe;
-  const label = recipe.label === undefined ? undefined : labelText(model, recipe.label);
-  const chosen = label === undefined ? "" : `label ${label}, `;
+  const subject = describeSubject(recipe, model);
+  const chosen = subject.label === undefined ? "" : `label ${subject.label}, `;
+  const other = subject.with === undefined ? "" : ` with ${subject.with}`;
   return {
-    revised_prompt: `${chosen}seed ${seed}`,
+    revised_prompt: `${chosen}seed ${seed}${other}`,
     seed,
     weights: `${source}@${model.hash.slice(0, 16)}`,
     scheduler,
     ...(schedule === undefined ? {} : { schedule }),
     steps,
-    ...(label === undefined ? {} : { label }),
+    ...subject,
     guidance,
     ...options,
   };

@@ -1,7 +1,11 @@
 /** From validated fields to what a recipe is made from. */
 import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
-import { findWeights, type RecipeRequest } from "../work/recipe.ts";
+import { sizeFromText, sizesOf } from "../../recipe/size.ts";
+import { invalid } from "../problem.ts";
+import { findWeights, MAX_SCALE, type RecipeRequest } from "../work/recipe.ts";
+import { seedOf } from "../work/seed.ts";
+import { mixedLabels, type ServedModel } from "../work/served_model.ts";
 import type { Services } from "./services.ts";
 
 /**
@@ -11,11 +15,12 @@ import type { Services } from "./services.ts";
  * @throws Problem 404 for weights that are not loaded
  */
 export function recipeRequest(
-  { catalog, schemas }: Pick<Services, "catalog" | "schemas">,
+  { catalog, schemas, limits }: Pick<Services, "catalog" | "schemas" | "limits">,
   fields: Record<string, unknown>,
   source: "address" | "json",
 ): RecipeRequest {
   const { model: modelName, scheduler, schedule, steps, label, guidance, scale } = fields;
+  const { with: other, mix: share } = fields;
   const weights = (fields.weights ?? modelName) as string | undefined;
   const { model } = findWeights(catalog, weights);
   const chosen = chooseScheduler(model, catalog.schedulers, scheduler as string | undefined);
@@ -23,5 +28,29 @@ export function recipeRequest(
     Object.entries(fields).filter(([name]) => schemas.optionNames.has(name)),
   );
   const options = source === "address" ? optionsFromText(chosen, given) : given;
-  return { weights, scheduler, schedule, steps, label, guidance, scale, options } as RecipeRequest;
+  const labels = typeof label === "string" ? mixedLabels(model, label, source) : undefined;
+  const seed = other === undefined
+    ? undefined
+    : seedOf(String(other), limits.maxNameLength, "with");
+  const mix = { seed, label: labels?.[1], share };
+  return {
+    weights,
+    scheduler,
+    schedule,
+    steps,
+    label: labels?.[0] ?? label,
+    mix: Object.values(mix).every((part) => part === undefined) ? undefined : mix,
+    guidance,
+    scale,
+    size: readSize(fields.size as string | undefined, model),
+    options,
+  } as RecipeRequest;
+}
+
+/** "128", "128x96", or "auto" for the weights' own. @throws Problem 422 for another text */
+export function readSize(text: string | undefined, { shape }: ServedModel) {
+  if (text === undefined || text === "auto") return undefined;
+  const size = sizeFromText(text);
+  if (size === undefined) throw invalid("size", `"auto", or ${sizesOf(shape, MAX_SCALE)}`, text);
+  return size;
 }

@@ -4,6 +4,7 @@ import { FieldError } from "../../errors.ts";
 import { fromPixels, type Pixels } from "../../image/pixels.ts";
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import { optionsFromText } from "../../recipe/options.ts";
+import { sizeOfFile } from "../../recipe/size.ts";
 import { type Degradation, operatorOf } from "../../restoration/degradation.ts";
 import { fit, givenShape, readMask } from "../../restoration/fit.ts";
 import { MEASUREMENT, measurementInput } from "../../restoration/input.ts";
@@ -16,7 +17,8 @@ import { type Charge, type Order, Orders } from "../work/cost.ts";
 import { type Catalog, findWeights, resolve } from "../work/recipe.ts";
 import { nextSeed } from "../work/seed.ts";
 import type { ServedModel } from "../work/served_model.ts";
-import { type Generation, readSize } from "./read_generation.ts";
+import type { Generation } from "./read_generation.ts";
+import { readSize } from "./recipe_request.ts";
 import { checkCaps, type Services } from "./services.ts";
 
 /** What every form says of its answers, validated. */
@@ -66,7 +68,7 @@ export async function readRestoration(
   const restoring = { ...catalog, schedulers: restorers, plugins: {} };
   const planned = new Orders(restoring);
   const { name, model } = restoringWeights(catalog, fields.model);
-  const { scale, size } = readSize(fields.size, model);
+  const size = readSize(fields.size, model);
   const n = fields.n ?? 1;
   if (n * pictures.length > limits.maxImages) {
     throw invalid("n", `at most ${limits.maxImages} answers in one request`, n * pictures.length);
@@ -93,22 +95,25 @@ export async function readRestoration(
         steps: method.steps ?? recommended.steps,
         label: fields.label,
         guidance: fields.guidance ?? 1,
-        scale,
+        size,
         options,
         inputs,
       }, nextSeed(first, i));
       // What nobody named the picture decides, not the seed.
       const label = fields.label === undefined ? model.nullLabel ?? recipe.label : recipe.label;
-      const order = await planned.of({ ...recipe, label }, charge, partialImages);
+      const order = await planned.of({ ...recipe, label }, charge, {
+        previews: partialImages,
+      });
       // What a sampler does not take it says at its first step, here with a single pixel.
-      await countEvaluations(order.plan, false, 0, measurement.sigma_y).catch((error) => {
+      await countEvaluations(order.plan, undefined, 0, measurement.sigma_y).catch((error) => {
         throw refusal(error);
       });
       orders.push({ ...order, inputs: { [MEASUREMENT]: measurement } });
     }
   }
   checkCaps(services, orders[0], orders.length, "size");
-  return { orders, model, size, format: "b64_json", partialImages };
+  const shown = sizeOfFile(model.shape, orders[0].recipe).join("x");
+  return { orders, model, size: shown, format: "b64_json", partialImages };
 }
 
 /**

@@ -4,7 +4,7 @@ import { type OptionSchema, SCHEDULE_NAMES } from "../../diffusion/mod.ts";
 import { InputError } from "../../errors.ts";
 import { MAX_SEED } from "../../recipe/recipe.ts";
 import { listed } from "../problem.ts";
-import type { Catalog } from "../work/recipe.ts";
+import { type Catalog, MAX_SCALE } from "../work/recipe.ts";
 import { labelNames } from "../work/served_model.ts";
 import { once } from "./once.ts";
 
@@ -65,8 +65,13 @@ function choiceFields({ models, schedulers, limits }: Catalog): Shape {
     ),
     steps: z.int().min(1).max(limits.maxSteps).describe("denoising steps"),
     guidance: z.number().min(0).max(20).describe("classifier-free guidance; 1 is none"),
-    label: z.string().min(1).max(longest).describe(
-      labels.length ? `a class: ${listed(labels)}` : "a class, by name or index",
+    label: z.string().min(1).max(2 * longest + 1).describe(
+      labels.length
+        ? `a class, or two with + between: ${listed(labels)}`
+        : "a class, by name or index, or two with + between",
+    ),
+    mix: z.number().min(0).max(1).describe(
+      "how much there is of the second label, or of the other seed's picture; default 0.5",
     ),
   };
 }
@@ -84,8 +89,12 @@ function bodyFields({ limits }: Catalog, choices: Shape): Shape {
     label: z.union([choices.label, z.int().min(0)]).describe(choices.label.description!),
     seed: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
       .describe("the first image's seed, the next ones count up; a name is hashed"),
+    with: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
+      .describe("another seed or name, with which every image is mixed"),
     n: z.int().min(1).max(limits.maxImages).describe("images"),
-    size: z.string().max(20).describe('"auto", or an integer multiple of the weights\' size'),
+    size: z.string().max(20).describe(
+      '"auto", or "128x128": enlarged by the largest whole number, its ground around it',
+    ),
     response_format: z.enum(["b64_json", "url"]),
     stream: z.boolean().describe("answers with server-sent events"),
     partial_images: z.int().min(0).max(3).describe("previews in a stream, for each image"),
@@ -127,7 +136,13 @@ function createSchemas(catalog: Catalog): Schemas {
   const addressed: Shape = {
     weights,
     ...choices,
+    with: z.string().min(1).max(catalog.limits.maxNameLength).describe(
+      "another seed or name, with which the picture is mixed; its own class comes with it",
+    ),
     scale: z.int().min(1).max(MAX_SCALE).describe("enlarges every pixel to scale × scale"),
+    size: z.string().max(20).describe(
+      "128, or 128x96: enlarged by the largest whole number, its ground around it",
+    ),
   };
   const signed: Shape = {
     expires: z.int().describe("signed address: seconds since 1970 until which it is good"),
@@ -159,11 +174,8 @@ function createSchemas(catalog: Catalog): Schemas {
   };
 }
 
-/** The largest enlargement, in addresses and as a size. */
-export const MAX_SCALE = 64;
-
 /** Fields of an address that are numbers. */
-const NUMERIC = new Set(["steps", "guidance", "scale", "expires"]);
+const NUMERIC = new Set(["steps", "guidance", "mix", "scale", "expires"]);
 
 /** Fields of the event stream's address beside those of a picture's. */
 export const eventFields = z.object({

@@ -47,13 +47,12 @@ export function chargeTo(
  * @throws Problem 422 where n images like this are more than one request may ask for
  */
 export function checkCaps(
-  { limits, engines }: Services,
-  { recipe, cost }: Order,
+  { limits }: Services,
+  { pixels: each, cost }: Order,
   n: number,
   enlarging: "scale" | "size",
 ): void {
-  const [, height, width] = engines.get(recipe.source)!.model.shape;
-  const pixels = n * height * width * (recipe.scale ?? 1) ** 2;
+  const pixels = n * each;
   if (pixels > limits.maxPixels) {
     throw invalid(
       n > 1 ? "n" : enlarging,

@@ -1,11 +1,15 @@
 /** What a picture costs, before it is made. */
 import type { RunInputs } from "../../diffusion/mod.ts";
-import { InputError } from "../../errors.ts";
+import { FieldError } from "../../errors.ts";
+import { evaluationsPerCall } from "../../recipe/conditioning.ts";
 import { etag } from "../../recipe/etag.ts";
+import { sizeOfFile } from "../../recipe/size.ts";
 import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
 import { countEvaluations } from "../../sampling/evaluations.ts";
+import { MAX_FRAMES, stepsToShow } from "../../sampling/making.ts";
 import { type Plan, planRun } from "../../sampling/plan.ts";
 import { invalid, refusal } from "../problem.ts";
+import type { Format } from "./picture.ts";
 import type { Catalog, ServedRecipe } from "./recipe.ts";
 
 /** A picture that can be made: its recipe, the ETag that names it, the run that makes it, its cost. */
@@ -15,6 +19,12 @@ export interface Order {
   readonly plan: Plan;
   /** What its sampler is given beside noise; the recipe has its hash. */
   readonly inputs?: RunInputs;
+  /** What file it becomes. */
+  readonly format: Format;
+  /** The steps before the last that an animation shows, numbered from 1. */
+  readonly shown: ReadonlySet<number>;
+  /** Enlarged pixels of the file, all frames of an animation. */
+  readonly pixels: number;
   /** Network evaluations of the image; its enlarged pixels count as such, too. */
   readonly cost: number;
 }
@@ -36,6 +46,13 @@ interface Run {
   readonly calls: number;
 }
 
+/** What is asked of a file beside its picture's recipe. */
+export interface FileRequest {
+  readonly format?: Format;
+  /** Pictures of its size that are shown before the image is done. */
+  readonly previews?: number;
+}
+
 /** Plans runs and counts their calls, each once. */
 export class Orders {
   readonly #runs = new Map<string, Run>();
@@ -44,34 +61,41 @@ export class Orders {
 
   /**
    * @param charge told what counting costs, where this run was not counted yet
-   * @param previews pictures of its size that are shown before the image is done
    * @throws Problem 422 where the sampler cannot run so
    */
-  async of(recipe: ServedRecipe, charge: Charge, previews = 0): Promise<Order> {
+  async of(
+    recipe: ServedRecipe,
+    charge: Charge,
+    { format = "png", previews = 0 }: FileRequest = {},
+  ): Promise<Order> {
     const { plan, calls } = await this.#run(recipe, charge);
-    const [, height, width] = this.catalog.models.get(recipe.source)!.shape;
-    const pixels = (1 + previews) * height * width * (recipe.scale ?? 1) ** 2;
-    const cost = Math.max(1, calls) + Math.floor(pixels / PIXELS_PER_EVALUATION);
-    return { recipe, etag: etag(recipe), plan, cost };
+    const [width, height] = sizeOfFile(this.catalog.models.get(recipe.source)!.shape, recipe);
+    const steps = format === "png" ? [] : stepsToShow(plan, MAX_FRAMES - 1).slice(0, -1);
+    // An animation begins with noise and ends with the picture; an APNG has that once more, as its still.
+    const frames = { png: 1, gif: steps.length + 2, apng: steps.length + 3 }[format];
+    const pixels = frames * width * height;
+    const encoded = pixels + previews * width * height;
+    const cost = Math.max(1, calls) + Math.floor(encoded / PIXELS_PER_EVALUATION);
+    return { recipe, etag: tag(recipe, format), plan, format, shown: new Set(steps), pixels, cost };
   }
 
   /** The same run for another seed. */
   again(order: Order, recipe: ServedRecipe): Order {
-    return { ...order, recipe, etag: etag(recipe) };
+    return { ...order, recipe, etag: tag(recipe, order.format) };
   }
 
-  /** Runs are the same whatever the seed, the class, the strength of guidance and the size. */
+  /** Runs are the same whatever the seed, the classes, the strength of guidance and the size. */
   async #run(recipe: ServedRecipe, charge: Charge): Promise<Run> {
     const { source, scheduler, schedule, steps, options } = recipe;
-    const guided = recipe.guidance !== 1;
-    const key = JSON.stringify([source, scheduler, schedule, steps, options, guided]);
+    const each = evaluationsPerCall(recipe);
+    const key = JSON.stringify([source, scheduler, schedule, steps, options, each]);
     const known = this.#runs.get(key);
     if (known) return known;
-    charge(Math.floor(steps * (guided ? 2 : 1) / COUNTED_PER_EVALUATION));
+    charge(Math.floor(steps * each / COUNTED_PER_EVALUATION));
     try {
       const plan = this.#plan(recipe);
       const { maxCost } = this.catalog.limits;
-      const run = { plan, calls: await countEvaluations(plan, guided, maxCost) };
+      const run = { plan, calls: await countEvaluations(plan, recipe, maxCost) };
       this.#runs.set(key, run);
       const [oldest] = this.#runs.keys();
       if (this.#runs.size > MAX_KNOWN) this.#runs.delete(oldest);
@@ -90,11 +114,21 @@ export class Orders {
     try {
       checkTaughtTimesteps(model, plan);
     } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      // Few-step weights answer at their own timesteps alone.
-      const own = model.distilled?.steps;
-      throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+      if (!(error instanceof FieldError)) throw error;
+      // Few-step weights answer at their own timesteps alone; who taught them is not told.
+      if (error.field === "steps") {
+        const own = model.distilled?.steps;
+        throw invalid("steps", `${own}, the steps "${source}" was distilled to`, steps);
+      }
+      const field = schedule === undefined ? "scheduler" : "schedule";
+      const expected = `none: "${source}" was distilled to timesteps of its own`;
+      throw invalid(field, expected, schedule ?? scheduler);
     }
     return plan;
   }
+}
+
+/** The ETag of a recipe's file. */
+function tag(recipe: ServedRecipe, format: Format): string {
+  return etag(recipe, format === "png" ? {} : { format });
 }

@@ -1,6 +1,7 @@
 /** Makes pictures: admission, one run for all requests of a picture, a cache of finished ones. */
 import { denoiserOf } from "../../sampling/denoiser.ts";
-import { sampleImage } from "../../sampling/image.ts";
+import { type Pixels, toPixels } from "../../image/pixels.ts";
+import { noiseOf, sampleImage } from "../../sampling/image.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { Admission } from "./admission.ts";
@@ -8,7 +9,7 @@ import { PictureCache } from "./cache.ts";
 import type { Charge, Order } from "./cost.ts";
 import type { Engine } from "./engine.ts";
 import type { Limits } from "./limits.ts";
-import { encodePicture } from "./picture.ts";
+import { encodeMaking, encodePicture } from "./picture.ts";
 import { type SharedRun, waitFor } from "./shared_run.ts";
 import { StepBuffer } from "./step_buffer.ts";
 
@@ -22,7 +23,8 @@ export interface Step {
   readonly t: number;
 }
 
-type Png = Uint8Array<ArrayBuffer>;
+/** A finished picture, or its making, as it is sent. */
+type File = Uint8Array<ArrayBuffer>;
 
 /** Bytes of steps kept for a reader that is slower than its run. */
 const MAX_BUFFERED_BYTES = 2 ** 20;
@@ -30,7 +32,7 @@ const MAX_BUFFERED_BYTES = 2 ** 20;
 export class PictureService {
   readonly admission: Admission;
   readonly cache: PictureCache;
-  readonly #runs = new Map<string, SharedRun<Png>>();
+  readonly #runs = new Map<string, SharedRun<File>>();
   /** An entry for each image that is being made; those of one request share a controller. */
   readonly #active = new Set<{ readonly controller: AbortController }>();
 
@@ -51,7 +53,7 @@ export class PictureService {
    * @param charge told what the rest will cost
    * @throws Problem 503 where the queue has no room for all
    */
-  pictures(orders: readonly Order[], signal: AbortSignal, charge: Charge): Promise<Png>[] {
+  pictures(orders: readonly Order[], signal: AbortSignal, charge: Charge): Promise<File>[] {
     const known = ({ etag }: Order) => this.cache.get(etag) || this.#runs.has(etag);
     const fresh = new Map(
       orders.filter((order) => !known(order)).map(({ etag, cost }) => [etag, cost]),
@@ -66,7 +68,7 @@ export class PictureService {
     charge(cost);
   }
 
-  #picture(order: Order, signal: AbortSignal): Promise<Png> {
+  #picture(order: Order, signal: AbortSignal): Promise<File> {
     const cached = this.cache.get(order.etag);
     if (cached) {
       this.metrics.hits.inc({ by: "cache" });
@@ -90,9 +92,9 @@ export class PictureService {
     }, deadlineMs);
   }
 
-  #start(order: Order): SharedRun<Png> {
+  #start(order: Order): SharedRun<File> {
     const controller = new AbortController();
-    const run: SharedRun<Png> = {
+    const run: SharedRun<File> = {
       picture: finish(this.#run(order, controller)),
       controller,
       waiters: 0,
@@ -105,12 +107,12 @@ export class PictureService {
     return run;
   }
 
-  #forget(etag: string, run: SharedRun<Png>): void {
+  #forget(etag: string, run: SharedRun<File>): void {
     if (this.#runs.get(etag) === run) this.#runs.delete(etag);
   }
 
   /**
-   * The reverse process of every order or of none, step by step; each returns its PNG. A run goes on
+   * The reverse process of every order or of none, step by step; each returns its file. A run goes on
    * whether its steps are read or not, and holds its place no longer than a picture's does.
    * @param controller ends the work; aborted at the deadline
    * @param charge told what they will cost
@@ -120,23 +122,23 @@ export class PictureService {
     orders: readonly Order[],
     controller: AbortController,
     charge: Charge,
-  ): AsyncGenerator<Step, Png>[] {
+  ): AsyncGenerator<Step, File>[] {
     this.#admit(orders.map(({ cost }) => cost), charge);
     const timer = this.#deadline(controller);
     controller.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
     return orders.map((order) => this.#follow(order, controller));
   }
 
-  #follow(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
+  #follow(order: Order, controller: AbortController): AsyncGenerator<Step, File> {
     const { signal } = controller;
-    const buffer = new StepBuffer<Step, Png>(MAX_BUFFERED_BYTES);
+    const buffer = new StepBuffer<Step, File>(MAX_BUFFERED_BYTES);
     signal.addEventListener("abort", () => buffer.fail(signal.reason), { once: true });
     fill(buffer, this.#run(order, controller));
     return buffer.read();
   }
 
-  async *#run(order: Order, controller: AbortController): AsyncGenerator<Step, Png> {
-    const { recipe, etag, plan } = order;
+  async *#run(order: Order, controller: AbortController): AsyncGenerator<Step, File> {
+    const { recipe, etag, plan, format } = order;
     const place = this.admission.enter(order.cost);
     const active = { controller };
     this.#active.add(active);
@@ -144,23 +146,30 @@ export class PictureService {
     try {
       await place.acquire(signal);
       const engine = this.engines.get(recipe.source)!;
-      const { seed, label, guidance } = recipe;
       const { shape } = engine.model;
-      const frames = sampleImage(
-        denoiserOf(engine.batcher, plan, { label, guidance }, signal),
-        { seed, plan, inputs: order.inputs },
-      );
+      const frames = sampleImage(denoiserOf(engine.batcher, plan, recipe, signal), {
+        ...recipe,
+        plan,
+        inputs: order.inputs,
+      });
+      const shown: Pixels[] = [];
+      if (format !== "png") {
+        shown.push(toPixels(noiseOf(recipe).randn(shape.reduce((a, b) => a * b)), shape));
+      }
       for (let step = 1;; step++) {
         const { done, value } = await frames.next();
         signal.throwIfAborted();
         if (!done) {
+          if (order.shown.has(step)) shown.push(toPixels(value.x, shape));
           yield { step, steps: plan.timesteps.length, shape, ...value };
           continue;
         }
-        const png = encodePicture(value, shape, recipe);
-        this.cache.set(etag, png);
+        const file = format === "png"
+          ? encodePicture(value, shape, recipe)
+          : await encodeMaking([...shown, toPixels(value, shape)], format, recipe);
+        this.cache.set(etag, file);
         this.metrics.images.inc({ weights: recipe.source });
-        return png;
+        return file;
       }
     } finally {
       this.#active.delete(active);
@@ -174,7 +183,7 @@ export class PictureService {
   }
 }
 
-async function finish(run: AsyncGenerator<Step, Png>): Promise<Png> {
+async function finish(run: AsyncGenerator<Step, File>): Promise<File> {
   for (;;) {
     const next = await run.next();
     if (next.done) return next.value;
@@ -182,8 +191,8 @@ async function finish(run: AsyncGenerator<Step, Png>): Promise<Png> {
 }
 
 async function fill(
-  buffer: StepBuffer<Step, Png>,
-  run: AsyncGenerator<Step, Png>,
+  buffer: StepBuffer<Step, File>,
+  run: AsyncGenerator<Step, File>,
 ): Promise<void> {
   try {
     for (;;) {

@@ -1,11 +1,13 @@
 /** What a picture is asked for by, resolved against what is loaded here. */
 import type { Scheduler } from "../../diffusion/mod.ts";
 import type { Inputs } from "../../recipe/inputs.ts";
+import type { MixRequest } from "../../recipe/mix.ts";
 import type { Recipe } from "../../recipe/recipe.ts";
 import { resolve as resolveRecipe } from "../../recipe/resolve.ts";
+import { enlargementTo, type Size } from "../../recipe/size.ts";
 import { invalid, listed, Problem, refusing } from "../problem.ts";
 import type { Limits } from "./limits.ts";
-import { labelIndex, labelNames, labelText, type ServedModel } from "./served_model.ts";
+import { labelIndex, labelNames, labelsText, type ServedModel } from "./served_model.ts";
 
 /** A recipe whose source is the name that the weights have here. */
 export interface ServedRecipe extends Recipe {
@@ -20,7 +22,9 @@ export interface RecipeRequest {
   readonly steps?: number;
   readonly label?: string | number;
   readonly guidance?: number;
+  readonly mix?: MixRequest;
   readonly scale?: number;
+  readonly size?: Size;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly inputs?: Inputs;
 }
@@ -33,6 +37,9 @@ export interface Catalog {
   readonly plugins: Readonly<Record<string, string>>;
   readonly limits: Limits;
 }
+
+/** The largest enlargement, in addresses and as a size. */
+export const MAX_SCALE = 64;
 
 /** Hexadecimal digits of a weights hash that an address needs at least to pin it. */
 const MIN_HASH = 12;
@@ -82,9 +89,13 @@ export function resolve(catalog: Catalog, request: RecipeRequest, seed: number):
     throw invalid("guidance", `1: "${name}" has no label that means "no class"`, guidance);
   }
   const label = request.label === undefined ? undefined : findLabel(model, name, request.label);
-  const recipe = refusing(() =>
-    resolveRecipe(model, catalog.schedulers, { ...request, seed, label })
-  );
+  const mix = request.mix?.label === undefined
+    ? request.mix
+    : { ...request.mix, label: findLabel(model, name, request.mix.label) };
+  const recipe = refusing(() => {
+    if (request.size !== undefined) enlargementTo(model.shape, request.size, MAX_SCALE);
+    return resolveRecipe(model, catalog.schedulers, { ...request, seed, label, mix });
+  });
   const plugin = catalog.plugins[recipe.scheduler];
   return { ...recipe, source: name, ...(plugin === undefined ? {} : { plugin }) };
 }
@@ -92,7 +103,9 @@ export function resolve(catalog: Catalog, request: RecipeRequest, seed: number):
 function findLabel(model: ServedModel, name: string, label: string | number): number {
   if (!model.labels) throw invalid("label", `nothing: "${name}" knows no classes`, label);
   const index = labelIndex(model, label);
-  if (index === undefined) throw invalid("label", `one of ${listed(labelNames(model))}`, label);
+  if (index === undefined) {
+    throw invalid("label", `one of ${listed(labelNames(model))}, or two with + between`, label);
+  }
   return index;
 }
 
@@ -105,18 +118,33 @@ export function etagMatches(header: string | undefined | null, etag: string): bo
   });
 }
 
+/** A picture's class and what it is mixed with, in the words of a request; its seed is told elsewhere. */
+export function describeSubject(
+  { label, mix }: ServedRecipe,
+  model: ServedModel,
+): { label?: string; with?: number; mix?: number } {
+  const labels = [label, mix?.label].filter((index) => index !== undefined);
+  return {
+    ...(labels.length === 0 ? {} : { label: labelsText(model, labels) }),
+    ...(mix?.seed === undefined ? {} : { with: mix.seed }),
+    ...(mix === undefined ? {} : { mix: mix.share }),
+  };
+}
+
 /** The address that gives the picture for ever: every choice and the weights' hash are in it. */
 export function addressOf(recipe: ServedRecipe, model: ServedModel, kind = ".png"): string {
-  const { scale = 1 } = recipe;
+  const { scale = 1, size } = recipe;
   const query = new URLSearchParams({
     weights: `${recipe.source}@${recipe.weights.slice(0, 16)}`,
     scheduler: recipe.scheduler,
     ...(recipe.schedule === undefined ? {} : { schedule: recipe.schedule }),
     steps: String(recipe.steps),
-    ...(recipe.label === undefined ? {} : { label: labelText(model, recipe.label) }),
+    ...Object.fromEntries(
+      Object.entries(describeSubject(recipe, model)).map(([key, value]) => [key, String(value)]),
+    ),
     ...(model.labels ? { guidance: String(recipe.guidance) } : {}),
     ...Object.fromEntries(Object.entries(recipe.options).map(([k, v]) => [k, String(v)])),
-    ...(scale === 1 ? {} : { scale: String(scale) }),
+    ...(size ? { size: size.join("x") } : scale === 1 ? {} : { scale: String(scale) }),
   });
   return `v1/images/${recipe.seed}${kind}?${query}`;
 }

@@ -1,5 +1,6 @@
 /** What the server needs of weights: a network, and what names it in an ETag. */
 import type { Network } from "../../model/network.ts";
+import { labelsMixed } from "../../recipe/mix.ts";
 
 /** A network that can be served; `load()` gives one. */
 export interface ServedModel extends Network {
@@ -24,6 +25,20 @@ export function labelIndex(model: Network, label: string | number): number | und
   if (byName >= 0) return byName;
   const index = /^\d{1,9}$/.test(name) ? Number(name) : NaN;
   return index < labels.length ? index : undefined;
+}
+
+/** One class or two with a plus between, as they are read again: indices where names would be taken otherwise. */
+export function labelsText(model: Network, indices: readonly number[]): string {
+  const text = indices.map((index) => labelText(model, index)).join("+");
+  if (indices.length === 1) return text;
+  const again = mixedLabels(model, text)?.map((label) => labelIndex(model, label));
+  return again?.join() === indices.join() ? text : indices.join("+");
+}
+
+/** The two classes that a text names with a plus between. @param source in addresses a plus is a space */
+export function mixedLabels(model: Network, text: string, source: "address" | "json" = "json") {
+  const known = (label: string) => labelIndex(model, label) !== undefined;
+  return labelsMixed(text, known, source === "address" ? /[+ ]/g : undefined);
 }
 
 /** What {@link labelIndex} reads as this class: its name, or its index where that name is another's. */

@@ -6,7 +6,7 @@ import { DIFFUSERS_VERSION, type NetworkDefinition } from "../../networks/archit
 import { networkFiles } from "../../weights/read/formats/format.ts";
 import { writeDurably } from "../../files/atomic_write.ts";
 import { type ParamLayout, unpackParams } from "../optimiser/layout.ts";
-import { type SchedulerClass, schedulerJson } from "../network.ts";
+import { PIPELINE_FOLDER, schedulerClass, schedulerJson } from "../network.ts";
 
 /** A network with its values: all that sampling needs. */
 export interface Trained {
@@ -33,7 +33,7 @@ export function weightsFiles(
   const { className, folder } = network.architecture;
   const files = networkFiles(folder);
   const index = {
-    _class_name: card.distilled ? "DDIMPipeline" : "DDPMPipeline",
+    ...pipelineClass(network, card),
     _diffusers_version: DIFFUSERS_VERSION,
     [CARD_KEY]: card,
     scheduler: ["diffusers", schedulerClass(card)],
@@ -52,9 +52,14 @@ export function weightsFiles(
   ]);
 }
 
-/** The sampler that diffusers is to take: few-step weights know no other than DDIM's steps. */
-function schedulerClass({ distilled }: WeightsCard): SchedulerClass {
-  return distilled ? "DDIMScheduler" : "DDPMScheduler";
+/**
+ * The pipeline that diffusers makes of the folder. Of a network elsewhere than in its pipelines' folder
+ * it makes none, so none is named. Labels they do not know: with classes diffusers loads the parts by
+ * the name, which without it would fail, and a call of the pipeline says what is missing.
+ */
+function pipelineClass({ architecture }: NetworkDefinition, { distilled }: WeightsCard) {
+  if (architecture.folder !== PIPELINE_FOLDER) return {};
+  return { _class_name: distilled ? "DDIMPipeline" : "DDPMPipeline" };
 }
 
 /**

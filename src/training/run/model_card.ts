@@ -5,6 +5,7 @@ import type { PictureSource } from "../data/data_set.ts";
 import { countOf, group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
 import type { TrainingRecipe } from "../recipe.ts";
+import { PIPELINE_FOLDER, schedulerClass } from "../network.ts";
 
 /** What a run knows about itself when it ends. */
 export interface TrainingFacts {
@@ -68,7 +69,7 @@ export function modelCard(facts: TrainingFacts): string {
     `denoise sample --weights FOLDER${classes ? ` --label ${quote(classes[0])}` : ""}${guidance}`,
     "```",
     "",
-    ...(classes ? conditionalUse(facts) : unconditionalUse(card)),
+    ...diffusersUse(facts),
     "",
   ].join("\n");
 }
@@ -81,46 +82,28 @@ function distilledRows({ teacher, guidance, steps }: NonNullable<WeightsCard["di
   ];
 }
 
-function unconditionalUse({ distilled, recommended }: WeightsCard): string[] {
-  return [
-    distilled
-      ? `In diffusers: \`DDIMPipeline.from_pretrained(FOLDER)(num_inference_steps=${recommended?.steps}).images\`.`
-      : "In diffusers: `DDPMPipeline.from_pretrained(FOLDER)().images`.",
-  ];
-}
-
-/** What someone who knows only the pipeline has to be told. */
-function conditionalUse({ card, architecture }: TrainingFacts): string[] {
-  if (card.distilled) return distilledUse(card, architecture);
+/** In diffusers: its pipeline, or where none fits a loop of one's own. */
+function diffusersUse({ card, architecture }: TrainingFacts): string[] {
   const { className, folder } = architecture;
-  const { null_label } = card;
+  const { labels, null_label, distilled, recommended } = card;
+  const pipeline = distilled ? "DDIMPipeline" : "DDPMPipeline";
+  if (!labels && folder === PIPELINE_FOLDER) {
+    const steps = distilled ? `num_inference_steps=${recommended?.steps}` : "";
+    return [`In diffusers: \`${pipeline}.from_pretrained(FOLDER)(${steps}).images\`.`];
+  }
   const none = null_label === undefined ? "" : `, and ${null_label} for “no class”`;
   return [
-    `In diffusers the network is \`${className}.from_pretrained(FOLDER, subfolder="${folder}")\`. \`DDPMPipeline\` has no labels and cannot run it: a loop of one's own gives them to the network, the class's index${none}:`,
-    "",
-    "```python",
-    "for t in scheduler.timesteps:",
-    `    eps = ${folder}(x, t, class_labels=labels).sample`,
-    "    x = scheduler.step(eps, t, x).prev_sample",
-    "```",
-  ];
-}
-
-/** Few-step weights in diffusers: its DDIM places the timesteps as they were taught. */
-function distilledUse(
-  { recommended }: WeightsCard,
-  { className, folder }: TrainingFacts["architecture"],
-): string[] {
-  return [
-    "In diffusers the labels, the classes' indices, go to the network in a loop of one's own:",
+    labels
+      ? `In diffusers no pipeline gives labels to such a network (\`${pipeline}\` has no labels and cannot run it): a loop of one's own does, the class's index${none}:`
+      : "In diffusers no pipeline runs such a network: a loop of one's own does:",
     "",
     "```python",
     `${folder} = ${className}.from_pretrained(FOLDER, subfolder="${folder}")`,
-    'scheduler = DDIMScheduler.from_pretrained(FOLDER, subfolder="scheduler")',
-    `scheduler.set_timesteps(${recommended?.steps})`,
+    `scheduler = ${schedulerClass(card)}.from_pretrained(FOLDER, subfolder="scheduler")`,
+    ...(distilled ? [`scheduler.set_timesteps(${recommended?.steps})`] : []),
     "for t in scheduler.timesteps:",
-    `    v = ${folder}(x, t, class_labels=labels).sample`,
-    "    x = scheduler.step(v, t, x).prev_sample",
+    `    output = ${folder}(x, t${labels ? ", class_labels=labels" : ""}).sample`,
+    "    x = scheduler.step(output, t, x).prev_sample",
     "```",
   ];
 }

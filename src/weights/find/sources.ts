@@ -3,6 +3,9 @@ import { InputError } from "../../errors.ts";
 import { environment } from "./cache.ts";
 import { builtInWeights } from "./locate.ts";
 
+/** What draws where nobody says with what: heroes, in four evaluations a picture. */
+export const DEFAULT_WEIGHTS = "heroes-4";
+
 /** The variable that names the weights of a deployment: sources or NAME=SOURCE, separated by commas. */
 export const WEIGHTS_VARIABLE = "DENOISE_WEIGHTS";
 
@@ -15,13 +18,13 @@ export function deployedSources(): string[] {
 /** What draws pictures where no weights are named: the deployment's, else the heroes in few steps. */
 export function defaultSources(): string[] {
   const deployed = deployedSources();
-  return deployed.length > 0 ? deployed : ["heroes-4"];
+  return deployed.length > 0 ? deployed : [DEFAULT_WEIGHTS];
 }
 
 /** What `serve` offers where no weights are named: the heroes in few steps, and their teacher, which restores. */
 export function servedSources(): string[] {
   const deployed = deployedSources();
-  return deployed.length > 0 ? deployed : ["heroes-4", "heroes"];
+  return deployed.length > 0 ? deployed : [DEFAULT_WEIGHTS, "heroes"];
 }
 
 /** The weights of a command that draws pictures and is not told with which. */

@@ -3,13 +3,16 @@ import { parsePythonJson } from "../../diffusion/config.ts";
 import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { shown } from "../../errors.ts";
 
+/** How a network is sampled where nothing recommends anything else. */
+export const DEFAULT = { scheduler: "ddim", steps: 50 } as const;
+
 /**
  * diffusers' classes by the samplers that are theirs here, with steps that suit them. DDPM is missing:
  * it is the class that everything is trained with, and its sampler takes all T evaluations.
  */
 const samplers: Readonly<Record<string, { scheduler: string; steps: number }>> = {
-  DDIMScheduler: { scheduler: "ddim", steps: 50 },
-  DDIMParallelScheduler: { scheduler: "ddim", steps: 50 },
+  DDIMScheduler: DEFAULT,
+  DDIMParallelScheduler: DEFAULT,
   DPMSolverMultistepScheduler: { scheduler: "dpmpp", steps: 20 },
   UniPCMultistepScheduler: { scheduler: "unipc", steps: 20 },
   HeunDiscreteScheduler: { scheduler: "heun", steps: 20 },
