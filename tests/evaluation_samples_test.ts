@@ -1,16 +1,23 @@
 /** What an evaluation asks for, and what it reads from pixels alone. */
-import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
 import { agreement, Classifier, trainClassifier } from "../src/evaluation/classifier.ts";
 import { biasedKernelDistance } from "../src/evaluation/kernel_distance.ts";
 import { nearestOf } from "../src/evaluation/nearest.ts";
 import { nearestSheet } from "../src/evaluation/nearest_sheet.ts";
-import { askedLabels } from "../src/evaluation/asked_labels.ts";
+import { askedLabels, askedTogether } from "../src/evaluation/asked_labels.ts";
 import { meanPsnr, pixelScores } from "../src/evaluation/pixel_scores.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng } from "../src/image/png.ts";
 import { bytesDataSet, type PictureSource } from "../src/training/data/data_set.ts";
 import { type DataPlugin, drawnDataSet, generatedPictures } from "../src/training/data/plugin.ts";
+import { InputError } from "../src/errors.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
@@ -27,6 +34,17 @@ Deno.test("labels are asked for by name, those that name several things by each 
     { ask: 3, expect: 0 },
   ]);
   assertEquals(askedLabels(["0", "1"], ["0", "1"]), [{ ask: 0, expect: 0 }, { ask: 1, expect: 1 }]);
+});
+
+Deno.test("of several sets, those labels are asked for that name a class of each", () => {
+  const network = ["elf", "elf-wizard", "orc", "orc-wizard", "wizard"];
+  assertEquals(askedTogether(network, [["orc", "elf"], ["wizard"]]), [
+    [{ ask: 1, expect: 1 }, { ask: 3, expect: 0 }],
+    [{ ask: 1, expect: 0 }, { ask: 3, expect: 0 }],
+  ]);
+  assertEquals(askedTogether(network, [["wizard"]]), [askedLabels(network, ["wizard"])]);
+  const apart = () => askedTogether(["elf", "orc-wizard"], [["orc", "elf"], ["wizard"]]);
+  assertThrows(apart, InputError, "leave out some of orc, elf");
 });
 
 Deno.test("where names do not fit, the indices are the same", () => {
@@ -161,9 +179,22 @@ Deno.test("eval puts a student beside its teachers, on the same seeds, and looks
   const names = `${teacher.weights!},${students[0]}`;
   const args = ["eval", students[1], "--teacher", names, "--side-by-side", picture];
   const small = ["--data", data, "--samples", "6", "--classifier-steps", "5", "--holdout", "0.25"];
-  const { code, out, err } = await cli([...args, ...small, "--nearest", sheet, "--json", "-"]);
+  const { code, out, err } = await cli([
+    ...args,
+    ...small,
+    "--also",
+    data,
+    "--nearest",
+    sheet,
+    "--json",
+    "-",
+  ]);
   assertEquals(code, 0, err);
-  const { samples, epsLoss, realPixels, nearest } = JSON.parse(out);
+  const { samples, epsLoss, realPixels, nearest, classifier, also } = JSON.parse(out);
+  assertEquals(also, [{ data, ...classifier }]);
+  for (const { readAsLabel, readAsLabel95, also } of samples) {
+    assertEquals(also, [{ data, readAsLabel, readAsLabel95 }], "the same classes, read once more");
+  }
   assertEquals(
     samples.map((s: Record<string, unknown>) => [s.of, s.guidance, s.scheduler, s.steps]),
     [["teacher", 2, "dpmpp", 19], ["teacher", 1, "ddim", 4], ["weights", 1, "ddim", 2]],

@@ -29,6 +29,29 @@ export function askedLabels(
 }
 
 /**
+ * The labels of a network that mean a class of every one of these sets: one list a set, the same labels
+ * at the same places.
+ * @throws InputError where they leave out a class
+ */
+export function askedTogether(
+  network: readonly string[] | undefined,
+  sets: readonly (readonly string[])[],
+): AskedLabel[][] {
+  const all = sets.map((names) => askedLabels(network, names));
+  if (sets.length === 1) return all;
+  const inEvery = (wanted: number | undefined) =>
+    all.every((asked) => asked.some(({ ask }) => ask === wanted));
+  const common = all[0].map(({ ask }) => ask).filter(inEvery);
+  return all.map((asked, i) => {
+    const list = common.map((wanted) => asked.find(({ ask }) => ask === wanted)!);
+    if (new Set(list.map(({ expect }) => expect)).size === sets[i].length) return list;
+    throw new InputError(
+      `the labels that name a class of each set leave out some of ${sets[i].join(", ")}`,
+    );
+  });
+}
+
+/**
  * The one label of the network that means a class of the data: of that name, or the only one that has it
  * for a part.
  * @throws InputError where several do, or none

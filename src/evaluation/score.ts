@@ -1,18 +1,17 @@
 /** Samples judged by a classifier that learned from real pictures. */
 import type { Backend, SessionOptions } from "../backends/backend.ts";
-import { sha256Hex } from "../files/hash.ts";
 import type { Model } from "../model/model.ts";
 import { prepare } from "../sampling/sample.ts";
-import { agreement, Classifier, withDefaults } from "./classifier.ts";
-import { classifierFor } from "./classifier_cache.ts";
+import { agreement } from "./classifier.ts";
 import { frechetDistance } from "./frechet.ts";
 import { wilsonInterval } from "./interval.ts";
-import { askedLabels } from "./asked_labels.ts";
+import { askedTogether } from "./asked_labels.ts";
 import { biasedKernelDistance, kernelDistanceTo } from "./kernel_distance.ts";
 import { spread } from "./predict.ts";
 import { meanPsnr, type PixelScores, pixelScores } from "./pixel_scores.ts";
+import { type ClassifierFacts, type Readable, Reader } from "./reader.ts";
 import { type SamplerChoice, sampleSet } from "./samples.ts";
-import type { DataSet, PictureSource } from "../training/data/data_set.ts";
+import type { DataSet } from "../training/data/data_set.ts";
 
 /** Pairs of pictures are compared: their number grows with the square of this. */
 const MOST_PAIRED = 4000;
@@ -24,12 +23,16 @@ export interface Teacher {
   readonly network: Model;
 }
 
-/** Which samples are judged, by what. */
-export interface ScoreOptions {
-  /** What the classifier learns from. */
-  readonly train: PictureSource;
-  /** What everything is measured on. */
-  readonly heldOut: DataSet;
+/** Other classes that the same samples are read by. */
+export interface AlsoRead extends Readable {
+  /** As the user calls the data. */
+  readonly name: string;
+}
+
+/** Which samples are judged, by what: the classifier learns from `train`, all is measured on `heldOut`. */
+export interface ScoreOptions extends Readable {
+  /** Only labels that name a class of each of these too are then asked for. */
+  readonly also?: readonly AlsoRead[];
   readonly backend: Backend;
   readonly session?: SessionOptions;
   /** Samples for each of `samplers`; 0 leaves them out, as data without classes does. */
@@ -56,6 +59,8 @@ export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   readonly readAsLabel?: number;
   /** The 95 % confidence interval of that share. */
   readonly readAsLabel95?: readonly [number, number];
+  /** How the other classifiers read the same samples. */
+  readonly also?: readonly AlsoScore[];
   /** Fréchet distance of classifier features to the held-out pictures. */
   readonly frechet: number;
   /** Kernel distance of the same, which few samples do not bias. */
@@ -67,18 +72,17 @@ export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   readonly psnrToTeacher?: number;
 }
 
-export interface ClassifierFacts {
-  /** The share of held-out pictures that it reads as their label. */
-  readonly heldOutAccuracy: number;
-  /** Pictures that it learned from. */
-  readonly trainedOn: number;
-  /** Of its parameters: figures of the same classifier can be compared. */
-  readonly sha256: string;
+/** How samples are read by other classes. */
+export interface AlsoScore {
+  readonly data: string;
+  readonly readAsLabel: number;
+  readonly readAsLabel95: readonly [number, number];
 }
 
 /** What judging samples adds to an evaluation, as it becomes known. */
 export interface SampleScores {
   readonly classifier: ClassifierFacts;
+  readonly also?: readonly (ClassifierFacts & { readonly data: string })[];
   /** Fréchet distance between two halves of the held-out pictures: what chance alone gives. */
   readonly frechetOfRealHalves: number;
   readonly kernelOfRealHalves: number;
@@ -92,25 +96,27 @@ export async function* scoreSamples(
   model: Model,
   options: ScoreOptions,
 ): AsyncGenerator<SampleScores> {
-  const { train, heldOut, backend, session, samples: count, signal } = options;
+  const { heldOut, also = [], samples: count, signal } = options;
   const { onProgress = () => {} } = options;
-  const classes = train.labelNames!.length;
-  const learning = withDefaults(train.shape, { steps: options.classifierSteps });
-  const theta = await classifierFor(backend, train, {
-    ...learning,
-    session,
-    signal,
-    onProgress: (done, total) => onProgress("classifier", done, total),
-  });
-  await using classifier = await Classifier.open(backend, theta, train.shape, classes, session);
-  const real = await classifier.read(heldOut);
+  await using readers = new AsyncDisposableStack();
+  const open = async (data: Readable, part: string) =>
+    readers.use(
+      await Reader.open(options.backend, data, {
+        ...options,
+        onProgress: (done, total) => onProgress(part, done, total),
+      }),
+    );
+  const reader = await open(options, "classifier");
+  const others: Reader[] = [];
+  for (const data of also) others.push(await open(data, `classifier of ${data.name}`));
+  const names = [reader, ...others].map(({ names }) => names);
+  const { classifier, heldOut: real } = reader;
   const half = (odd: number) => real.features.filter((_, i) => i % 2 === odd);
   const facts = {
-    classifier: {
-      heldOutAccuracy: agreement(real.labels, heldOut.labels!),
-      trainedOn: Math.min(train.length, learning.steps * learning.batch),
-      sha256: await sha256Hex(new Uint8Array(theta.slice().buffer)),
-    },
+    classifier: reader.facts,
+    also: also.length === 0
+      ? undefined
+      : also.map(({ name }, i) => ({ data: name, ...others[i].facts })),
     frechetOfRealHalves: frechetDistance(half(0), half(1)),
     kernelOfRealHalves: kernelDistanceTo(half(0).slice(0, MOST_PAIRED))(
       half(1).slice(0, MOST_PAIRED),
@@ -133,10 +139,11 @@ export async function* scoreSamples(
     const part = `${
       teacher === undefined ? "" : `${teacher}: `
     }samples of ${scheduler} ${steps}, guidance ${guidance}`;
+    const asked = askedTogether(network.labels, names);
     const set = await sampleSet(network, {
       ...choice,
       count,
-      labels: askedLabels(network.labels, train.labelNames!),
+      labels: asked[0],
       signal,
       onProgress: (done, total) => onProgress(part, done, total),
     });
@@ -153,6 +160,14 @@ export async function* scoreSamples(
       samples: count,
       readAsLabel: share,
       readAsLabel95: share === undefined ? undefined : wilsonInterval(share, count),
+      also: set.labels && also.length > 0
+        ? await Promise.all(also.map(async ({ name }, i): Promise<AlsoScore> => {
+          const { labels } = await others[i].classifier.read(set);
+          const expected = labels.map((_, k) => asked[i + 1][k % asked[i + 1].length].expect);
+          const readAsLabel = agreement(labels, expected);
+          return { data: name, readAsLabel, readAsLabel95: wilsonInterval(readAsLabel, count) };
+        }))
+        : undefined,
       frechet: frechetDistance(read.features, real.features),
       kernel: distanceToReal(read.features),
       kernelToReal: biasedKernelDistance(some(read.features), reference) / ofReal,

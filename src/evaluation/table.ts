@@ -48,6 +48,7 @@ export function evaluationTable(evaluation: Evaluation): string {
         ],
         ...samples.map(sampleRow),
       ]),
+      ...alsoLines(evaluation),
       `Distances of two halves of the held-out pictures: Fréchet ${
         evaluation.frechetOfRealHalves!.toFixed(3)
       }, kernel ${evaluation.kernelOfRealHalves!.toFixed(3)}; their midtones ${
@@ -71,13 +72,32 @@ export function evaluationTable(evaluation: Evaluation): string {
   return lines.join("\n");
 }
 
+/** How the other classifiers read the same samples: a line each. */
+function alsoLines({ also = [], samples }: Evaluation): string[] {
+  return also.map(({ data, heldOutAccuracy }, i) => {
+    const shares = samples.map((score) => {
+      const { readAsLabel, readAsLabel95 } = score.also![i];
+      return `${samplerOf(score)} ${percent(readAsLabel)} (${
+        readAsLabel95.map(percent).join(" – ")
+      })`;
+    });
+    return `by ${data}, of which ${percent(heldOutAccuracy)} are read as their label: ${
+      shares.join("; ")
+    }`;
+  });
+}
+
+function samplerOf({ teacher, scheduler, steps }: SampleScore): string {
+  return `${teacher === undefined ? "" : `${teacher}: `}${scheduler} ${steps}`;
+}
+
 function sampleRow(score: SampleScore): string[] {
-  const { guidance, samples, scheduler, steps, options = {}, frechet } = score;
+  const { guidance, samples, options = {}, frechet } = score;
   const set = Object.entries(options).map(([name, value]) => ` ${name}=${value}`).join("");
   return [
     String(guidance),
     String(samples),
-    `${score.teacher === undefined ? "" : `${score.teacher}: `}${scheduler} ${steps}${set}`,
+    `${samplerOf(score)}${set}`,
     score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),
     score.readAsLabel95?.map(percent).join(" – ") ?? "–",
     frechet.toFixed(3),

@@ -13,7 +13,7 @@ import { InputError } from "../../errors.ts";
 import { atMost, evaluate, type Evaluation } from "../../evaluation/evaluate.ts";
 import { nearestSheet } from "../../evaluation/nearest_sheet.ts";
 import type { SamplerChoice } from "../../evaluation/samples.ts";
-import type { Teacher } from "../../evaluation/score.ts";
+import type { AlsoRead, Teacher } from "../../evaluation/score.ts";
 import { restorationTables } from "../../evaluation/restoration_table.ts";
 import { evaluationTable } from "../../evaluation/table.ts";
 import { writeDurably, writeTextDurably } from "../../files/atomic_write.ts";
@@ -40,6 +40,7 @@ const MOST_HELD_OUT = 10_000;
 
 interface Flags extends RestoreFlags, LoadFlags {
   data: string;
+  also: string[];
   holdout: string;
   lossPictures: string;
   bitsPictures: string;
@@ -60,6 +61,12 @@ interface Flags extends RestoreFlags, LoadFlags {
 export function define(command: Command, io: () => Io): void {
   loadFlags(command.addArgument(weightsArgument()))
     .requiredOption("--data <source>", "pictures as for train")
+    .option(
+      "--also <data>",
+      "read the same samples by these classes too; repeatable",
+      collect,
+      [],
+    )
     .option(
       "--holdout <share>",
       "measure on this share of the pictures, which training kept out with the same flag (sets with a test part need none)",
@@ -126,7 +133,13 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     const network = opened.use(await openTeacher(name, model, backend, session, io));
     teachers.push({ name, network });
   }
-  const { train, heldOut } = await parts(flags, model.shape);
+  const { train, heldOut } = await parts(flags.data, flags, model.shape);
+  const also: AlsoRead[] = [];
+  for (const name of flags.also) {
+    const data = await parts(name, flags, model.shape);
+    if (!data.train.labels) throw new InputError(`--also ${name}: expected data with classes`);
+    also.push({ name, ...data, heldOut: atMost(data.heldOut, MOST_HELD_OUT) });
+  }
   if (flags.restore !== undefined) {
     const engine = { backend, session };
     let report: RestorationReport | undefined;
@@ -150,6 +163,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     soFar = await evaluate(model, {
       train,
       heldOut: atMost(heldOut, MOST_HELD_OUT),
+      also,
       backend,
       session,
       ...asked,
@@ -273,7 +287,11 @@ async function finite(train: PictureSource, { data }: Flags): Promise<DataSet> {
 }
 
 /** What the classifier learns from, and what is measured on. */
-async function parts({ data, holdout }: Flags, shape: readonly [number, number, number]) {
+async function parts(
+  data: string,
+  { holdout }: Flags,
+  shape: readonly [number, number, number],
+) {
   const [channels, height, width] = shape;
   if (channels !== 1 && channels !== 3) {
     throw new InputError(`eval: pictures of ${channels} channels are not read; 1 and 3 are`);
