@@ -106,12 +106,15 @@ Deno.test("a mask has the size of the picture, as it was or as it is fitted", ()
       `8×4 or 4×4 pixels as the picture has, found "${found}"`,
     );
   }
-  assertThrows(() => readMask("m", flat(4, 4, 0), picture, shape, 0), FieldError, "white pixels");
-  assertThrows(
-    () => readMask("m", flat(4, 4, 255, 2), picture, shape, 0),
-    FieldError,
-    "transparent pixels",
-  );
+  for (const mask of [flat(4, 4, 0), pixels(4, 4, Array(16).fill([0, 255]).flat(), 2)]) {
+    assertThrows(
+      () => readMask("m", mask, picture, shape, 0),
+      FieldError,
+      "transparent or white pixels",
+    );
+  }
+  // Where nothing is transparent, white is the hole also in a file that could be.
+  assert(readMask("m", flat(4, 4, 255, 2), picture, shape, 0).kept.every((k) => k === 0));
 });
 
 Deno.test("what is measured is the picture's numbers, where the operator measures a picture", () => {
