@@ -62,7 +62,7 @@ if (asked.has("mixtures")) {
 
 if (asked.has("few")) {
   const rows = [];
-  for (const weights of ["heroes", "heroes-4", "digits", "digits-1"]) {
+  for (const weights of ["heroes", "heroes-4", "heroes-1", "digits", "digits-1"]) {
     rows.push(...(await drawn(weights, 16)).map(framed32));
   }
   await write("few.png", grid(rows, { columns: 16, gap: 2, background: 255 }), 3);

@@ -9,7 +9,10 @@ export class InputError extends Error {
   /** Tells it from other errors across realms. */
   override readonly name: string = "InputError";
 
-  /** @param message what it quotes of a stranger's file does not steer a terminal; see {@link visible} */
+  /**
+   * An error with this message, in which nothing quoted from a stranger's file steers a terminal (see
+   * {@link visible}).
+   */
   constructor(message?: string, options?: ErrorOptions) {
     super(message && visible(message), options);
   }

@@ -7,6 +7,9 @@ import { type LogLine, recentLoss, secondsOf } from "./log.ts";
 import type { TrainingRecipe } from "../recipe.ts";
 import { PIPELINE_FOLDER, schedulerClass } from "../network.ts";
 
+/** Of more classes than these, a card names the first half of these. */
+const MOST_CLASSES = 24;
+
 /** What a run knows about itself when it ends. */
 export interface TrainingFacts {
   readonly recipe: TrainingRecipe;
@@ -34,7 +37,7 @@ export function modelCard(facts: TrainingFacts): string {
   const rows = [
     ["Pictures", `${width}×${height}, ${colours}`],
     ["Parameters", group(facts.parameters)],
-    ["Classes", classes ? classes.join(", ") : "none"],
+    ["Classes", classes ? classesIn(classes) : "none"],
     ...(card.null_label === undefined ? [] : [["Label for “no class”", String(card.null_label)]]),
     ...(card.distilled ? distilledRows(card.distilled) : []),
     ...(facts.init === undefined ? [] : [["Trained on from", facts.init]]),
@@ -80,6 +83,14 @@ function distilledRows({ teacher, guidance, steps }: NonNullable<WeightsCard["di
     ["Guidance folded in", guidance === 1 ? "none" : String(guidance)],
     ["Network evaluations a picture", steps === undefined ? "any number" : String(steps)],
   ];
+}
+
+/** All of a few; of many the first ones, since model_index.json has every name. */
+function classesIn(classes: readonly string[]): string {
+  if (classes.length <= MOST_CLASSES) return classes.join(", ");
+  return `${group(classes.length)}: ${
+    classes.slice(0, MOST_CLASSES / 2).join(", ")
+  } … (all in \`model_index.json\`)`;
 }
 
 /** In diffusers: its pipeline, or where none fits a loop of one's own. */

@@ -12,6 +12,7 @@ import { hubFiles, hubPlace, hubToken, isCommit, isHub } from "./hub.ts";
 export const builtInWeights: Readonly<Record<string, URL>> = {
   "heroes": new URL("../../../weights/heroes/", import.meta.url),
   "heroes-4": new URL("../../../weights/heroes-4/", import.meta.url),
+  "heroes-1": new URL("../../../weights/heroes-1/", import.meta.url),
   "digits": new URL("../../../weights/digits/", import.meta.url),
   "digits-4": new URL("../../../weights/digits-4/", import.meta.url),
   "digits-1": new URL("../../../weights/digits-1/", import.meta.url),
