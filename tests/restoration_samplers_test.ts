@@ -111,16 +111,18 @@ Deno.test("diffpir brings what was seen to the data by rho_t = lambda sigma_y²/
   }
 });
 
-Deno.test("dps goes along the gradient of the residual's norm, zeta long, in what was seen alone", async () => {
+Deno.test("dps goes along the gradient of the residual's norm, zeta·√m/(n s_1) long, in what was seen alone", async () => {
   const step = (zeta: number) =>
     restored(dps, { timesteps, sigma_y: 0.3, options: { zeta, from: 0 } });
   const [none, one, three] = await Promise.all([0, 1, 3].map(step));
   const r = [0, 1].map((i) => Y[i] - ESTIMATE[i]);
   const length = Math.hypot(...r);
   const alpha_bar = none.schedule.alpha_bar(timesteps[0]), signal = Math.sqrt(alpha_bar);
+  // Of a mask, s_1 = 1.
+  const unit = Math.sqrt(r.length) / timesteps.length;
   // ∂x̂_0/∂x_t = (1 − √(1−ᾱ)·∂ε/∂x_t)/√ᾱ = 1/2√ᾱ here.
   for (const i of [0, 1, 2, 3]) {
-    const along = i < 2 ? r[i] / length / (2 * signal) : 0;
+    const along = i < 2 ? unit * r[i] / length / (2 * signal) : 0;
     assertAlmostEquals(one.frames[0].x[i] - none.frames[0].x[i], along, 1e-4);
     assertAlmostEquals(three.frames[0].x[i] - none.frames[0].x[i], 3 * along, 1e-4);
   }
