@@ -66,7 +66,8 @@ export function appTest(
       try {
         browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
         const page = await browser.newPage(context);
-        page.setDefaultTimeout(60_000);
+        // A machine with other work takes its time.
+        page.setDefaultTimeout(240_000);
         await test(page, new URL(`http://127.0.0.1:${server.addr.port}/`));
       } finally {
         await browser?.close();

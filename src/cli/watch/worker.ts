@@ -16,18 +16,23 @@ export type WatchReply =
 const LOOKED_AT_MS = 5000;
 /** What it gets to fetch the last state and the last pictures. */
 const LAST_LOOK_MS = 2500;
+/** What answers under way get to reach who asked. */
+const CLOSING_MS = 1000;
 
 let asked = -Infinity;
 let ended = false;
+let server: Deno.HttpServer | undefined;
+
+const after = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 const reply = (message: WatchReply) => self.postMessage(message);
 
 self.onmessage = async ({ data }: MessageEvent<WatchRequest>) => {
   if (data.kind === "start") return start(data);
   ended = true;
-  if (performance.now() - asked < LOOKED_AT_MS) {
-    await new Promise((resolve) => setTimeout(resolve, LAST_LOOK_MS));
-  }
+  if (performance.now() - asked < LOOKED_AT_MS) await after(LAST_LOOK_MS);
+  // Who is told of the end finds nobody listening.
+  await Promise.race([server?.shutdown(), after(CLOSING_MS)]);
   reply({ kind: "ended" });
 };
 
@@ -37,7 +42,7 @@ function start({ folder, port }: { folder: string; port: number }): void {
     onAsked: () => asked = performance.now(),
   });
   try {
-    Deno.serve({
+    server = Deno.serve({
       hostname: "127.0.0.1",
       port,
       onListen: ({ port }) => reply({ kind: "listening", address: `http://127.0.0.1:${port}/` }),
