@@ -188,10 +188,9 @@ repairTest(
       await touch("touchMove", { x: from.x, y: from.y + (to.y - from.y) * i / 8 });
     }
     await touch("touchEnd");
-    // A tap at once would belong to the same gesture.
-    await page.waitForTimeout(600);
     assertEquals(await page.evaluate(() => scrollY), scrolled);
-    await restore(page, () => page.locator("#restore").tap());
+    // The browser now and then counts a tap that follows sent touches to their gesture.
+    await restore(page, () => page.locator("#restore").click());
     const column = Array.from({ length: 10 }, (_, i) => `2,${3 + i}`).join(" ");
     assertEquals(missing(asked[0].files.mask), column);
     const overflow = await page.evaluate(() =>
