@@ -8,9 +8,14 @@ import type { Model } from "../src/model/model.ts";
 import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
 import { MEASUREMENT, measurementInput } from "../src/restoration/input.ts";
 import { simulated } from "../src/restoration/measure.ts";
+import compressedSensing from "../src/restoration/operators/compressed_sensing.ts";
 import { type Recommended, recommendedRestorer } from "../src/restoration/recommended.ts";
 import { sample } from "../src/sampling/sample.ts";
 import { randomMask } from "./restoration_operators.ts";
+
+const sensing: Degradation = {
+  operator: { plugin: compressedSensing, options: { share: 0.25, seed: 0 } },
+};
 
 const cases: [string, Degradation, number][] = [
   ["noise 0.5", {}, 0.5],
@@ -20,6 +25,9 @@ const cases: [string, Degradation, number][] = [
   ["75 % of pixels missing", { mask: randomMask(28, 28, 0.25) }, 0.1],
   ["means of 4×4", { scale: { factor: 4, kernel: "mean" } }, 0.1],
   ["bicubic 1/4", { scale: { factor: 4, kernel: "bicubic" } }, 0.1],
+  ["means of 4×4, little noise", { scale: { factor: 4, kernel: "mean" } }, 0.05],
+  ["a quarter of the coefficients", sensing, 0.1],
+  ["a quarter of the coefficients, little noise", sensing, 0.05],
 ];
 
 /** Digits that the network drew, so that they are what its prior knows. */
