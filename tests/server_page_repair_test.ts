@@ -2,106 +2,24 @@
 /// <reference lib="dom" />
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import type { Page } from "npm:playwright-core@1.65.1";
-import { fromPixels, type Pixels, toPixels, withChannels } from "../src/image/pixels.ts";
+import { fromPixels, toPixels, withChannels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { operatorOf } from "../src/restoration/degradation.ts";
 import { createApp } from "../src/server/mod.ts";
-import { appTest, browserTest, labels, pageModel, phone, text, wide } from "./page_browser.ts";
+import { appTest, labels, pageModel, phone, text } from "./page_browser.ts";
 import { fakeModel } from "./server_fake.ts";
-import { decode, parseEvents } from "./server_http.ts";
 
-const SIDE = 16;
-
-interface Asked {
-  readonly path: string;
-  readonly fields: Record<string, string>;
-  readonly files: Record<string, Pixels>;
-  /** The finished pictures, by index. */
-  readonly answers: Promise<Pixels[]>;
-}
-
-/** An app, and what its page asked it to restore. */
-function recording(models = { fake: pageModel() }) {
-  const app = createApp({ models });
-  const asked: Asked[] = [];
-  const fetch = async (request: Request) => {
-    if (request.method !== "POST") return await app.fetch(request);
-    const form = await request.clone().formData();
-    const response = await app.fetch(request);
-    const fields: Record<string, string> = {}, files: Record<string, Pixels> = {};
-    for (const [name, value] of form) {
-      if (typeof value === "string") fields[name] = value;
-      else files[name] = decodePng(new Uint8Array(await value.arrayBuffer()));
-    }
-    const answers = response.clone().text().then((body) => {
-      const done = parseEvents(body).filter(({ event }) => event.endsWith(".completed"))
-        .map(({ data }) => JSON.parse(data)).sort((a, b) => a.index - b.index);
-      return done.map(({ b64_json }) => decodePng(decode(b64_json)));
-    });
-    asked.push({ path: new URL(request.url).pathname, fields, files, answers });
-    return response;
-  };
-  return { app: { fetch }, asked };
-}
-
-/** A test with the page open, which is told what was asked. */
-function repairTest(
-  name: string,
-  test: (page: Page, asked: Asked[]) => Promise<void>,
-  { models = { fake: pageModel() }, context = { viewport: wide } as Record<string, unknown> } = {},
-): void {
-  const { app, asked } = recording(models);
-  browserTest(name, "?seed=7&steps=2", context, (page) => test(page, asked), () => app);
-}
-
-/** Asks, and waits for the answers. */
-async function restore(page: Page, press = () => page.locator("#restore").click()): Promise<void> {
-  await press();
-  await page.waitForSelector("#keep:not([hidden]), #repair-status.error");
-  assertEquals(await page.locator("#repair-status.error").allInnerTexts(), []);
-}
-
-/** "1,2 3,4": which pixels of a mask are missing, columns and rows. */
-function missing({ pixels, width, channels }: Pixels): string {
-  const area = pixels.length / channels;
-  const holes = Array.from({ length: area }, (_, p) => p)
-    .filter((p) => pixels[(p + 1) * channels - 1] === 0);
-  return holes.map((p) => `${p % width},${Math.floor(p / width)}`).join(" ");
-}
-
-/** The colours of a canvas on the page. */
-async function shown(page: Page, selector: string): Promise<Pixels[]> {
-  const all = await page.locator(selector).evaluateAll((found) =>
-    (found as unknown as HTMLCanvasElement[]).map((canvas) => {
-      const { width, height } = canvas;
-      const { data } = canvas.getContext("2d")!.getImageData(0, 0, width, height);
-      return { pixels: [...data], width, height, channels: 4 };
-    })
-  );
-  return all.map((picture) =>
-    withChannels({ ...picture, pixels: Uint8Array.from(picture.pixels) }, 3)
-  );
-}
-
-/** Where a pixel of the picture is on the screen. */
-async function place(page: Page, column: number, row: number): Promise<{ x: number; y: number }> {
-  await page.locator("#easel").scrollIntoViewIfNeeded();
-  const { x, y, width, height } = (await page.locator("#easel").boundingBox())!;
-  return { x: x + (column + 0.5) * width / SIDE, y: y + (row + 0.5) * height / SIDE };
-}
-
-async function dragMouse(page: Page, ...points: [number, number][]): Promise<void> {
-  for (const [i, [column, row]] of points.entries()) {
-    const { x, y } = await place(page, column, row);
-    await page.mouse.move(x, y, { steps: i === 0 ? 1 : 6 });
-    if (i === 0) await page.mouse.down();
-  }
-  await page.mouse.up();
-}
-
-const row = (from: number, to: number, y: number) =>
-  Array.from({ length: to - from + 1 }, (_, i) => `${from + i},${y}`).join(" ");
+import {
+  dragMouse,
+  missing,
+  place,
+  repairTest,
+  restore,
+  row,
+  shown,
+  SIDE,
+  wholePicture,
+} from "./page_repair.ts";
 
 repairTest(
   "a hole painted with the mouse is the mask that the server gets; three answers keep the rest",
@@ -227,12 +145,6 @@ repairTest(
     }
   },
 );
-
-/** The picture that is damaged, as the server draws it. */
-async function wholePicture(page: Page): Promise<Pixels[]> {
-  const png = await fetch(new URL("v1/images/7.png?steps=2", page.url()));
-  return [withChannels(decodePng(new Uint8Array(await png.arrayBuffer())), 3)];
-}
 
 repairTest(
   "what was restored lies over what was left; a slider moves between them, by mouse and by keys",
