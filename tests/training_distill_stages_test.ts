@@ -77,6 +77,8 @@ Deno.test("what a teacher cannot teach is refused", () => {
     assertThrows(() => planStages(recipe(rest), of), InputError, says);
   const few = { teacher: "heroes", guidance: 2, steps: 4 };
   refuses({}, teacher({ distilled: few }), "can teach a student of 2; found students 4,2,1");
+  const one = { ...few, steps: 1 };
+  refuses({}, teacher({ distilled: one }), "an even number of steps, found weights that draw in 1");
   refuses({ guidance: 2 }, teacher({ distilled: few }), "guidance 2 folded in already");
   refuses({ guidance: 2 }, { ...teacher(), card: {} }, 'do not say which class means "none"');
   refuses({}, teacher({}, { num_train_timesteps: 999 }), "4 steps do not divide the 999 timesteps");

@@ -42,6 +42,13 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
     );
   }
   const { steps: known } = card.distilled ?? {};
+  if (known !== undefined && known % 2 !== 0) {
+    throw new InputError(
+      `${where}: expected a teacher of an even number of steps, found weights that draw in ${known}; name their teacher, ${
+        card.distilled!.teacher
+      }, or another`,
+    );
+  }
   if (known !== undefined && known !== 2 * students[0]) {
     throw new InputError(
       `${where}: these weights draw in ${known} steps, and can teach a student of ${
