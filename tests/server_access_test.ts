@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
 import { createServices } from "../src/server/http/create_services.ts";
 import { restorationRoutes } from "../src/server/http/restorations.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -152,6 +153,7 @@ Deno.test("openapi.json says of every route whether it is open as it answers a s
 });
 
 Deno.test("the public is limited by cost; what costs nothing and who has a key is not", async () => {
+  using _ = frozenClock();
   const app = createApp({
     models: { fake: fakeModel() },
     keys: ["one"],
@@ -207,6 +209,7 @@ Deno.test("a proxy that writes Forwarded is read by its rules", () => {
 });
 
 Deno.test("without keys generations are public: limited by cost like pictures, and never signed", async () => {
+  using _ = frozenClock();
   const app = createApp({
     models: { fake: fakeModel() },
     signingKey: "secret",

@@ -7,6 +7,7 @@ import { fromText } from "../src/recipe/recipe.ts";
 import { createApp, type DenoiseApp, signAddress } from "../src/server/mod.ts";
 import { toPixels } from "../mod.ts";
 import { readApng } from "./apng.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -103,6 +104,7 @@ Deno.test("a signature is for one file, not for the same picture's others", asyn
 });
 
 Deno.test("a making costs the pixels of all its frames, and has no more of them than a request may", async () => {
+  using _ = frozenClock();
   const status = async (publicCostPerMinute: number, address: string) => {
     const models = { fake: fakeModel({ shape: [1, 32, 32] }) };
     const app = createApp({ models, limits: { publicCostPerMinute } });

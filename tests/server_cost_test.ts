@@ -5,6 +5,7 @@ import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { createApp, type Scheduler } from "../src/server/mod.ts";
 import { RateLimit } from "../src/server/http/rate_limit.ts";
 import { Admission } from "../src/server/work/admission.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -34,6 +35,7 @@ const repeat: Scheduler = {
 };
 
 Deno.test("the cost of a picture is its own: options that ask more cost more", async () => {
+  using _ = frozenClock();
   const model = fakeModel();
   const app = createApp({
     models: { fake: model },
@@ -90,6 +92,7 @@ Deno.test("weights that learned few timesteps are served by every scheduler", as
 });
 
 Deno.test("what is counted is what is asked, for every scheduler", async () => {
+  using _ = frozenClock();
   for (const name of Object.keys(builtIn)) {
     for (const steps of [1, 7, 20]) {
       const model = fakeModel({ labels: ["a"], nullLabel: 1 });
@@ -108,6 +111,7 @@ Deno.test("what is counted is what is asked, for every scheduler", async () => {
 });
 
 Deno.test("counting is work, too: ever new options of long runs are paid for, by HEAD as well", async () => {
+  using _ = frozenClock();
   const model = fakeModel();
   const app = createApp({ models: { fake: model }, limits: { publicCostPerMinute: 30 } });
   const head = async (eta: number) => {
@@ -121,6 +125,7 @@ Deno.test("counting is work, too: ever new options of long runs are paid for, by
 });
 
 Deno.test("a sampler that asks more when it is guided costs more then", async () => {
+  using _ = frozenClock();
   const wary: Scheduler = {
     name: "wary",
     api: 1,
@@ -145,6 +150,7 @@ Deno.test("a sampler that asks more when it is guided costs more then", async ()
 });
 
 Deno.test("enlarged pixels cost, too: of one step they are most of the work", async () => {
+  using _ = frozenClock();
   const model = fakeModel({ shape: [1, 32, 32] });
   const ask = async (limit: number, body: unknown) => {
     const app = createApp({ models: { fake: model }, limits: { publicCostPerMinute: limit } });

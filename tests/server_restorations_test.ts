@@ -4,6 +4,7 @@ import OpenAI, { toFile } from "npm:openai@7.57.0";
 import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import {
   edits,
   file,
@@ -233,6 +234,7 @@ Deno.test("the OpenAI client edits and varies a picture", async () => {
 });
 
 Deno.test("keys, the rate limit and the queue bind restorations as they do generations", async () => {
+  using _ = frozenClock();
   const parts = () => form({ image: file(stripes()), mask: file(hole()), seed: "1", steps: "10" });
   const guarded = createApp({ models: { fake: model() }, keys: ["secret"] });
   assertEquals((await guarded.request(edits, parts())).status, 401);

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import {
   edits,
   file,
@@ -197,6 +198,7 @@ Deno.test("a form that is none, too large, of another type or late has its own s
 });
 
 Deno.test("millions of pixels in a few bytes are paid for as they are decoded", async () => {
+  using _ = frozenClock();
   const large = file({
     pixels: new Uint8Array(2048 * 2048),
     width: 2048,
