@@ -10,7 +10,8 @@ export async function compile(build: Build): Promise<Uint8Array> {
   let bytes: Uint8Array | undefined;
   const { error, stderr } = await asc.main([
     "kernels/engine.ts",
-    ...["--outFile", "engine.wasm", "--runtime", "stub", "--noAssert", "-O3"],
+    // Not -O3: it makes one expression of what comes after each other, and V8 has no registers for it.
+    ...["--outFile", "engine.wasm", "--runtime", "stub", "--noAssert", "-O2"],
     ...["--enable", "simd", "--enable", "threads", ...builds[build]],
     // The memory is given, shared between threads, and may have any size.
     ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536"],

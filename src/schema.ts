@@ -67,9 +67,12 @@ export function choice<const T extends string | number | boolean | null>(
   values: readonly T[],
 ): Type<T> {
   return type(
-    values.length === 1 ? String(values[0]) : `one of ${values.join(", ")}`,
+    values.length === 1 ? String(values[0]) : `one of ${values.map(String).join(", ")}`,
     (value) => values.includes(value as T),
-    (text) => values.find((value) => String(value) === text.trim()) ?? text,
+    (text) => {
+      const at = values.findIndex((value) => String(value) === text.trim());
+      return at < 0 ? text : values[at];
+    },
   );
 }
 
@@ -130,7 +133,8 @@ export function readFields<T>(json: unknown, fields: Fields<T>, where: string): 
   const object = requireObject(json, where);
   const result: Record<string, unknown> = {};
   for (const [key, { type, missing, optional }] of Object.entries<Field>(fields)) {
-    const value = Object.hasOwn(object, key) ? object[key] : missing;
+    const found = Object.hasOwn(object, key) ? object[key] : undefined;
+    const value = found === undefined ? missing : found;
     if (value === undefined && optional) continue;
     result[key] = check(type, value, key, where);
   }
@@ -145,7 +149,10 @@ export function requireObject(json: unknown, where: string): Readonly<Record<str
   throw new FieldError(where, "a JSON object", json);
 }
 
-/** Takes keys out of a JSON object one by one, so that what is left over is known to be foreign. */
+/**
+ * Takes keys out of a JSON object one by one, so that what is left over is known to be foreign. A key
+ * that is undefined, as code may write what JSON cannot, is missing.
+ */
 export class Keys {
   readonly #left = new Map<string, unknown>();
 
@@ -160,6 +167,7 @@ export class Keys {
     renamed: Readonly<Record<string, string>> = {},
   ) {
     for (const [key, value] of Object.entries(requireObject(json, where))) {
+      if (value === undefined) continue;
       this.#left.set(Object.hasOwn(renamed, key) ? renamed[key] : key, value);
     }
   }

@@ -47,3 +47,44 @@ Deno.test("simd in a worker: one that cannot be started is an error", async () =
   const backend = simdWorker({ worker: "data:application/javascript,throw new Error('no luck')" });
   await assertRejects(() => backend.createSession(doubling().graph), Error, "the worker died (");
 });
+
+Deno.test("simd in a worker: it lives while any session does, and no longer", async () => {
+  const { Worker } = globalThis;
+  const lives = { begun: 0, ended: 0 };
+  globalThis.Worker = class extends Worker {
+    constructor(module: string | URL, options?: WorkerOptions) {
+      super(module, options);
+      lives.begun++;
+    }
+    override terminate(): void {
+      lives.ended++;
+      super.terminate();
+    }
+  };
+  try {
+    const backend = simdWorker({ worker });
+    const { graph } = doubling();
+    const [first, second] = [
+      await backend.createSession(graph),
+      await backend.createSession(graph),
+    ];
+    await first.close();
+    await first.close();
+    assertEquals(lives, { begun: 1, ended: 0 }, "the second session is open");
+    assertEquals((await second.run(one)).y.data, new Float32Array([2, 4, 6]));
+    await second.close();
+    assertEquals(lives, { begun: 1, ended: 1 }, "a worker would keep the program from ending");
+
+    const third = await backend.createSession(graph);
+    assertEquals((await third.run(one)).y.data, new Float32Array([2, 4, 6]));
+    await third.close();
+    assertEquals(lives, { begun: 2, ended: 2 });
+
+    const unknown = powers(4, 1).graph;
+    unknown.output("z", { ...unknown.outputs.get("y")!, node: { op: "none" } } as never);
+    await assertRejects(() => backend.createSession(unknown));
+    assertEquals(lives, { begun: 3, ended: 3 }, "nor does one in which nothing could be loaded");
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});

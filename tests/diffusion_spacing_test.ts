@@ -85,3 +85,29 @@ Deno.test("trailing timesteps of a solver end where there are no more, below a c
   // λ falls with t: 900 … 999 are below it, and there is room for nine.
   assertEquals(at(schedule.lambda(899)), [899, 799, 699, 599, 499, 399, 299, 199, 99]);
 });
+
+Deno.test("a clipped λ leaves fewer timesteps to divide, whatever the spacing", () => {
+  const config = (keys: Record<string, unknown>) => parseSchedulerConfig(keys);
+  const schedule = scheduleFor(config({}));
+  const lambda_min_clipped = schedule.lambda(900);
+  // λ falls with t: of the thousand timesteps 901 are left, 0 … 900.
+  const at = (n: number, keys: Record<string, unknown>) =>
+    solverTimesteps(n, schedule, config({ ...keys, lambda_min_clipped }));
+  const leading = { timestep_spacing: "leading" }, linspace = { timestep_spacing: "linspace" };
+  assertEquals(at(9, leading), [810, 720, 630, 540, 450, 360, 270, 180, 90]);
+  assertEquals(at(9, { ...leading, steps_offset: 1 }), [
+    811,
+    721,
+    631,
+    541,
+    451,
+    361,
+    271,
+    181,
+    91,
+  ]);
+  assertEquals(at(9, linspace), [900, 800, 700, 600, 500, 400, 300, 200, 100]);
+  assertEquals(at(9, {}), at(9, linspace), "what a solver's class means without a spacing");
+  assertEquals(at(900, linspace).length, 900);
+  assertThrows(() => at(901, linspace), InputError, "from 1 to 900");
+});

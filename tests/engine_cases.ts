@@ -154,6 +154,8 @@ export const cases: Case[] = [
   conv("3×3, channels that are not of four,", [2, 18, 9, 10], 6),
   conv("3×3 of 2×2 pixels,", [3, 16, 2, 2], 16),
   conv("3×3, no padding,", [2, 16, 9, 9], 8, [3, 3], 1, none),
+  conv("3×3, each side padded by its own,", [2, 16, 9, 8], 8, [3, 3], 1, [0, 1, 2, 0]),
+  conv("3×3, stride 2, padding on the near side,", [2, 16, 9, 10], 9, [3, 3], 2, [1, 1, 0, 0]),
   conv("3×3, stride 2,", [2, 16, 10, 10], 9, [3, 3], 2),
   conv("3×3, stride 2, padding on the far side,", [2, 16, 10, 10], 9, [3, 3], 2, [0, 0, 1, 1]),
   conv("1×1,", [2, 12, 7, 5], 21, [1, 1], 1, none),

@@ -74,7 +74,15 @@ const cases: readonly Case[] = [
   convolution("1×1", [16, 16, 5, 3], 48, { kernel: 1, padding: none }),
   convolution("5×5", [16, 16, 7, 8], 16, { kernel: 5, padding: [2, 2, 2, 2] }),
   convolution("3×3, no padding", [16, 16, 6, 5], 16, { padding: none }),
+  convolution("3×3, each side padded by its own", [16, 16, 6, 5], 32, { padding: [0, 1, 2, 0] }),
+  convolution("3×3, each side padded by its own, to fewer channels", [16, 32, 6, 5], 16, {
+    padding: [2, 0, 1, 1],
+  }),
   convolution("3×3, stride 2", [16, 16, 6, 8], 32, { stride: 2 }),
+  convolution("3×3, stride 2, near side padded", [16, 16, 6, 7], 16, {
+    stride: 2,
+    padding: [1, 1, 0, 0],
+  }),
   convolution("3×3, stride 2, odd sizes", [16, 16, 7, 5], 16, { stride: 2 }),
   convolution("3×3, stride 2, far side padded", [16, 16, 6, 8], 16, {
     stride: 2,

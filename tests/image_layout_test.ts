@@ -148,3 +148,17 @@ Deno.test("a size that is no multiple has the picture in its middle, on the medi
   assertEquals([...pixels.slice(9, 12)], [0, 1, 2], "each channel has its own ground");
   assertThrows(() => enlarge(picture, { scale: 2, size: [5, 8] }), Error, "do not fit");
 });
+
+Deno.test("all four sides of a picture have a say in its ground, and nothing inside has", () => {
+  const sides = { top: [0, 1, 2], bottom: [9, 10, 11], left: [0, 3, 6, 9], right: [2, 5, 8, 11] };
+  for (const [name, side] of Object.entries(sides)) {
+    // Of the ten outermost pixels half are 9: the upper one of the two in the middle is.
+    const pixels = new Uint8Array(12);
+    for (const p of side) pixels[p] = 9;
+    const others = [0, 2, 9, 11].filter((corner) => !side.includes(corner));
+    for (const corner of others.slice(0, 5 - side.length)) pixels[corner] = 9;
+    pixels[4] = pixels[7] = 5;
+    const picture = { pixels, width: 3, height: 4, channels: 1 };
+    assertEquals(enlarge(picture, { size: [5, 4] }).pixels[0], 9, name);
+  }
+});

@@ -1,6 +1,13 @@
 /** Pictures on their way, as server-sent events. */
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { OpenStreams } from "../src/server/http/events.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { eventStream, OpenStreams, type ServerEvent } from "../src/server/http/events.ts";
+import { Metrics } from "../src/server/metrics.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, generations, metric, parseEvents, post } from "./server_http.ts";
@@ -87,4 +94,130 @@ Deno.test("a stream that ends twice gives its place back once", () => {
   assertEquals(streams.open, 2);
   streams.enter("a");
   assertThrows(() => streams.enter("a"), Error, "at most 2 open streams a client");
+});
+
+/** Time that passes when a test says so. */
+function heldTime() {
+  const { setTimeout, clearTimeout } = globalThis;
+  const timers = new Map<number, { at: number; run(): void }>();
+  let now = 0, last = 0;
+  globalThis.setTimeout = ((run: () => void, after = 0) => {
+    timers.set(++last, { at: now + after, run });
+    return last;
+  }) as unknown as typeof setTimeout;
+  globalThis.clearTimeout =
+    ((timer: number) => timers.delete(timer)) as unknown as typeof clearTimeout;
+  const turn = () => new Promise((resolve) => setTimeout(resolve));
+  return {
+    timers,
+    async pass(milliseconds: number) {
+      await turn();
+      now += milliseconds;
+      for (const [timer, { at, run }] of [...timers]) {
+        if (at <= now && timers.delete(timer)) run();
+      }
+      await turn();
+    },
+    [Symbol.dispose]: () => void Object.assign(globalThis, { setTimeout, clearTimeout }),
+  };
+}
+
+/** Events that come when a test says so, and what became of their stream. */
+function heldEvents() {
+  const controller = new AbortController();
+  const seen = { ends: 0, returned: false };
+  let tell: (event: ServerEvent | undefined) => void = () => {};
+  const events = async function* () {
+    try {
+      for (;;) {
+        const event = await new Promise<ServerEvent | undefined>((resolve) => tell = resolve);
+        if (event === undefined) return;
+        yield event;
+      }
+    } finally {
+      seen.returned = true;
+    }
+  };
+  const metrics = new Metrics();
+  const { body } = eventStream(events(), { controller, onEnd: () => seen.ends++, metrics });
+  const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+  return {
+    controller,
+    metrics,
+    seen,
+    reader,
+    tell: (event?: ServerEvent) => tell(event),
+    read: async () => (await reader.read()).value,
+  };
+}
+
+Deno.test("a silent stream says every 15 seconds that it is there, and loses no event by it", async () => {
+  using time = heldTime();
+  const { controller, seen, read, tell } = heldEvents();
+  const first = read();
+  await time.pass(14_999);
+  assertEquals(await Promise.race([first, "nothing yet"]), "nothing yet");
+  await time.pass(1);
+  assertEquals(await first, ": still here\n\n");
+  const second = read();
+  await time.pass(15_000);
+  assertEquals(await second, ": still here\n\n");
+  const third = read();
+  await time.pass(10_000);
+  tell({ event: "step", data: { step: 1 }, id: "1" });
+  assertEquals(await third, 'id: 1\nevent: step\ndata: {"step":1}\n\n');
+  const fourth = read();
+  await time.pass(10_000);
+  assertEquals(await Promise.race([fourth, "nothing yet"]), "nothing yet", "its silence is new");
+  tell({ event: "done", data: "text" });
+  assertEquals(await fourth, "event: done\ndata: text\n\n");
+  const end = read();
+  await time.pass(0);
+  tell();
+  assertEquals(await end, undefined);
+  assertEquals(seen, { ends: 1, returned: true });
+  assert(controller.signal.aborted, "its work has ended");
+  assertEquals(time.timers.size, 0, "and its clocks");
+});
+
+Deno.test("a stream whose work is ended has a second for its last event, then it is cut", async () => {
+  using time = heldTime();
+  const unread = heldEvents();
+  const cut = assertRejects(() => unread.read(), Error, "too late");
+  await time.pass(0);
+  unread.controller.abort(new Error("too late"));
+  await time.pass(999);
+  assertEquals(unread.seen.ends, 0);
+  await time.pass(1);
+  await cut;
+  assertEquals(unread.seen.ends, 1);
+
+  const last = heldEvents();
+  const event = last.read();
+  await time.pass(0);
+  last.controller.abort(new Error("too late"));
+  last.tell({ event: "error", data: "gone" });
+  assertEquals(await event, "event: error\ndata: gone\n\n");
+  const end = last.read();
+  await time.pass(0);
+  last.tell();
+  assertEquals(await end, undefined);
+  await time.pass(1000);
+  assertEquals(last.seen, { ends: 1, returned: true });
+});
+
+Deno.test("a client that leaves ends the work behind its stream, once", async () => {
+  using time = heldTime();
+  const { controller, metrics, reader, seen, read, tell } = heldEvents();
+  const event = read();
+  await time.pass(0);
+  tell({ event: "step", data: 1 });
+  await event;
+  await reader.cancel();
+  await time.pass(0);
+  assertEquals((controller.signal.reason as Error).message, "the client left");
+  assertEquals(seen.ends, 1);
+  assertEquals(metrics.failures.value({ reason: "disconnected" }), 1);
+  await time.pass(1000);
+  assertEquals(seen.ends, 1, "what is cut was not ended twice");
 });

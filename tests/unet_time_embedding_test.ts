@@ -31,3 +31,19 @@ for (
     assert(beyond <= 2 && Math.max(...off) < 7e-5, `${beyond} off, up to ${Math.max(...off)}`);
   });
 }
+
+Deno.test("an odd number of channels ends with a zero, behind the embedding of one channel less", async () => {
+  const embedding = async (channels: number, keys: Record<string, unknown>) => {
+    const graph = new Graph();
+    const config = parseUNetConfig({ sample_size: 64, ...keys });
+    graph.output("y", timeProjection(graph.input("t", [2]), channels, config));
+    const session = await native().createSession(graph);
+    const { y } = await session.run({ t: { data: Float32Array.of(999, 1), dims: [2] } });
+    await session.close();
+    return [0, 1].map((n) => [...y.data.slice(n * channels, (n + 1) * channels)]);
+  };
+  for (const keys of [{}, { flip_sin_to_cos: false }, { freq_shift: 1 }]) {
+    const even = await embedding(14, keys);
+    assertEquals(await embedding(15, keys), even.map((row) => [...row, 0]), JSON.stringify(keys));
+  }
+});

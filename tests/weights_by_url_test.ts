@@ -1,9 +1,10 @@
 /** Weights from disc, archives, addresses and a hub's layout, on a local server. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { writeZip } from "../src/files/zip.ts";
 import { DownloadCache } from "../src/weights/find/cache.ts";
 import { checkAddress, download } from "../src/weights/find/download.ts";
+import { type HubPlace, hubPlace } from "../src/weights/find/hub.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
@@ -156,6 +157,35 @@ Deno.test("weights come over https, or from this machine", () => {
 
 Deno.test("other places are refused by name", async () => {
   for (const place of ["", "hf:owner", "hf:../../etc/x", "hf:a/b@../c"]) {
-    await assertRejects(async () => readFolder(await locate(place)), InputError);
+    await assertRejects(() => locate(place), InputError, "expected");
+  }
+});
+
+Deno.test("a place on the Hub is a repository, a path in it and a revision; none leads out of it", () => {
+  const repository = "owner/name";
+  const page = `https://huggingface.co/${repository}`;
+  const places: [string, HubPlace | undefined][] = [
+    ["hf:owner/name", { repository, path: "", revision: "main" }],
+    ["hf:owner/name/unet/", { repository, path: "unet", revision: "main" }],
+    ["hf:owner/name/a/b.onnx@refs/pr/1", { repository, path: "a/b.onnx", revision: "refs/pr/1" }],
+    ["hf:owner/v1..2", { repository: "owner/v1..2", path: "", revision: "main" }],
+    [page, { repository, path: "", revision: "main" }],
+    [`${page}/tree/refs%2Fpr%2F1/un%20et`, { repository, path: "un et", revision: "refs/pr/1" }],
+    [`${page}/blob/v1/unet/model.onnx`, { repository, path: "unet/model.onnx", revision: "v1" }],
+    [`${page}/discussions/1`, undefined],
+    ["https://huggingface.co/datasets/owner/name", undefined],
+    ["https://example.org/owner/name", undefined],
+  ];
+  for (const [place, expected] of places) assertEquals(hubPlace(place), expected, place);
+  const outside = [
+    "hf:../../etc/x",
+    "hf:owner/..",
+    "hf:a/b/../../c/d",
+    "hf:a/b/./c",
+    "hf:a/b@../c",
+  ];
+  const hidden = ["/tree/main/..%2f..%2fc", "/tree/main/x/..%2fy", "/resolve/..%2fc/x"];
+  for (const place of [...outside, ...hidden.map((path) => page + path)]) {
+    assertThrows(() => hubPlace(place), InputError, `${place}: expected hf:owner/name`);
   }
 });

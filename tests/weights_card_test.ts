@@ -23,3 +23,11 @@ Deno.test("there are at most as many names as classes, and indices where there a
   }
   assertThrows(() => card({ labels: ["a"] }, null), InputError, "_denoise: labels: expected");
 });
+
+Deno.test("names of classes are in the form that keyboards give, in whichever they were written", () => {
+  const names = ["café", "naïve", "Å"];
+  for (const form of ["NFC", "NFD"]) {
+    const labels = names.map((name) => name.normalize(form));
+    assertEquals(card({ labels }).labels, names.map((name) => name.normalize("NFC")), form);
+  }
+});

@@ -48,8 +48,12 @@ export function createWorker(
   name: string,
 ): Worker {
   let loading: Promise<Model> | undefined;
-  // No work is allowed before the first request.
-  const model = () => loading ??= open(engine, weights, name);
+  // No work is allowed before the first request. What could not be loaded is asked for again by the next.
+  const model = () =>
+    loading ??= open(engine, weights, name).catch((error) => {
+      loading = undefined;
+      throw error;
+    });
   return {
     async fetch(request, _env, context) {
       try {
@@ -60,7 +64,6 @@ export function createWorker(
         const app = createApp({ models: { [name]: await model() }, limits });
         return await answer(app, request, context);
       } catch (error) {
-        loading = undefined;
         console.error(error);
         return Response.json({ status: 500, title: `${error}` }, { status: 500 });
       }

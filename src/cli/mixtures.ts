@@ -3,9 +3,9 @@ import { InputError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { isLabel, type Label } from "../recipe/conditioning.ts";
 import { labelsMixed, type MixRequest } from "../recipe/mix.ts";
-import { MAX_SEED, type Recipe } from "../recipe/recipe.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { number, parse } from "../schema.ts";
-import { parseWhole } from "./values.ts";
+import { parseSeed } from "./values.ts";
 
 /** What the flags say, for each seed or once for all. */
 export interface MixFlags {
@@ -17,7 +17,7 @@ export interface MixFlags {
 export function readMixFlags(flags: { readonly with?: string; readonly mix?: string }): MixFlags {
   const share = number(0, 1);
   return {
-    seeds: flags.with?.split(",").map((text) => parseWhole("--with", text.trim(), 0, MAX_SEED)),
+    seeds: flags.with?.split(",").map((text) => parseSeed("--with", text.trim())),
     shares: flags.mix?.split(",").map((text) => parse(share, text, "--mix")),
   };
 }

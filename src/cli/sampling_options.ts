@@ -6,7 +6,7 @@ import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { schedulers } from "../../schedulers/mod.ts";
 import { optionsFromText, resolveOptions } from "../recipe/options.ts";
-import { MAX_SEED, type Recipe } from "../recipe/recipe.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { sizeFromText } from "../recipe/size.ts";
 import { chooseScheduler } from "../recipe/resolve.ts";
 import type { SampleOptions } from "../sampling/sample.ts";
@@ -15,7 +15,15 @@ import type { Command } from "./command.ts";
 import { downloadOptions } from "./progress.ts";
 import { type RecipeFile, schedulerOf } from "./from_picture.ts";
 import type { Io } from "./io.ts";
-import { collect, parseNumber, parsePairs, parseSeed, parseSeeds, parseWhole } from "./values.ts";
+import {
+  collect,
+  parseNumber,
+  parsePairs,
+  parseSeed,
+  parseSeeds,
+  parseWhole,
+  seedsFrom,
+} from "./values.ts";
 import { defaultSource, studySource } from "../weights/find/sources.ts";
 import { mixtures, readMixFlags } from "./mixtures.ts";
 import { type LoadFlags, loadFlags, weightsOption } from "./weights.ts";
@@ -145,16 +153,15 @@ export function seedsOf(
     throw new InputError("--seeds: give either --seeds, or --seed and --n");
   }
   if (seeds !== undefined) return parseSeeds(seeds);
-  const first = seed === undefined ? 0 : parseSeed("--seed", seed);
   const many = n === undefined
     ? (seed === undefined ? count : 1)
     : parseWhole("--n", n, 1, 10_000_000);
   // One seed is mixed as often as there are shares.
   if (n === undefined && seed !== undefined && mix.includes(",")) {
-    return mix.split(",").map(() => first);
+    const one = parseSeed("--seed", seed);
+    return mix.split(",").map(() => one);
   }
-  if (first + many - 1 > MAX_SEED) throw new InputError(`--seed: seeds end at ${MAX_SEED}`);
-  return Array.from({ length: many }, (_, i) => first + i);
+  return seedsFrom("--seed", seed ?? "0", many);
 }
 
 /**

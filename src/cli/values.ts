@@ -35,6 +35,15 @@ export function parseSeed(option: string, text: string): number {
   return parseDigits(option, text, seedType);
 }
 
+/** A seed and those after it, as many as are asked for. */
+export function seedsFrom(option: string, text: string, count: number): number[] {
+  const first = parseSeed(option, text);
+  if (seedType.accepts(first + count - 1)) {
+    return Array.from({ length: count }, (_, i) => first + i);
+  }
+  throw new InputError(`${option}: seeds end at ${MAX_SEED}`);
+}
+
 function parseDigits(option: string, text: string, type: Type<number>): number {
   if (!/^\d+$/.test(text)) throw new FieldError(option, type.expected, text);
   return parse(type, text, option);

@@ -38,7 +38,7 @@ export function threadBody(post: (reply: ThreadReply) => void): (request: Thread
         case "start":
           ({ thread, threads } = request);
           module = new WebAssembly.Module(request.kernels);
-          control = new ThreadControl(request.control);
+          control = new ThreadControl(request.control, threads);
           break;
         case "open":
           opened.set(request.id, instantiate(module, request.memory));

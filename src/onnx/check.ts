@@ -35,7 +35,6 @@ const sizing: Readonly<Record<string, readonly number[]>> = {
   Expand: [1],
   OneHot: [1],
   Pad: [1],
-  Range: [1],
   Resize: [2, 3],
   Tile: [1],
   Upsample: [1],
@@ -97,7 +96,7 @@ function checkTensor(tensor: pb.TensorProto, fail: Fail): void {
 
 function checkNode(
   { name, opType, domain, attribute, input, output }: pb.NodeProto,
-  constants: ReadonlyMap<string, pb.TensorProto>,
+  constants: ReadonlyMap<string, Constant>,
   fail: Fail,
 ): void {
   const what = `node "${name || output[0]}" (${opType})`;
@@ -119,41 +118,81 @@ function checkNode(
     const wrong = (ints.length > 0 ? ints : [i]).find((n) => n < least || n > most);
     if (wrong !== undefined) fail(`${what}: ${key}: expected ${least} to ${most}, found ${wrong}`);
   }
-  for (const place of sizing[opType] ?? []) {
-    const size = constants.get(input[place]);
-    if (!size) continue;
-    const elements = numbersOf(size).reduce((n, v) => n * Math.max(1, Math.abs(v)), 1);
+  const given = input.map((name) => constants.get(name));
+  const sizes = (sizing[opType] ?? []).flatMap((place) => given[place] ?? []).map(elementsOf);
+  if (opType === "Range") sizes.push(rangeLength(given));
+  for (const elements of sizes) {
     if (!(elements <= MAX_ELEMENTS)) fail(`${what} asks for a tensor of ${elements} elements`);
   }
   if (opType === "Div" || opType === "Mod") {
-    const divisor = constants.get(input[1]);
-    const whole = divisor && ![types.FLOAT, types.DOUBLE, types.FLOAT16].includes(divisor.dataType);
-    if (whole && numbersOf(divisor).includes(0)) fail(`${what} divides whole numbers by 0`);
+    const divisor = given[1];
+    if (divisor?.whole && divisor.numbers.includes(0)) fail(`${what} divides whole numbers by 0`);
   }
 }
 
-/** The tensors whose numbers are in the file, by the name under which nodes read them. */
-function constantsOf({ initializer, node }: pb.GraphProto): Map<string, pb.TensorProto> {
-  const carried = node.filter(({ opType }) => opType === "Constant").flatMap(
-    ({ output, attribute }) => {
-      const tensor = attribute.find(({ name }) => name === "value")?.t;
-      return tensor ? [[output[0], tensor] as const] : [];
-    },
-  );
-  return new Map([...initializer.map((t) => [t.name, t] as const), ...carried]);
+function elementsOf({ numbers }: Constant): number {
+  return numbers.reduce((n, v) => n * Math.max(1, Math.abs(v)), 1);
 }
 
-/** The numbers of a tensor of int32, int64 or float32; of other types, which state no sizes, none. */
-function numbersOf(tensor: pb.TensorProto): number[] {
-  const { dataType, rawData } = tensor;
-  if (dataType !== types.INT64 && dataType !== types.INT32 && dataType !== types.FLOAT) return [];
+/** (limit − start)/delta of a Range, as far as the file says what they are. */
+function rangeLength([start, limit, delta]: readonly (Constant | undefined)[]): number {
+  const [from, to, by] = [start, limit, delta].map((of, i) => of?.numbers[0] ?? (i === 2 ? 1 : 0));
+  return from === to ? 0 : Math.abs((to - from) / by);
+}
+
+/** A tensor whose numbers are in the file. */
+interface Constant {
+  readonly whole: boolean;
+  /** None of the types that state no sizes. */
+  readonly numbers: readonly number[];
+}
+
+/** The tensors whose numbers are in the file, by the name under which nodes read them. */
+function constantsOf({ initializer, node }: pb.GraphProto): Map<string, Constant> {
+  const carried = node.filter(({ opType }) => opType === "Constant").flatMap(
+    ({ output, attribute }) =>
+      attribute.flatMap((said) => {
+        const constant = constantOf(said);
+        return constant ? [[output[0], constant] as const] : [];
+      }),
+  );
+  return new Map([...initializer.map((t) => [t.name, ofTensor(t)] as const), ...carried]);
+}
+
+/** What an attribute of a Constant node says that it is: a tensor, or numbers by themselves. */
+function constantOf({ name, t, i, ints, f, floats }: pb.AttributeProto): Constant | undefined {
+  if (name === "value") return t && ofTensor(t);
+  if (name === "value_int") return { whole: true, numbers: [Number(i)] };
+  if (name === "value_ints") return { whole: true, numbers: ints.map(Number) };
+  if (name === "value_float") return { whole: false, numbers: [f] };
+  if (name === "value_floats") return { whole: false, numbers: floats };
+}
+
+function ofTensor(tensor: pb.TensorProto): Constant {
+  const { FLOAT, DOUBLE, FLOAT16, BFLOAT16 } = types;
+  return {
+    whole: ![FLOAT, DOUBLE, FLOAT16, BFLOAT16].includes(tensor.dataType),
+    // Weights are many, and read by nodes that ask for no size: their numbers are read when asked for.
+    get numbers() {
+      return numbersOf(tensor);
+    },
+  };
+}
+
+/** The numbers of a tensor of int32, int64, float32 or float64; of other types none. */
+function numbersOf({ dataType, rawData, ...fields }: pb.TensorProto): number[] {
+  const at: Partial<Record<number, (view: DataView, offset: number) => number>> = {
+    [types.INT64]: (view, offset) => Number(view.getBigInt64(offset, true)),
+    [types.INT32]: (view, offset) => view.getInt32(offset, true),
+    [types.FLOAT]: (view, offset) => view.getFloat32(offset, true),
+    [types.DOUBLE]: (view, offset) => view.getFloat64(offset, true),
+  };
+  const read = at[dataType];
+  if (!read) return [];
   const { bytes, field } = storage[dataType];
-  if (rawData.length === 0) return tensor[field].map(Number);
+  if (rawData.length === 0) return [...fields[field]].map(Number);
   const view = new DataView(rawData.buffer, rawData.byteOffset, rawData.length);
-  return Array.from({ length: rawData.length / bytes }, (_, i) => {
-    if (dataType === types.INT64) return Number(view.getBigInt64(8 * i, true));
-    return dataType === types.INT32 ? view.getInt32(4 * i, true) : view.getFloat32(4 * i, true);
-  });
+  return Array.from({ length: rawData.length / bytes }, (_, i) => read(view, bytes * i));
 }
 
 /** numpy's name of a type: "float32" for FLOAT. */

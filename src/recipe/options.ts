@@ -12,7 +12,7 @@ export function optionType(schema: OptionSchema): Type<number | boolean | string
   return type === "integer" ? whole(minimum, maximum) : number(minimum, maximum);
 }
 
-/** Checked values with every default filled in. @throws FieldError naming the option */
+/** Checked values with a default for what is missing or undefined. @throws FieldError naming the option */
 export function resolveOptions(
   { name, options: schemas = {} }: Scheduler,
   given: Readonly<Record<string, unknown>> = {},
@@ -26,7 +26,7 @@ export function resolveOptions(
   return Object.fromEntries(
     Object.entries(schemas).map(([key, schema]) => [
       key,
-      Object.hasOwn(given, key)
+      Object.hasOwn(given, key) && given[key] !== undefined
         ? check(optionType(schema), given[key], `options.${key}`)
         : schema.default,
     ]),

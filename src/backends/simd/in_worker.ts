@@ -14,6 +14,7 @@
 import type { Graph } from "../../graph/mod.ts";
 import type { Backend, GraphWeights, Session, Tensors } from "../backend.ts";
 import { closedMessage } from "../feeds.ts";
+import { RunQueue } from "../queue.ts";
 import { simdInline, type SimdInlineOptions } from "./inline.ts";
 
 /** What {@link simdWorker} takes. */
@@ -133,6 +134,8 @@ export function simdWorker({ worker, ...options }: SimdWorkerOptions): Backend {
 }
 
 class WorkerSession implements Session {
+  /** On this side, so that closing reaches what waits before the worker begins it. */
+  readonly #queue = new RunQueue();
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -143,17 +146,17 @@ class WorkerSession implements Session {
     readonly leave: () => void,
   ) {}
 
-  async run(feeds: Tensors): Promise<Tensors> {
-    if (this.#closing) throw new Error(closedMessage("simd"));
+  run(feeds: Tensors): Promise<Tensors> {
     const { session } = this;
-    const { results } = await this.ask({ kind: "run", session, feeds }) as Answer<"results">;
-    return results;
+    return this.#queue.add(async () => {
+      const { results } = await this.ask({ kind: "run", session, feeds }) as Answer<"results">;
+      return results;
+    });
   }
 
   close(): Promise<void> {
     const { session } = this;
-    return this.#closing ??= this.ask({ kind: "close", session }).then(() => {}, () => {}).then(
-      this.leave,
-    );
+    const end = () => this.ask({ kind: "close", session }).then(() => {}, () => {});
+    return this.#closing ??= this.#queue.close(closedMessage("simd")).then(end).then(this.leave);
   }
 }

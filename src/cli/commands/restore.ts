@@ -34,7 +34,7 @@ import {
   readNoiseFlag,
 } from "../restoration/flags.ts";
 import { pictureOfMeasurement, strip } from "../restoration/strip.ts";
-import { parseNumber, parsePairs, parseWhole } from "../values.ts";
+import { parseNumber, parsePairs, parseWhole, seedsFrom } from "../values.ts";
 
 interface Flags extends ModelFlags, DegradationFlags {
   simulate?: boolean;
@@ -97,7 +97,7 @@ Examples:
 async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const start = performance.now();
   const count = parseWhole("--n", flags.n, 1, MOST_ANSWERS);
-  const seed = parseWhole("--seed", flags.seed, 0, 2 ** 32 - count);
+  const seeds = seedsFrom("--seed", flags.seed, count);
   const guidance = parseNumber("--guidance", flags.guidance ?? "1");
   const steps = flags.steps === undefined
     ? undefined
@@ -109,13 +109,13 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const read = await readPictures(path, flags);
   const target = await openTarget(flags.out, !!flags.force, ["png", "folder"]);
   await using model = await loadModel(flags, io);
-  const task = measureTask(path, read, flags, model, seed, io);
+  const task = measureTask(path, read, flags, model, seeds[0], io);
 
   const recommended = recommendedRestorer(task.measurement);
   const scheduler = sampler ?? restorers[recommended.sampler];
   const input = { [MEASUREMENT]: await measurementInput(task.measurement) };
   const options: SampleOptions = {
-    seeds: Array.from({ length: count }, (_, i) => seed + i),
+    seeds,
     scheduler,
     steps: steps ?? recommended.steps,
     options: {

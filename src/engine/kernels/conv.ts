@@ -1,6 +1,6 @@
 // Convolutions of any kernel, stride and padding, 1×1 ones and linear layers: matrix products whose
-// rows are pieces of the picture, found by address and never copied.
-import { pieces4, pieces6, rowsAtOnce } from "./gemm";
+// rows are pieces of the picture, found by address, and copied only where pieces are short.
+import { rows4, rows6, rowsAtOnce } from "./gemm";
 import { added, finish, Output } from "./output";
 import { barrier, claim, thread } from "./sync";
 import { widen } from "./winograd_weights";
@@ -37,13 +37,18 @@ export class Conv {
   panelBlock: i32;
   /** As many zeros as a pixel has bytes. */
   zeros: usize;
-  /** Each thread's own memory: results, a panel where weights are in 16 bits, addresses of a row block. */
+  /** 1: the pieces of a row are copied, one behind the other. */
+  copied: i32;
+  /** Each thread's own: results, a panel where weights are in 16 bits, then a row block's addresses or copies. */
   scratch: usize;
   scratchBytes: usize;
   out: Output;
 }
 
-/** Fills in the addresses of the pieces of `rows` rows from `row` on, repeating the last. */
+/**
+ * Where the pieces of `rows` rows from `row` on are, [taps][8] addresses, or the pieces themselves,
+ * [rows][taps·channels]. The last row is repeated up to `lanes`.
+ */
 function locate(c: Conv, at: usize, row: i32, rows: i32, lanes: i32): void {
   const pixels = c.outHeight * c.outWidth;
   for (let i = 0; i < lanes; i++) {
@@ -52,7 +57,7 @@ function locate(c: Conv, at: usize, row: i32, rows: i32, lanes: i32): void {
     const oh = pixel / c.outWidth, ow = pixel - oh * c.outWidth;
     const base = c.x + <usize> n * c.picture;
     const h0 = oh * c.stride - c.top, w0 = ow * c.stride - c.left;
-    let to = at + (<usize> i << 2);
+    let to = c.copied ? at : at + (<usize> i << 2);
     for (let kh = 0; kh < c.kernelHeight; kh++) {
       const h = h0 + kh;
       for (let kw = 0; kw < c.kernelWidth; kw++) {
@@ -61,10 +66,36 @@ function locate(c: Conv, at: usize, row: i32, rows: i32, lanes: i32): void {
         const address = inside
           ? base + <usize> ((h >> c.up) * c.width + (w >> c.up)) * c.pixel
           : c.zeros;
-        store<usize>(to, address);
-        to += 32;
+        if (c.copied) {
+          for (let k: usize = 0; k < c.bytes; k += 4) store<f32>(to + k, load<f32>(address + k));
+          to += c.bytes;
+        } else {
+          store<usize>(to, address);
+          to += 32;
+        }
       }
     }
+    if (c.copied) at = to;
+  }
+}
+
+/** Six or four rows that `locate` has found, times a panel, to rows at `to`. */
+function multiply(c: Conv, six: bool, at: usize, taps: i32, b: usize, to: usize): void {
+  if (c.copied) {
+    const s = c.bytes * taps, s2 = s * 2, s3 = s * 3;
+    if (six) rows6(at, s, s2, s3, s * 4, s * 5, s, b, to, 32, false);
+    else rows4(at, s, s2, s3, s, b, to, 32, false);
+    return;
+  }
+  for (let tap = 0; tap < taps; tap++) {
+    const p = load<usize>(at);
+    const s1 = load<usize>(at, 4) - p, s2 = load<usize>(at, 8) - p, s3 = load<usize>(at, 12) - p;
+    if (six) {
+      const s4 = load<usize>(at, 16) - p, s5 = load<usize>(at, 20) - p;
+      rows6(p, s1, s2, s3, s4, s5, c.bytes, b, to, 32, tap > 0);
+    } else rows4(p, s1, s2, s3, c.bytes, b, to, 32, tap > 0);
+    at += 32;
+    b += c.bytes << 3;
   }
 }
 
@@ -80,7 +111,7 @@ export function conv(at: usize): void {
   const result = c.scratch + <usize> thread * c.scratchBytes;
   const wide = result + 192;
   const table = c.half ? wide + panelBytes : wide;
-  const tableBytes = <usize> taps << 5;
+  const oneRow = c.bytes * taps;
   const scale = f32x4.splat(out.scale), silu = out.silu;
 
   for (let item = claim(blocks * parts); item < blocks * parts; item = claim(blocks * parts)) {
@@ -90,7 +121,7 @@ export function conv(at: usize): void {
     for (let row = first; row < last;) {
       const now = rowsAtOnce(last - row);
       locate(c, to, row, last - row, now);
-      to += tableBytes;
+      to += c.copied ? oneRow * now : <usize> taps << 5;
       row += now;
     }
     const endPanel = min((part + 1) * c.panelBlock, panels);
@@ -105,9 +136,8 @@ export function conv(at: usize): void {
       let from = table;
       for (let row = first; row < last;) {
         const now = rowsAtOnce(last - row);
-        if (now == 6) pieces6(from, taps, c.bytes, b, result);
-        else pieces4(from, taps, c.bytes, b, result);
-        from += tableBytes;
+        multiply(c, now == 6, from, taps, b, result);
+        from += c.copied ? oneRow * now : <usize> taps << 5;
         const count = min(now, last - row);
         let n = row / pixels, pixel = row - n * pixels;
         for (let i = 0; i < count; i++) {

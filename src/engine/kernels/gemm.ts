@@ -3,47 +3,87 @@
 import { madd } from "./math";
 
 /**
- * Six rows a, a + stride, … of k numbers times a panel [k][8], to six rows at c. One step of k at a
- * time: V8 keeps the twelve accumulators of this loop in registers, and spills those of longer ones.
+ * Six rows of k numbers, at a, a + s1, … a + s5, times a panel [k][8], to six rows at c; `more` adds
+ * to what is there. Four steps of k are written out, each with the variables of the one before and
+ * its addresses made from them: compilers then leave the steps in this order, in which V8 has registers
+ * for all sums. Its checks of every address are what takes time beside the arithmetic.
  */
-// @ts-ignore: decorator
-@inline
 export function rows6(
   a: usize,
-  stride: usize,
+  s1: usize,
+  s2: usize,
+  s3: usize,
+  s4: usize,
+  s5: usize,
   bytes: usize,
   b: usize,
   c: usize,
   cStride: usize,
+  more: bool,
 ): void {
   const zero = f32x4.splat(0);
-  let c00 = zero, c01 = zero, c10 = zero, c11 = zero, c20 = zero, c21 = zero;
-  let c30 = zero, c31 = zero, c40 = zero, c41 = zero, c50 = zero, c51 = zero;
-  const s2 = stride * 2, s3 = stride * 3, s4 = stride * 4, s5 = stride * 5;
-  const end = a + bytes;
-  let p = a, q = b;
+  let c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+  let c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+  let c40 = zero, c41 = zero, c50 = zero, c51 = zero;
+  if (more) {
+    let at = c;
+    c00 = v128.load(at), c01 = v128.load(at, 16);
+    at += cStride;
+    c10 = v128.load(at), c11 = v128.load(at, 16);
+    at += cStride;
+    c20 = v128.load(at), c21 = v128.load(at, 16);
+    at += cStride;
+    c30 = v128.load(at), c31 = v128.load(at, 16);
+    at += cStride;
+    c40 = v128.load(at), c41 = v128.load(at, 16);
+    at += cStride;
+    c50 = v128.load(at), c51 = v128.load(at, 16);
+  }
+  let x = zero, b0 = zero, b1 = zero, p = a, q = b;
+  const end = a + bytes, whole = a + (bytes & ~15);
+  while (p < whole) {
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    x = v128.load32_splat(p + s4), c40 = madd(x, b0, c40), c41 = madd(x, b1, c41);
+    x = v128.load32_splat(p + s5), c50 = madd(x, b0, c50), c51 = madd(x, b1, c51);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    x = v128.load32_splat(p + s4), c40 = madd(x, b0, c40), c41 = madd(x, b1, c41);
+    x = v128.load32_splat(p + s5), c50 = madd(x, b0, c50), c51 = madd(x, b1, c51);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    x = v128.load32_splat(p + s4), c40 = madd(x, b0, c40), c41 = madd(x, b1, c41);
+    x = v128.load32_splat(p + s5), c50 = madd(x, b0, c50), c51 = madd(x, b1, c51);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    x = v128.load32_splat(p + s4), c40 = madd(x, b0, c40), c41 = madd(x, b1, c41);
+    x = v128.load32_splat(p + s5), c50 = madd(x, b0, c50), c51 = madd(x, b1, c51);
+    p += 4, q += 32;
+  }
   while (p < end) {
-    const b0 = v128.load(q), b1 = v128.load(q, 16);
-    let x = v128.load32_splat(p);
-    c00 = madd(x, b0, c00);
-    c01 = madd(x, b1, c01);
-    x = v128.load32_splat(p + stride);
-    c10 = madd(x, b0, c10);
-    c11 = madd(x, b1, c11);
-    x = v128.load32_splat(p + s2);
-    c20 = madd(x, b0, c20);
-    c21 = madd(x, b1, c21);
-    x = v128.load32_splat(p + s3);
-    c30 = madd(x, b0, c30);
-    c31 = madd(x, b1, c31);
-    x = v128.load32_splat(p + s4);
-    c40 = madd(x, b0, c40);
-    c41 = madd(x, b1, c41);
-    x = v128.load32_splat(p + s5);
-    c50 = madd(x, b0, c50);
-    c51 = madd(x, b1, c51);
-    p += 4;
-    q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    x = v128.load32_splat(p + s4), c40 = madd(x, b0, c40), c41 = madd(x, b1, c41);
+    x = v128.load32_splat(p + s5), c50 = madd(x, b0, c50), c51 = madd(x, b1, c51);
+    p += 4, q += 32;
   }
   v128.store(c, c00);
   v128.store(c, c01, 16);
@@ -65,38 +105,65 @@ export function rows6(
 }
 
 /** `rows6` for four rows. */
-// @ts-ignore: decorator
-@inline
 export function rows4(
   a: usize,
-  stride: usize,
+  s1: usize,
+  s2: usize,
+  s3: usize,
   bytes: usize,
   b: usize,
   c: usize,
   cStride: usize,
+  more: bool,
 ): void {
   const zero = f32x4.splat(0);
   let c00 = zero, c01 = zero, c10 = zero, c11 = zero;
   let c20 = zero, c21 = zero, c30 = zero, c31 = zero;
-  const s2 = stride * 2, s3 = stride * 3;
-  const end = a + bytes;
-  let p = a, q = b;
+  if (more) {
+    let at = c;
+    c00 = v128.load(at), c01 = v128.load(at, 16);
+    at += cStride;
+    c10 = v128.load(at), c11 = v128.load(at, 16);
+    at += cStride;
+    c20 = v128.load(at), c21 = v128.load(at, 16);
+    at += cStride;
+    c30 = v128.load(at), c31 = v128.load(at, 16);
+  }
+  let x = zero, b0 = zero, b1 = zero, p = a, q = b;
+  const end = a + bytes, whole = a + (bytes & ~15);
+  while (p < whole) {
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    p += 4, q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    p += 4, q += 32;
+  }
   while (p < end) {
-    const b0 = v128.load(q), b1 = v128.load(q, 16);
-    let x = v128.load32_splat(p);
-    c00 = madd(x, b0, c00);
-    c01 = madd(x, b1, c01);
-    x = v128.load32_splat(p + stride);
-    c10 = madd(x, b0, c10);
-    c11 = madd(x, b1, c11);
-    x = v128.load32_splat(p + s2);
-    c20 = madd(x, b0, c20);
-    c21 = madd(x, b1, c21);
-    x = v128.load32_splat(p + s3);
-    c30 = madd(x, b0, c30);
-    c31 = madd(x, b1, c31);
-    p += 4;
-    q += 32;
+    b0 = v128.load(q), b1 = v128.load(q, 16);
+    x = v128.load32_splat(p), c00 = madd(x, b0, c00), c01 = madd(x, b1, c01);
+    x = v128.load32_splat(p + s1), c10 = madd(x, b0, c10), c11 = madd(x, b1, c11);
+    x = v128.load32_splat(p + s2), c20 = madd(x, b0, c20), c21 = madd(x, b1, c21);
+    x = v128.load32_splat(p + s3), c30 = madd(x, b0, c30), c31 = madd(x, b1, c31);
+    p += 4, q += 32;
   }
   v128.store(c, c00);
   v128.store(c, c01, 16);
@@ -109,98 +176,6 @@ export function rows4(
   c += cStride;
   v128.store(c, c30);
   v128.store(c, c31, 16);
-}
-
-/**
- * Six rows in pieces, `taps` of them of `bytes` each: the pieces of tap i begin at the addresses
- * at[8i … 8i + 5]. Times a panel [taps·k][8], to six rows of eight at c.
- */
-export function pieces6(at: usize, taps: i32, bytes: usize, b: usize, c: usize): void {
-  const zero = f32x4.splat(0);
-  let c00 = zero, c01 = zero, c10 = zero, c11 = zero, c20 = zero, c21 = zero;
-  let c30 = zero, c31 = zero, c40 = zero, c41 = zero, c50 = zero, c51 = zero;
-  let q = b;
-  for (let tap = 0; tap < taps; tap++) {
-    let p = load<usize>(at);
-    const s1 = load<usize>(at, 4) - p, s2 = load<usize>(at, 8) - p, s3 = load<usize>(at, 12) - p;
-    const s4 = load<usize>(at, 16) - p, s5 = load<usize>(at, 20) - p;
-    const end = p + bytes;
-    while (p < end) {
-      const b0 = v128.load(q), b1 = v128.load(q, 16);
-      let x = v128.load32_splat(p);
-      c00 = madd(x, b0, c00);
-      c01 = madd(x, b1, c01);
-      x = v128.load32_splat(p + s1);
-      c10 = madd(x, b0, c10);
-      c11 = madd(x, b1, c11);
-      x = v128.load32_splat(p + s2);
-      c20 = madd(x, b0, c20);
-      c21 = madd(x, b1, c21);
-      x = v128.load32_splat(p + s3);
-      c30 = madd(x, b0, c30);
-      c31 = madd(x, b1, c31);
-      x = v128.load32_splat(p + s4);
-      c40 = madd(x, b0, c40);
-      c41 = madd(x, b1, c41);
-      x = v128.load32_splat(p + s5);
-      c50 = madd(x, b0, c50);
-      c51 = madd(x, b1, c51);
-      p += 4;
-      q += 32;
-    }
-    at += 32;
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c, c10, 32);
-  v128.store(c, c11, 48);
-  v128.store(c, c20, 64);
-  v128.store(c, c21, 80);
-  v128.store(c, c30, 96);
-  v128.store(c, c31, 112);
-  v128.store(c, c40, 128);
-  v128.store(c, c41, 144);
-  v128.store(c, c50, 160);
-  v128.store(c, c51, 176);
-}
-
-/** `pieces6` for four rows. */
-export function pieces4(at: usize, taps: i32, bytes: usize, b: usize, c: usize): void {
-  const zero = f32x4.splat(0);
-  let c00 = zero, c01 = zero, c10 = zero, c11 = zero;
-  let c20 = zero, c21 = zero, c30 = zero, c31 = zero;
-  let q = b;
-  for (let tap = 0; tap < taps; tap++) {
-    let p = load<usize>(at);
-    const s1 = load<usize>(at, 4) - p, s2 = load<usize>(at, 8) - p, s3 = load<usize>(at, 12) - p;
-    const end = p + bytes;
-    while (p < end) {
-      const b0 = v128.load(q), b1 = v128.load(q, 16);
-      let x = v128.load32_splat(p);
-      c00 = madd(x, b0, c00);
-      c01 = madd(x, b1, c01);
-      x = v128.load32_splat(p + s1);
-      c10 = madd(x, b0, c10);
-      c11 = madd(x, b1, c11);
-      x = v128.load32_splat(p + s2);
-      c20 = madd(x, b0, c20);
-      c21 = madd(x, b1, c21);
-      x = v128.load32_splat(p + s3);
-      c30 = madd(x, b0, c30);
-      c31 = madd(x, b1, c31);
-      p += 4;
-      q += 32;
-    }
-    at += 32;
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c, c10, 32);
-  v128.store(c, c11, 48);
-  v128.store(c, c20, 64);
-  v128.store(c, c21, 80);
-  v128.store(c, c30, 96);
-  v128.store(c, c31, 112);
 }
 
 /** How many of `left` rows to take at once: six, or four where that leaves less over. */
@@ -224,14 +199,15 @@ export function product(
   c: usize,
   cStride: usize,
 ): void {
-  const panelBytes = bytes << 3;
+  const panelBytes = bytes << 3, s2 = aStride * 2, s3 = aStride * 3;
   for (let panel = 0; panel < panels; panel++) {
     let row = 0;
     let pa = a, pc = c;
     while (row < rows) {
       const now = rowsAtOnce(rows - row);
-      if (now == 6) rows6(pa, aStride, bytes, b, pc, cStride);
-      else rows4(pa, aStride, bytes, b, pc, cStride);
+      if (now == 6) {
+        rows6(pa, aStride, s2, s3, aStride * 4, aStride * 5, bytes, b, pc, cStride, false);
+      } else rows4(pa, aStride, s2, s3, bytes, b, pc, cStride, false);
       row += now;
       pa += <usize> now * aStride;
       pc += <usize> now * cStride;

@@ -1,5 +1,5 @@
 // Group normalisation, with SiLU after it where that follows.
-import { madd, roundUp, silu4 } from "./math";
+import { madd, roundUp, silu4, storeSilu16 } from "./math";
 import { barrier, claim, thread } from "./sync";
 
 @unmanaged
@@ -191,6 +191,7 @@ export function groupNorm(at: usize): void {
       }
     }
 
+    const s1 = c.pixel, s2 = s1 * 2, s3 = s1 * 3;
     // Some pixels at a time, so that a cache line is read once for all its channels.
     for (let at = 0; at < c.pixels; at += AT_ONCE) {
       const from = x + <usize> at * c.pixel;
@@ -202,7 +203,18 @@ export function groupNorm(at: usize): void {
         const end = from + k + bytes;
         let to = y + k;
         if (c.silu) {
-          for (let p = from + k; p < end; p += c.pixel, to += c.yPixel) {
+          let p = from + k;
+          for (; p + s3 < end; p += s3 + s1, to += <usize> c.yPixel << 2) {
+            storeSilu16(
+              madd(f32x4.sub(v128.load(p), shift), factor, offset),
+              madd(f32x4.sub(v128.load(p + s1), shift), factor, offset),
+              madd(f32x4.sub(v128.load(p + s2), shift), factor, offset),
+              madd(f32x4.sub(v128.load(p + s3), shift), factor, offset),
+              to,
+              c.yPixel,
+            );
+          }
+          for (; p < end; p += c.pixel, to += c.yPixel) {
             v128.store(to, silu4(madd(f32x4.sub(v128.load(p), shift), factor, offset)));
           }
         } else {

@@ -11,6 +11,8 @@ const MOST_TILES = 24;
 const RANGE = 4;
 /** Rows of a block of a matrix product. */
 const ROW_BLOCK = 24;
+/** Pieces of a picture of this many bytes at most are copied, so that a row of them is multiplied in one go. */
+const SHORT = 16;
 /** Memory for addresses and half-transformed tiles; see `kernels/winograd.ts`. */
 const TILE_BYTES = 736;
 /** Rows that a product may compute beyond the last. */
@@ -240,6 +242,8 @@ function convStep(p: Planner, s: ConvStep): void {
   const channels = s.bytes / 4;
   const pixel = product(s.size) > 1 ? pixelOf({ ...s.x, dims: [1, channels, ...s.size] })! : 0;
   const { place, half } = p.weights.conv(s.weight);
+  const copied = taps > 1 && s.bytes <= SHORT;
+  const rowBytes = taps * (copied ? s.bytes : 8);
   p.step("conv", `conv ${s.kernel.join("×")} ${channels}→${s.outChannels} ${s.outSize.join("×")}`, [
     { place: s.x },
     4 * pixel,
@@ -258,7 +262,8 @@ function convStep(p: Planner, s: ConvStep): void {
     ROW_BLOCK,
     panelBlock,
     { place: p.weights.zeroPixel(channels) },
-    { scratch: 192 + (half ? 8 * s.bytes * taps : 0) + (ceil(ROW_BLOCK, 4) + 1) * taps * 32 },
+    copied ? 1 : 0,
+    { scratch: 192 + (half ? 8 * s.bytes * taps : 0) + (ROW_BLOCK + SPARE_ROWS) * rowBytes },
     ...s.out,
   ]);
 }

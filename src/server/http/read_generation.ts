@@ -1,9 +1,8 @@
 /** What a generation request asks for, and how an answer says what was made. */
-import { MAX_SEED } from "../../recipe/recipe.ts";
 import { invalid } from "../problem.ts";
 import type { Charge, Order } from "../work/cost.ts";
 import { describeSubject, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
-import { hashToSeed, nextSeed, seedOf } from "../work/seed.ts";
+import { anySeed, hashToSeed, nextSeed, seedOf } from "../work/seed.ts";
 import { labelNames, mixedLabels, type ServedModel } from "../work/served_model.ts";
 import { sizeOfFile } from "../../recipe/size.ts";
 import { recipeRequest } from "./recipe_request.ts";
@@ -71,7 +70,7 @@ function firstSeed(
   if (typeof seed === "number") return seed;
   if (typeof seed === "string") return seedOf(seed, maxNameLength);
   if (text !== undefined) return hashToSeed(text);
-  return crypto.getRandomValues(new Uint32Array(1))[0] % (MAX_SEED + 1);
+  return anySeed();
 }
 
 /** A recipe in an answer's words. */

@@ -2,7 +2,6 @@
 import { restorers } from "../../../schedulers/restoration/mod.ts";
 import { FieldError } from "../../errors.ts";
 import { fromPixels, type Pixels } from "../../image/pixels.ts";
-import { MAX_SEED } from "../../recipe/recipe.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { sizeOfFile } from "../../recipe/size.ts";
 import { type Degradation, operatorOf } from "../../restoration/degradation.ts";
@@ -15,7 +14,7 @@ import { countEvaluations } from "../../sampling/evaluations.ts";
 import { invalid, listed, refusal, refusing } from "../problem.ts";
 import { type Charge, type Order, Orders } from "../work/cost.ts";
 import { type Catalog, findWeights, resolve } from "../work/recipe.ts";
-import { nextSeed } from "../work/seed.ts";
+import { anySeed, nextSeed } from "../work/seed.ts";
 import type { ServedModel } from "../work/served_model.ts";
 import type { Generation } from "./read_generation.ts";
 import { readSize } from "./recipe_request.ts";
@@ -73,8 +72,7 @@ export async function readRestoration(
   if (n * pictures.length > limits.maxImages) {
     throw invalid("n", `at most ${limits.maxImages} answers in one request`, n * pictures.length);
   }
-  const first = fields.seed ??
-    crypto.getRandomValues(new Uint32Array(1))[0] % (MAX_SEED + 1);
+  const first = fields.seed ?? anySeed();
   const partialImages = fields.stream ? fields.partial_images ?? 0 : 0;
   const orders: Order[] = [];
   for (const damaged of pictures) {

@@ -1,7 +1,6 @@
 /** Pictures given back what they lost: OpenAI's edits and variations, and restorations of every kind. */
 import type { Context } from "npm:hono@4.13.19";
 import { z } from "npm:zod@4.6.7";
-import { MAX_SEED } from "../../recipe/recipe.ts";
 import { hasTransparency } from "../../restoration/fit.ts";
 import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import { invalid, refusing } from "../problem.ts";
@@ -20,7 +19,7 @@ import {
   restoringWeights,
 } from "./restoration_request.ts";
 import { type Json, jsonSchema, type Route } from "./route.ts";
-import { flagFromText, numberFromText } from "./schema.ts";
+import { flagFromText, numberFromText, seedNumber } from "./schema.ts";
 import { chargeTo, type Services, streamTo, whileConnected } from "./services.ts";
 import { type Form, readForm, readUpload } from "./uploads.ts";
 import { validate } from "./validate.ts";
@@ -166,7 +165,7 @@ function kinds({ limits, catalog }: Services): Kind[] {
     ),
     n: number(z.int().min(1).max(limits.maxImages), "answers to each picture"),
     size: z.string().max(20).optional().describe('"auto", or a multiple of the weights\' size'),
-    seed: number(z.int().min(0).max(MAX_SEED), "of the first answer; default: any"),
+    seed: number(seedNumber(), "of the first answer; default: any"),
     label: z.string().min(1).max(1000).optional().describe("what the picture shows"),
     guidance: number(z.number().min(0).max(20), "how much the label counts; 1 is off"),
     steps: number(z.int().min(1).max(limits.maxSteps), "default: by what is missing"),

@@ -22,6 +22,9 @@ export function flagFromText(schema: z.ZodType): z.ZodType {
   return z.preprocess((text) => typeof text === "string" ? flags[text] ?? text : text, schema);
 }
 
+/** A seed in zod's words; {@link MAX_SEED} is the rule. */
+export const seedNumber = (): z.ZodType => z.int().min(0).max(MAX_SEED);
+
 const NUMBER = /^-?\d+(?:\.\d+)?(?:e[+-]?\d{1,5})?$/i;
 
 /** A plug-in's option in zod's words. */
@@ -87,9 +90,9 @@ function bodyFields({ limits }: Catalog, choices: Shape): Shape {
     weights: weights.describe("the same as model, by the name it has in addresses; goes before it"),
     ...choices,
     label: z.union([choices.label, z.int().min(0)]).describe(choices.label.description!),
-    seed: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
+    seed: z.union([seedNumber(), z.string().min(1).max(limits.maxNameLength)])
       .describe("the first image's seed, the next ones count up; a name is hashed"),
-    with: z.union([z.int().min(0).max(MAX_SEED), z.string().min(1).max(limits.maxNameLength)])
+    with: z.union([seedNumber(), z.string().min(1).max(limits.maxNameLength)])
       .describe("another seed or name, with which every image is mixed"),
     n: z.int().min(1).max(limits.maxImages).describe("images"),
     size: z.string().max(20).describe(

@@ -1,6 +1,6 @@
 /** From a name to a seed. */
 import { seedFromName } from "../../diffusion/mod.ts";
-import { MAX_SEED } from "../../recipe/recipe.ts";
+import { MAX_SEED, seedType } from "../../diffusion/seed.ts";
 import { invalid } from "../problem.ts";
 
 /**
@@ -16,7 +16,7 @@ export function seedOf(name: string, maxLength: number, field = "seed"): number 
   const trimmed = name.trim();
   if (/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(trimmed)) {
     const seed = Number(trimmed);
-    if (/^\d+$/.test(trimmed) && seed <= MAX_SEED) return seed;
+    if (/^\d+$/.test(trimmed) && seedType.accepts(seed)) return seed;
     throw invalid(field, `an integer from 0 to ${MAX_SEED}, or a name`, name);
   }
   if (trimmed === "") {
@@ -30,6 +30,11 @@ export function seedOf(name: string, maxLength: number, field = "seed"): number 
 /** The seed of a name, by hash alone. */
 export function hashToSeed(name: string): number {
   return seedFromName(name.trim().normalize("NFC").toLowerCase());
+}
+
+/** Any seed. */
+export function anySeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
 /** The nth seed from `seed` on, going round after the last. */

@@ -28,9 +28,21 @@ export function endpoint(): string {
   return (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, "");
 }
 
-/** `hf:owner/name[/path][@revision]`, or the address of a repository's page; else undefined. */
+/** A part of a path that leads elsewhere: as soon as it is in an address, to another repository. */
+const RELATIVE = /(^|\/)\.{1,2}(\/|$)/;
+
+/**
+ * `hf:owner/name[/path][@revision]`, or the address of a repository's page; else undefined.
+ * @throws InputError for what is neither, or has "." or ".." in it
+ */
 export function hubPlace(place: string): HubPlace | undefined {
-  if (place.startsWith("hf:")) return shortPlace(place);
+  const found = place.startsWith("hf:") ? shortPlace(place) : pagePlace(place);
+  const parts = found && [found.repository, found.path, found.revision];
+  if (parts?.some((part) => RELATIVE.test(part))) throw notThere(place);
+  return found;
+}
+
+function pagePlace(place: string): HubPlace | undefined {
   const base = `${endpoint()}/`;
   if (!place.startsWith(base) || !URL.canParse(place)) return undefined;
   const parts = new URL(place).pathname.slice(new URL(base).pathname.length)
@@ -43,13 +55,15 @@ export function hubPlace(place: string): HubPlace | undefined {
 
 function shortPlace(place: string): HubPlace {
   const match = /^hf:([\w.-]+\/[\w.-]+)((?:\/[\w.-]+)*)\/?(?:@([\w./-]+))?$/.exec(place);
-  if (!match || place.includes("..")) {
-    throw new InputError(
-      `${place}: expected hf:owner/name, a path in it behind that, and @revision if it is not main`,
-    );
-  }
+  if (!match) throw notThere(place);
   const [, repository, path, revision = "main"] = match;
   return { repository, path: path.slice(1), revision };
+}
+
+function notThere(place: string): InputError {
+  return new InputError(
+    `${place}: expected hf:owner/name, a path in it behind that, and @revision if it is not main`,
+  );
 }
 
 /**

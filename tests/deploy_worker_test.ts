@@ -1,0 +1,99 @@
+/** The Cloudflare Worker's own part: what it loads, and what the data centre's cache keeps of it. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { createWorker, type Worker, type WorkerWeights } from "../deploy/cloudflare/worker.ts";
+import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
+import { hubFiles } from "./hub.ts";
+
+const golden = new URL("./golden/class_conditional/", import.meta.url);
+const engine = new WebAssembly.Module(unshared(kernelBytes()));
+const path = "v1/images/7.png?steps=2";
+
+async function folder(): Promise<Record<string, ArrayBuffer>> {
+  const read = hubFiles.map(async (name) =>
+    [name, (await Deno.readFile(new URL(name, golden))).buffer] as const
+  );
+  return Object.fromEntries(await Promise.all(read));
+}
+
+/** A Worker, and what it has left for after its answers. */
+function started(weights: WorkerWeights) {
+  const worker: Worker = createWorker(engine, weights, "mine");
+  const after: Promise<unknown>[] = [];
+  return {
+    after,
+    ask: (of = path, init?: RequestInit) =>
+      worker.fetch(new Request(`https://pictures.example/${of}`, init), {}, {
+        waitUntil: (promise) => void after.push(promise),
+      }),
+  };
+}
+
+Deno.test("weights are loaded once; what could not be loaded is asked for again", async () => {
+  const whole = await folder();
+  const weights = { ...whole };
+  for (const name of hubFiles) delete weights[name];
+  const { ask, after } = started(weights);
+  const [first, beside] = await Promise.all([ask(), ask()]);
+  for (const failed of [first, beside]) {
+    assertEquals(failed.status, 500);
+    assertStringIncludes((await failed.json()).title, "mine/");
+  }
+  await Promise.all(after);
+
+  Object.assign(weights, whole);
+  const made = await ask();
+  assertEquals([made.status, made.headers.get("content-type")], [200, "image/png"]);
+  const picture = await made.bytes();
+
+  for (const name of hubFiles) delete weights[name];
+  const again = await ask();
+  assertEquals(again.status, 200, "it needs nothing any more");
+  assertEquals(await again.bytes(), picture);
+});
+
+/** A cache as the platform has it. */
+class FakeCache {
+  readonly kept = new Map<string, Response>();
+  match(key: string): Promise<Response | undefined> {
+    return Promise.resolve(this.kept.get(key)?.clone());
+  }
+  put(key: string, response: Response): Promise<void> {
+    this.kept.set(key, response);
+    return Promise.resolve();
+  }
+}
+
+Deno.test("the data centre keeps pictures under their ETag, and nothing else", async () => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "caches");
+  const cache = new FakeCache();
+  Object.defineProperty(globalThis, "caches", { configurable: true, value: { default: cache } });
+  try {
+    const { ask, after } = started(await folder());
+    const made = await ask();
+    const [etag, picture] = [made.headers.get("etag")!, await made.bytes()];
+    assertEquals(made.headers.get("x-edge-cache"), null);
+    await Promise.all(after);
+    const key = `https://pictures.example/etag/${encodeURIComponent(etag)}`;
+    assertEquals([...cache.kept.keys()], [key]);
+
+    // Another address of the same picture has the same ETag.
+    const hit = await ask("v1/images/7.png?weights=mine&steps=2");
+    assertEquals(hit.headers.get("x-edge-cache"), "hit");
+    for (const header of ["etag", "content-type"]) {
+      assertEquals(hit.headers.get(header), made.headers.get(header));
+    }
+    assertEquals(hit.headers.get("cache-control"), made.headers.get("cache-control"));
+    assertEquals(await hit.bytes(), picture);
+
+    const known = await ask(path, { headers: { "if-none-match": etag } });
+    assertEquals(known.status, 304);
+    assertEquals((await ask(path, { method: "HEAD" })).status, 200);
+    assertEquals((await ask("v1/images/7.png?steps=0")).status, 422);
+    assertEquals((await ask("v1/models")).status, 200);
+    await Promise.all(after);
+    assertEquals(cache.kept.size, 1, "no error, no HEAD, nothing that is no picture");
+  } finally {
+    if (before) Object.defineProperty(globalThis, "caches", before);
+    else delete (globalThis as { caches?: unknown }).caches;
+  }
+});

@@ -1,0 +1,120 @@
+/** Sizes that an ONNX file states outright, wherever the file may keep their numbers. */
+import { assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { checkGraph } from "../src/onnx/check.ts";
+import { create, node, pb } from "./onnx_fixtures.ts";
+
+const types = pb.TensorProto_DataType;
+
+/** A constant's numbers, and whether they are whole. */
+interface Numbers {
+  readonly whole: boolean;
+  readonly numbers: readonly number[];
+}
+
+type Form = (name: string, numbers: Numbers) => Partial<Record<"tensor" | "node", unknown>>;
+
+const dims = ({ numbers }: Numbers) => [BigInt(numbers.length)];
+const tensor = (name: string, said: Numbers) =>
+  create(pb.TensorProtoSchema, {
+    name,
+    dims: dims(said),
+    dataType: said.whole ? types.INT64 : types.FLOAT,
+    ...(said.whole ? { int64Data: said.numbers.map(BigInt) } : { floatData: [...said.numbers] }),
+  });
+const rawTensor = (name: string, said: Numbers) => {
+  const { whole, numbers } = said;
+  const data = whole ? BigInt64Array.from(numbers, BigInt) : Float64Array.from(numbers);
+  const dataType = whole ? types.INT64 : types.DOUBLE;
+  const rawData = new Uint8Array(data.buffer);
+  return create(pb.TensorProtoSchema, { name, dims: dims(said), dataType, rawData });
+};
+const constant = (name: string, attribute: object) => {
+  const made = node("Constant", [], [name]);
+  made.attribute.push(create(pb.AttributeProtoSchema, attribute));
+  return made;
+};
+
+/** Where a file may keep a constant. */
+const forms: Record<string, Form> = {
+  "an initializer": (name, said) => ({ tensor: tensor(name, said) }),
+  "an initializer of raw bytes": (name, said) => ({ tensor: rawTensor(name, said) }),
+  "a Constant's tensor": (name, said) => ({
+    node: constant(name, { name: "value", t: tensor("", said) }),
+  }),
+  "a Constant's numbers": (name, { whole, numbers }) => ({
+    node: constant(
+      name,
+      whole
+        ? { name: "value_ints", ints: numbers.map(BigInt) }
+        : { name: "value_floats", floats: [...numbers] },
+    ),
+  }),
+  "a Constant's number": (name, { whole, numbers }) => ({
+    node: constant(
+      name,
+      whole
+        ? { name: "value_int", i: BigInt(numbers.reduce((a, b) => a * b)) }
+        : { name: "value_float", f: numbers.reduce((a, b) => a * b) },
+    ),
+  }),
+};
+
+const whole = (...numbers: number[]): Numbers => ({ whole: true, numbers });
+const floats = (...numbers: number[]): Numbers => ({ whole: false, numbers });
+const million = 2 ** 20;
+
+/** Operators by the constants among their inputs, undefined where an input is none. */
+const sizes: readonly [op: string, inputs: readonly (Numbers | undefined)[], small: Numbers][] = [
+  ["ConstantOfShape", [whole(million, million)], whole(2, 3)],
+  ["Expand", [undefined, whole(million, million)], whole(2, 3)],
+  ["OneHot", [undefined, whole(2 ** 40), undefined], whole(10)],
+  ["Pad", [undefined, whole(million, million)], whole(1, 1)],
+  ["Resize", [undefined, undefined, floats(million, million)], floats(2, 2)],
+  ["Resize", [undefined, undefined, undefined, whole(million, million)], whole(8, 8)],
+  ["Tile", [undefined, whole(million, million)], whole(2, 3)],
+  ["Upsample", [undefined, floats(million, million)], floats(2, 2)],
+  ["Range", [undefined, whole(2 ** 40), undefined], whole(10)],
+];
+
+function check(op: string, inputs: readonly (Numbers | undefined)[], form: Form): void {
+  const made = inputs.map((said, i) => said && form(`c${i}`, said));
+  const names = inputs.map((said, i) => said ? `c${i}` : `x${i}`);
+  const graph = create(pb.GraphProtoSchema, {
+    node: [...made.flatMap((one) => one?.node ?? []), node(op, names, ["y"])] as pb.NodeProto[],
+    initializer: made.flatMap((one) => one?.tensor ?? []) as pb.TensorProto[],
+  });
+  checkGraph(create(pb.ModelProtoSchema, { graph }), graph, "net.onnx");
+}
+
+for (const [form, make] of Object.entries(forms)) {
+  Deno.test(`a tensor of more than 2²⁸ elements is refused that ${form} asks for`, () => {
+    for (const [op, inputs, small] of sizes) {
+      const asks = `net.onnx: node "y" (${op}) asks for a tensor of 1099511627776 elements`;
+      assertThrows(() => check(op, inputs, make), InputError, asks);
+      check(op, inputs.map((said) => said && small), make);
+    }
+  });
+  Deno.test(`whole numbers are not divided by a 0 in ${form}`, () => {
+    for (const op of ["Div", "Mod"]) {
+      assertThrows(() => check(op, [undefined, whole(0)], make), InputError, "whole numbers by 0");
+      check(op, [undefined, floats(0)], make);
+      check(op, [undefined, whole(2)], make);
+      check(op, [whole(0), undefined], make);
+    }
+  });
+}
+
+Deno.test("a Range has as many elements as its steps, whatever its start and whichever its way", () => {
+  const make = forms["an initializer"];
+  const range = (...inputs: (Numbers | undefined)[]) => check("Range", inputs, make);
+  const refused = (...inputs: (Numbers | undefined)[]) =>
+    assertThrows(() => range(...inputs), InputError, "(Range) asks for a tensor of ");
+  refused(whole(-(2 ** 40)), whole(0), whole(1));
+  refused(whole(2 ** 40), whole(0), whole(-1));
+  refused(floats(0), floats(1), floats(1e-12));
+  refused(whole(0), whole(5), whole(0));
+  range(whole(2 ** 40), whole(2 ** 40 + 9), whole(1));
+  range(whole(0), whole(2 ** 40), whole(2 ** 36));
+  range(whole(7), whole(7), whole(0));
+});

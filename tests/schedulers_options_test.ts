@@ -1,0 +1,84 @@
+/** Every option that a plug-in describes does something, at every value that it may have. */
+import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
+import {
+  type Measurement,
+  type OptionSchema,
+  parseSchedulerConfig,
+  type Scheduler,
+} from "../src/diffusion/mod.ts";
+import { denoising } from "../src/restoration/operators/denoising.ts";
+import { masked } from "../src/restoration/operators/inpainting.ts";
+import { schedulers } from "../schedulers/mod.ts";
+import { restorers } from "../schedulers/restoration/mod.ts";
+import { drain, makeRun } from "./scheduler_contract.ts";
+
+type Value = number | boolean | string;
+
+const size = 64;
+/** Noisy pixels, and a hole: both what is known and what is missing can be told apart. */
+const measurement: Measurement = {
+  operator: masked(
+    denoising([1, 1, size]),
+    Uint8Array.from({ length: size }, (_, p) => p % 3 === 0 ? 0 : 1),
+  ),
+  y: Float32Array.from({ length: size }, (_, p) => p % 3 === 0 ? 0 : Math.sin(p)),
+  sigma_y: 0.2,
+};
+
+/** Options that do nothing unless another one has this value. */
+const beside: Record<string, Record<string, Value>> = { ddnm: { repeats: 2 } };
+
+/** Values beside the default: all of a choice, the neighbours of a whole number, the ends of a range. */
+function others({ enum: values, type, default: usual, minimum, maximum }: OptionSchema): Value[] {
+  if (values) return values.filter((value) => value !== usual);
+  if (typeof usual === "boolean") return [!usual];
+  if (type !== "integer") return [minimum!, maximum!].filter((value) => value !== usual);
+  return [Number(usual) - 1, Number(usual) + 1]
+    .filter((value) => value >= (minimum ?? -Infinity) && value <= (maximum ?? Infinity));
+}
+
+async function made(scheduler: Scheduler, options: Record<string, Value>): Promise<number[]> {
+  // Clipping does something to every estimate.
+  const config = parseSchedulerConfig({ clip_sample_range: 0.1 });
+  const { run } = makeRun(scheduler, { config, options, size, steps: 12 });
+  const noisy = scheduler.name === "repaint" ? { ...measurement, sigma_y: 0 } : measurement;
+  const inputs = scheduler.needs?.includes("measurement") ? { measurement: noisy } : {};
+  return [...(await drain(scheduler, { ...run, inputs, guided: true })).x];
+}
+
+for (const scheduler of [...Object.values(schedulers), ...Object.values(restorers)]) {
+  if (!scheduler.options) continue;
+  Deno.test(`${scheduler.name}: every option changes the picture, whatever else it may be`, async () => {
+    const common = beside[scheduler.name] ?? {};
+    const usual = await made(scheduler, common);
+    assertEquals(await made(scheduler, common), usual, "the same options make the same picture");
+    for (const [name, option] of Object.entries(scheduler.options!)) {
+      const values = others({ ...option, default: common[name] ?? option.default });
+      assert(values.length > 0, `${name} has one value`);
+      for (const value of values) {
+        assertNotEquals(
+          await made(scheduler, { ...common, [name]: value }),
+          usual,
+          `${name} ${value}`,
+        );
+      }
+    }
+  });
+}
+
+Deno.test("iPNDM of order 1 is DDIM, and of each order up to 4 its own", async () => {
+  const timesteps = [950, 800, 640, 500, 350, 200, 100, 0];
+  const frames = async (scheduler: Scheduler, options: Record<string, Value>) =>
+    (await drain(scheduler, makeRun(scheduler, { timesteps, options }).run)).frames;
+  const ipndm = (order: number) => frames(schedulers.ipndm, { order, clip: false });
+  const ddim = await frames(schedulers.ddim, {});
+  for (const [i, { x }] of (await ipndm(1)).entries()) {
+    x.forEach((v, p) => assertAlmostEquals(v, ddim[i].x[p], 2e-6));
+  }
+  // An order looks back as soon as there are so many steps: before, it does what the one below does.
+  for (const order of [2, 3, 4]) {
+    const [own, below] = [await ipndm(order), await ipndm(order - 1)];
+    const same = own.map(({ x }, i) => x.every((v, p) => v === below[i].x[p]));
+    assertEquals(same.indexOf(false), order - 1);
+  }
+});
