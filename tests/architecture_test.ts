@@ -122,7 +122,9 @@ Deno.test("an architecture's folder is named by the registry alone", () => {
       .filter((target) => folder.test(target) && !source.path.startsWith(folder.exec(target)![0]))
       .map((target) => `${source.path} → ${target}`)
   );
-  assertEquals(wrong, ["src/networks/registry.ts → src/networks/unet2d/mod.ts"]);
+  const registered = /^src\/networks\/registry\.ts → src\/networks\/[^/]+\/mod\.ts$/;
+  assertEquals(wrong.filter((line) => !registered.test(line)), []);
+  assert(wrong.length > 0, "what is registered was found");
 });
 
 Deno.test("packages are named in full, with their versions", () => {

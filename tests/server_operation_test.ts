@@ -106,7 +106,7 @@ Deno.test("openapi.json describes every route of the app, and no other", async (
     }`
   ).filter((route) => !/^get \/(page\.\w+\.(js|css))?$/.test(route));
   assertEquals(described.sort(), routes.sort());
-  assertEquals(described.length, 14);
+  assert(described.length >= 14, `${described.length} routes`);
 });
 
 Deno.test("one model is described as in the list; another name is a 404", async () => {
