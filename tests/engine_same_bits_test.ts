@@ -1,8 +1,9 @@
 /** A picture's bits depend on the picture alone: not on its batch, the threads or where they run. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { simdInline } from "../src/backends/simd/inline.ts";
+import type { SimdSession } from "../src/backends/simd/session.ts";
 import { simd } from "../src/backends/simd/threads.ts";
-import { openModel } from "../src/model/model.ts";
+import { networkOf, openModel } from "../src/model/model.ts";
 import { filesAt } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { ramp } from "./backend_models.ts";
@@ -43,6 +44,25 @@ for (const name of folders) {
     }
   });
 }
+
+Deno.test("simd in the calling thread: memory for one picture, which grows when more come", async () => {
+  const url = new URL("./golden/class_conditional/", import.meta.url);
+  const { graph, weights } = networkOf(await readFolder(filesAt(url)));
+  const session = await simdInline().createSession(graph, weights) as SimdSession;
+  const feeds = (n: number) => ({
+    sample: { data: ramp(n * 144), dims: [n, 1, 12, 12] },
+    timestep: { data: new Float32Array(n).fill(300), dims: [n] },
+    class_labels: { data: new Int32Array(n), dims: [n] },
+  });
+  const [name] = session.outputNames;
+  const one = (await session.run(feeds(1)))[name].data;
+  const before = session.engine.bytes;
+  const many = (await session.run(feeds(16)))[name].data;
+  assert(session.engine.bytes > before, `${session.engine.bytes} bytes, before ${before}`);
+  assertEquals(many.slice(0, one.length), one);
+  assertEquals((await session.run(feeds(1)))[name].data, one);
+  await session.close();
+});
 
 Deno.test("simd: more threads than cores, two sessions and changing batches: the same bits each time", async () => {
   const folder = await readFolder(filesAt(new URL("./golden/class_conditional/", import.meta.url)));

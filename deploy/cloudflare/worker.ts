@@ -4,9 +4,8 @@
  */
 import { simdInline } from "../../src/backends/simd/inline.ts";
 import { fetchStream, filesAt, filesOf } from "../../src/weights/files.ts";
-import { readFolder } from "../../src/weights/read/folder.ts";
-import { streamFolder } from "../../src/weights/read/streamed.ts";
-import { type Model, openModel, openStreamed } from "../../src/model/model.ts";
+import { type StreamedFiles, streamFolder } from "../../src/weights/read/streamed.ts";
+import { type Model, openStreamed } from "../../src/model/model.ts";
 import { PlatformDigest } from "./digest.ts";
 import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts";
 
@@ -81,16 +80,27 @@ async function open(
     arenaBytes: ARENA_BYTES,
     compact: COMPACT_ABOVE,
   });
-  if (typeof weights === "string") {
-    const base = new URL(weights);
-    const files = { ...filesAt(base), stream: (path: string) => fetchStream(new URL(path, base)) };
-    return openStreamed(await streamFolder(files, new PlatformDigest()), backend);
-  }
-  const entries = Object.entries(weights).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
-  const file = Object.keys(weights).find((path) => path.endsWith(".onnx"));
-  // readFolder refuses a bare ONNX file by name: what reads those is not in the bundle.
-  const read = () => readFolder({ ...filesOf(Object.fromEntries(entries), `${name}/`), file });
-  return openModel(await read(), backend, undefined, read);
+  const files = typeof weights === "string" ? addressed(new URL(weights)) : bundled(weights, name);
+  return openStreamed(await streamFolder(files, new PlatformDigest()), backend);
+}
+
+function addressed(base: URL): StreamedFiles {
+  return { ...filesAt(base), stream: (path) => fetchStream(new URL(path, base)) };
+}
+
+function bundled(files: Readonly<Record<string, ArrayBuffer>>, name: string): StreamedFiles {
+  const entries = Object.entries(files).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
+  const all: Record<string, Uint8Array> = Object.fromEntries(entries);
+  // Not a Blob's stream, which would be a copy.
+  const streamOf = (bytes: Uint8Array) =>
+    new ReadableStream<Uint8Array>({
+      start(controller) {
+        controller.enqueue(bytes);
+        controller.close();
+      },
+    });
+  const stream = (path: string) => Promise.resolve(path in all ? streamOf(all[path]) : undefined);
+  return { ...filesOf(all, `${name}/`), stream };
 }
 
 /**

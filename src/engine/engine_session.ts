@@ -89,8 +89,9 @@ export class EngineSession {
     );
     const largest = name === undefined || most === 1 ? one : plan(most);
     const base = placeWeights(store);
+    // A memory that no other thread holds grows when a batch needs it.
     const end = Math.max(
-      placePlan(largest, base, crew.threads).end,
+      crew.shared ? placePlan(largest, base, crew.threads).end : 0,
       placePlan(one, base, crew.threads).end,
       base + stagingFor(store),
     );
@@ -194,8 +195,9 @@ export class EngineSession {
     this.#loaded = placed;
   }
 
-  /** Moves the weights to a larger memory: a shared one must not grow while threads hold it. */
+  /** Grows the memory, or moves the weights to a larger one: a shared one must not grow while threads hold it. */
   async #enlarge(bytes: number): Promise<void> {
+    if (!this.crew.shared) return grow(this.#memory, bytes);
     const memory = memoryOf(bytes, this.crew.shared);
     new Uint8Array(memory.buffer).set(new Uint8Array(this.#memory.buffer, 0, this.base));
     const opened = await this.crew.open(memory);
@@ -206,14 +208,26 @@ export class EngineSession {
   }
 }
 
+/** The most pages that WebAssembly has. */
+const MOST_PAGES = 65536;
+
 function memoryOf(bytes: number, shared: boolean): WebAssembly.Memory {
+  return taken(bytes, (pages) => {
+    return new WebAssembly.Memory({ initial: pages, maximum: shared ? pages : MOST_PAGES, shared });
+  });
+}
+
+function grow(memory: WebAssembly.Memory, bytes: number): void {
+  taken(bytes, (pages) => memory.grow(pages - pagesFor(memory.buffer.byteLength)));
+}
+
+function taken<T>(bytes: number, take: (pages: number) => T): T {
   const pages = pagesFor(bytes);
-  const most = 65536;
-  if (pages > most) {
+  if (pages > MOST_PAGES) {
     throw new Error(`the network needs ${(bytes / 2 ** 30).toFixed(1)} GiB, WebAssembly has 4`);
   }
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: shared ? pages : most, shared });
+    return take(pages);
   } catch (cause) {
     throw new Error(`no memory of ${roundUp(bytes / 2 ** 20, 1)} MiB was given`, { cause });
   }

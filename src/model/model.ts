@@ -51,13 +51,23 @@ export async function openModel(
 ): Promise<Model> {
   const { graph, weights } = networkOf(folder);
   const session = await backend.createSession(graph, weights, options);
-  const gradientSession = async () => {
+  const gradients = gradientsOf(again, folder.hash, backend, options);
+  return new SessionModel(folder, backend.name, session, gradients);
+}
+
+/** Written apart: a function that stays keeps whatever is within its reach, which must not be the tensors. */
+function gradientsOf(
+  again: () => Promise<WeightsFolder>,
+  hash: string,
+  backend: Backend,
+  options?: SessionOptions,
+) {
+  return async () => {
     const read = await again();
-    if (read.hash !== folder.hash) throw new Error("the weights have changed since they were read");
+    if (read.hash !== hash) throw new Error("the weights have changed since they were read");
     const { graph, weights } = networkOf(read, networkVjpGraph);
     return await backend.createSession(graph, weights, options);
   };
-  return new SessionModel(folder, backend.name, session, gradientSession);
 }
 
 /** Puts a folder's network on an engine while its weights are being read. They give no gradients. */

@@ -14,8 +14,10 @@ export interface NetworkInputs {
   readonly sample: Value;
   /** t, [N] float32, possibly fractional. */
   readonly timestep: Value;
-  /** [N] int32; there exactly when the network has classes. */
+  /** [N] int32; there exactly when the network has classes, and classWeights is not. */
   readonly classLabels?: Value;
+  /** [N, classes]: how much of each class's row the embedding is. */
+  readonly classWeights?: Value;
 }
 
 /** A network without its numbers: an architecture with a config that it has checked. */
@@ -57,6 +59,8 @@ export interface Architecture {
   parse(json: unknown, where: string): NetworkDefinition;
   /** Today's name of a tensor in a file, or undefined for one that only repeats another; default itself. */
   currentName?(name: string): string | undefined;
+  /** The parameter whose rows are the classes', [classes, …]. */
+  readonly classTable?: string;
   /** How a parameter starts where it is not by its shape (see `training/optimiser/init.ts`). */
   initialiser?(name: string): "zeros" | "normal" | undefined;
   /** What a training run may choose of it. */
@@ -112,16 +116,20 @@ export function networkVjpGraph(network: NetworkDefinition, batch: number | "N" 
   return graph;
 }
 
-/** The inputs of a network, made in a graph; x_t may be computed there instead of fed. */
+/**
+ * The inputs of a network, made in a graph; x_t may be computed there instead of fed.
+ * @param shared whether classes are given as shares of the table's rows
+ */
 export function networkInputs(
   graph: Graph,
   { shape, classes }: NetworkDefinition,
   batch: number | "N",
   sample: Value = graph.input("sample", [batch, ...shape]),
+  shared = false,
 ): NetworkInputs {
-  return {
-    sample,
-    timestep: graph.input("timestep", [batch]),
-    classLabels: classes === null ? undefined : graph.input("class_labels", [batch], "int32"),
-  };
+  const timestep = graph.input("timestep", [batch]);
+  if (classes === null) return { sample, timestep };
+  return shared
+    ? { sample, timestep, classWeights: graph.input("class_weights", [batch, classes]) }
+    : { sample, timestep, classLabels: graph.input("class_labels", [batch], "int32") };
 }

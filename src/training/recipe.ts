@@ -33,6 +33,8 @@ export interface TrainingRecipe extends NetworkKeys {
   readonly labels: boolean;
   /** Share of labels left out, for guidance. */
   readonly label_dropout: number;
+  /** Whether labels whose parts are labels too, as orc-wizard, are what those learned. */
+  readonly label_parts: boolean;
   /** Share of pictures kept out, for `eval`. */
   readonly holdout: number;
   /** For the model card. */
@@ -107,6 +109,11 @@ const before = {
     missing: 0.1,
     type: number(0, 0.99),
     help: "share of labels left out, for guidance",
+  },
+  label_parts: {
+    missing: false,
+    type: flag,
+    help: "a label whose parts are labels too (orc-wizard) is the sum of what those learned",
   },
   holdout: { missing: 0, type: number(0, 0.5), help: "share of pictures kept out, for eval" },
   data_license: { missing: null, type: nullable(text(1)), help: "for the model card" },

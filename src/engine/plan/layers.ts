@@ -100,10 +100,12 @@ function lowerConv(p: Planner, layer: Layer): void {
 
 /**
  * The tile's side for pictures of a size: the one with fewer products, which are 36 a tile of 4×4 and
- * 16 a tile of 2×2. It must not depend on the batch, or a picture's bits would.
+ * 16 a tile of 2×2. Pictures of one tile of 4×4 take 2×2: a product of one row takes as long as one of
+ * four, and reads over twice the weights. It must not depend on the batch, or a picture's bits would.
  */
 function tileOf(height: number, width: number): 2 | 4 | undefined {
   if (height * width < 9) return undefined;
+  if (height <= 4 && width <= 4) return 2;
   const four = 36 * ceil(height, 4) * ceil(width, 4);
   const two = 16 * ceil(height, 2) * ceil(width, 2);
   return four < 0.75 * two ? 4 : 2;

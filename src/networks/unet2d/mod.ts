@@ -19,6 +19,7 @@ export const unet2d: Architecture = {
   folder: "unet",
   parse: (json, where) => unetDefinition(parseUNetConfig(json, where)),
   currentName,
+  classTable: "class_embedding.weight",
   initialiser(name) {
     if (residualEnd.test(name)) return "zeros";
     return name.endsWith("embedding.weight") ? "normal" : undefined;

@@ -4,6 +4,7 @@ import {
   concat,
   gather,
   type Graph,
+  matmul,
   scale,
   shift,
   silu,
@@ -32,7 +33,7 @@ import { Scope } from "./scope.ts";
 export function buildUNet(
   graph: Graph,
   config: UNetConfig,
-  { sample, timestep, classLabels }: NetworkInputs,
+  { sample, timestep, classLabels, classWeights }: NetworkInputs,
   dropout: (x: Value) => Value = (x) => x,
 ): Value {
   const root = new Scope(graph);
@@ -41,9 +42,11 @@ export function buildUNet(
   const projected = timeProjection(timestep, channels[0], config);
   let emb = timeEmbedding(root.in("time_embedding"), projected, config.time_embedding_dim);
   if (config.num_class_embeds !== null) {
-    if (!classLabels) throw new Error("a network with num_class_embeds needs class labels");
     const shape = [config.num_class_embeds, config.time_embedding_dim];
-    emb = add(emb, gather(root.in("class_embedding").param("weight", shape), classLabels));
+    const table = root.in("class_embedding").param("weight", shape);
+    if (classWeights) emb = add(emb, matmul(classWeights, table));
+    else if (classLabels) emb = add(emb, gather(table, classLabels));
+    else throw new Error("a network with num_class_embeds needs class labels");
   }
   const context: Context = { config, emb, dropout };
 

@@ -70,16 +70,18 @@ export interface DenoisingOptions {
   readonly prediction: PredictionType;
   readonly batch: number;
   readonly dropout: number;
+  /** Whether classes are fed as shares of the table's rows; see `labelParts`. */
+  readonly shared?: boolean;
 }
 
 /**
  * The mean over the batch of weight × mean squared error. Inputs: x_0 and eps [N, C, H, W];
  * timestep, sqrt_alpha_bar, sqrt_one_minus_alpha_bar and weight [N]; class_labels [N] int32 for a
- * labelled network; dropout_keys [N] int32 with dropout. Outputs: losses [N], unweighted.
+ * labelled network, or class_weights [N, classes]; dropout_keys [N] int32 with dropout. Outputs: losses [N], unweighted.
  */
 export function denoisingObjective(
   graph: Graph,
-  { network, prediction, batch, dropout: rate }: DenoisingOptions,
+  { network, prediction, batch, dropout: rate, shared }: DenoisingOptions,
 ): Objective {
   if (network.outChannels !== network.shape[0]) {
     throw new Error(
@@ -97,7 +99,7 @@ export function denoisingObjective(
   };
   const output = network.build(
     graph,
-    networkInputs(graph, network, batch, noised(noising)),
+    networkInputs(graph, network, batch, noised(noising), shared),
     rate > 0 ? dropoutBy(graph.input("dropout_keys", [batch], "int32"), rate) : undefined,
   );
   const losses = errorPerPicture(output, target(prediction, noising));

@@ -5,6 +5,7 @@ import { type Graph, paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import type { AdamOptions } from "../optimiser/update_rule.ts";
 import { denoisingObjective, lossWeight } from "./loss.ts";
+import { type LabelParts, sharesOf } from "./label_parts.ts";
 import { dropoutKeys, type TrainBatch } from "./batch.ts";
 import { layoutOf, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
 import { Trainer } from "../optimiser/trainer.ts";
@@ -24,6 +25,8 @@ export interface TrainStepOptions {
   readonly maxGradNorm?: number;
   /** The dropout probability; the default is the network's own. */
   readonly dropout?: number;
+  /** Labels made of others; left out, each has a row of its own. */
+  readonly labelParts?: LabelParts;
   readonly session?: SessionOptions;
 }
 
@@ -114,7 +117,9 @@ export class TrainStep implements AsyncDisposable {
       sqrt_one_minus_alpha_bar: Float32Array.from(alpha_bar, (a) => Math.sqrt(1 - a)),
       weight: Float32Array.from(alpha_bar, (a) => lossWeight(prediction, a, minSnrGamma)),
     };
-    if (network.classes !== null) perImage.class_labels = labels!;
+    const { labelParts } = this.options;
+    if (labelParts) perImage.class_weights = sharesOf(labelParts, labels!);
+    else if (network.classes !== null) perImage.class_labels = labels!;
     if (denoisingOptions(this.options).dropout > 0) {
       perImage.dropout_keys = dropoutKeys(seed, step, images);
     }
@@ -124,9 +129,11 @@ export class TrainStep implements AsyncDisposable {
         data: data.subarray(from * size, to * size),
         dims: [batch, ...picture],
       });
-      const numbers = Object.entries(perImage).map(([name, data]) =>
-        [name, { data: data.subarray(from, to), dims: [batch] }] as const
-      );
+      const numbers = Object.entries(perImage).map(([name, data]) => {
+        const each = data.length / images;
+        const dims = each === 1 ? [batch] : [batch, each];
+        return [name, { data: data.subarray(from * each, to * each), dims }] as const;
+      });
       return { x_0: pictures(x_0), eps: pictures(eps), ...Object.fromEntries(numbers) };
     });
   }
@@ -141,8 +148,8 @@ export class TrainStep implements AsyncDisposable {
 }
 
 function denoisingOptions(options: TrainStepOptions) {
-  const { network, prediction, batch, dropout = network.dropout } = options;
-  return { network, prediction, batch, dropout };
+  const { network, prediction, batch, dropout = network.dropout, labelParts } = options;
+  return { network, prediction, batch, dropout, shared: labelParts !== undefined };
 }
 
 /** The layout of a network's parameters, to make a first state with. */

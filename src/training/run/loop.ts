@@ -71,6 +71,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     maxGradNorm: recipe.max_grad_norm ?? undefined,
     adam: { weightDecay: recipe.weight_decay },
     dropout: recipe.dropout,
+    labelParts: options.start.parts,
     session: options.session,
   }, options.state);
 

@@ -5,6 +5,7 @@ import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { initialTheta } from "../optimiser/init.ts";
 import { initialState, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
+import { type LabelParts, labelParts, wholeTable } from "../objective/label_parts.ts";
 import { networkFor, schedulerOf } from "../network.ts";
 import type { TrainingRecipe } from "../recipe.ts";
 import { networkLayout } from "../objective/step.ts";
@@ -16,6 +17,8 @@ export interface Start {
   readonly state: TrainState;
   /** What is recorded with the weights. */
   readonly card: WeightsCard;
+  /** Labels made of others, where the recipe says so. */
+  readonly parts?: LabelParts;
   /** The data as the network takes it: without labels if it is to have none. */
   readonly data: PictureSource;
 }
@@ -53,6 +56,27 @@ export function startFresh(recipe: TrainingRecipe, data: PictureSource): Start {
       : { recommended: recommendedFor(recipe) },
     data: labelled ? data : withoutLabels(data),
   };
+}
+
+/** The start with labels made of others, where the recipe asks for it and there are labels. */
+export function withParts(
+  start: Start,
+  { label_parts }: Pick<TrainingRecipe, "label_parts">,
+): Start {
+  const { network: { classes }, card: { labels, null_label } } = start;
+  if (!label_parts || classes === null || !labels) return start;
+  return { ...start, parts: labelParts(labels, classes, null_label) };
+}
+
+/** Parameters as a network reads them: every label with a row of its own. */
+export function wholeTheta({ network, layout, parts }: Start, theta: Float32Array): Float32Array {
+  const { classTable } = network.architecture;
+  const place = layout.params.find(({ name }) => name === classTable);
+  if (!parts || !place) return theta;
+  const { offset, size } = place;
+  const whole = theta.slice();
+  whole.set(wholeTable(parts, theta.subarray(offset, offset + size)), offset);
+  return whole;
 }
 
 /** The last row of the embedding means "no class", but only where labels were left out in training. */

@@ -22,7 +22,7 @@ import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
-import { type Start, startFresh } from "./start.ts";
+import { type Start, startFresh, wholeTheta, withParts } from "./start.ts";
 import type { TrainBatch } from "../objective/batch.ts";
 
 /** What {@link train} is given. */
@@ -91,7 +91,8 @@ export async function train(options: RunOptions): Promise<RunResult> {
 
   const data = await readPictures(recipe, options);
   for (const notice of describeSkipped(data)) onNotice(notice);
-  const start = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
+  const plain = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
+  const start = withParts(plain, recipe);
   for (const notice of describeRun(recipe, data, start)) onNotice(notice);
   return await carryOut(start, { ...options, recipe });
 }
@@ -133,7 +134,7 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
       const preview = { backend, session, steps: recipe.sample_steps, name: `update ${step}` };
       await Deno.mkdir(`${folder}/samples`, { recursive: true });
       const path = `${folder}/samples/step-${String(step).padStart(8, "0")}.png`;
-      await writeDurably(path, await previewPng(start, ema, preview));
+      await writeDurably(path, await previewPng(start, wholeTheta(start, ema), preview));
       await plot();
       onNotice(`${path}: samples after ${step} updates`);
     },
@@ -146,7 +147,7 @@ export async function carryOut(start: Start, options: CarryOutOptions): Promise<
     ...options,
     recipeText,
     start,
-    theta: result.state.ema,
+    theta: wholeTheta(start, result.state.ema),
     step: result.step,
     log,
   });
