@@ -1,8 +1,9 @@
 /** Which seeds flags ask for. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { seedsOf } from "../src/cli/sampling_options.ts";
 import { parseSeeds } from "../src/cli/values.ts";
 import { InputError } from "../src/errors.ts";
+import { cli } from "./cli.ts";
 
 type Flags = Parameters<typeof seedsOf>[0];
 const of = (flags: Partial<Flags>, count = 3) => seedsOf(flags as Flags, count);
@@ -32,4 +33,22 @@ Deno.test("the last seed may be asked for, and none behind it", () => {
     [{ seeds: "1", seed: "1" }, "either --seeds, or --seed and --n"],
   ];
   for (const [flags, says] of refused) assertThrows(() => of(flags), InputError, says);
+});
+
+Deno.test("every command that takes a seed has the same rule for it", async () => {
+  const whole = "expected a whole number from 0 to 4294967295, found";
+  const refused: [string[], string][] = [
+    [["restore", "x.png", "--scale", "2", "--seed", `${LAST}`, "--n", "2"], "--seed: seeds end at"],
+    ...[`${LAST + 1}`, "-1", "1.5", "seven"].flatMap((seed): [string[], string][] => [
+      [["restore", "x.png", "--scale", "2", `--seed=${seed}`], `--seed: ${whole} "${seed}"`],
+      [["compare", `--seed=${seed}`], `--seed: ${whole} "${seed}"`],
+      [["noise", "x.png", `--seed=${seed}`], `--seed: ${whole} "${seed}"`],
+      [["sample", `--with=${seed}`, "--out=x.png"], `--with: ${whole} "${seed}"`],
+    ]),
+  ];
+  for (const [args, says] of refused) {
+    const { code, err } = await cli(args);
+    assertEquals(code, 2, args.join(" "));
+    assertStringIncludes(err, says);
+  }
 });
