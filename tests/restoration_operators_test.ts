@@ -51,6 +51,11 @@ function checkIdentities(operator: LinearOperator, seed: number) {
   const z = generator.randn(y.length);
   assertAlmostEquals(inner(c, operator.Ut(z)), inner(operator.U(c), z), 1e-4, "Uᵀ is U's adjoint");
   assertAlmostEquals(length(operator.U(c)), length(c), 1e-5 * length(x), "‖U c‖ = ‖c‖");
+  // What is missing counts nowhere: neither has U anything of it, nor Uᵀ.
+  const all = generator.randn(n);
+  const seen = all.map((v, i) => s[i] > 0 ? v : 0);
+  assert(most(operator.U(all), operator.U(seen)) === 0, "U c where s = 0");
+  assert(operator.Ut(z).every((v, i) => s[i] > 0 || v === 0), "Uᵀ y where s = 0");
   const inverse = operator.Ut(y).map((v, i) => s[i] > 0 ? v / s[i] : 0);
   assert(most(operator.apply(operator.V(inverse)), y) < 1e-5, "H H⁺ H x = H x");
 }

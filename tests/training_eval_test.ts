@@ -51,6 +51,25 @@ Deno.test("the ε-loss of one who knows the pictures is 0, of one who says 0 it 
   for (const { loss } of bands) assertAlmostEquals(loss, 1, 0.05);
 });
 
+Deno.test("bands cover every timestep once, and their pictures are spread over all of a band's", async () => {
+  for (const count of [1, 5, 7]) {
+    const bands = await epsLossByBand(network(() => 0), levels(1), { pictures: 1, bands: count });
+    assertEquals([bands[0].from, bands.at(-1)!.to], [0, 49]);
+    bands.slice(1).forEach(({ from }, i) => assertEquals(from, bands[i].to + 1));
+  }
+  // As many pictures as timesteps: each timestep has one, in batches of any size.
+  const asked: number[] = [];
+  const listening = network(() => 0, {
+    predict(x, t) {
+      asked.push(...t);
+      return Promise.resolve(new Float32Array(x.length));
+    },
+  });
+  const ten = bytesDataSet(new Uint8Array(4 * 10).fill(9), [1, 2, 2]);
+  await epsLossByBand(listening, ten, { pictures: 10, bands: 5, batch: 3 });
+  assertEquals(asked, Array.from({ length: 50 }, (_, t) => t));
+});
+
 Deno.test("one who knows the pictures pays no KL, only the prior and the last bin", async () => {
   const bits = await bitsPerDim(knowing(0.2), levels(153), { pictures: 6 });
   assertAlmostEquals(bits.kl, 0, 1e-6);

@@ -8,6 +8,11 @@ export interface Svd {
   readonly V: Matrix;
 }
 
+/** The components that have a singular value; 0 in place of the others. */
+export function seen(s: Float64Array, c: ArrayLike<number>): Float64Array {
+  return s.map((value, i) => value > 0 ? c[i] : 0);
+}
+
 /** Rotations end when every pair of columns is orthogonal to this share of their lengths. */
 const ORTHOGONAL = 1e-14;
 const MOST_SWEEPS = 60;

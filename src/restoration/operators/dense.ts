@@ -2,7 +2,7 @@
 import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { type Matrix, matrix, multiply, transpose } from "../linear/matrix.ts";
-import { svd } from "../linear/svd.ts";
+import { seen, svd } from "../linear/svd.ts";
 import type { PictureShape } from "../operator.ts";
 
 /** Pictures of more numbers would take minutes and gigabytes to decompose. */
@@ -42,8 +42,8 @@ export function dense(shape: PictureShape, h: Matrix, name = "matrix"): LinearOp
     Ut(y) {
       const c = new Float64Array(n);
       c.set(times(Ut, y));
-      return c;
+      return seen(s, c);
     },
-    U: (c) => times(U, c),
+    U: (c) => times(U, seen(s, c)),
   };
 }

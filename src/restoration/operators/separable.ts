@@ -1,7 +1,7 @@
 /** Operators that work on columns and rows apart: Y = A X Bᵀ for each channel. */
 import type { LinearOperator } from "../../diffusion/scheduler.ts";
 import { type Matrix, sandwich, transpose } from "../linear/matrix.ts";
-import { svd } from "../linear/svd.ts";
+import { seen, svd } from "../linear/svd.ts";
 import type { PictureShape } from "../operator.ts";
 
 /**
@@ -43,8 +43,10 @@ export function separable(name: string, shape: PictureShape, a: Matrix, b: Matri
     apply: (x) => sandwich(a, x, b),
     Vt: (x) => sandwich(Vat, x, Vbt),
     V: (x_bar) => sandwich(down.V, x_bar, across.V),
-    Ut: (y) => copy(sandwich(Uat, y, Ubt), new Float64Array(s.length), true),
-    U: (c) =>
-      sandwich(down.U, copy(c, new Float64Array(channels * rank_a * rank_b), false), across.U),
+    Ut: (y) => seen(s, copy(sandwich(Uat, y, Ubt), new Float64Array(s.length), true)),
+    U(c) {
+      const small = new Float64Array(channels * rank_a * rank_b);
+      return sandwich(down.U, copy(seen(s, c), small, false), across.U);
+    },
   };
 }
