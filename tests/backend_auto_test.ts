@@ -54,6 +54,31 @@ Deno.test("auto: where none can, the first one's reason is told", async () => {
   await assertRejects(() => backend.createSession(graph), Error, "gpu: out of memory");
 });
 
+Deno.test("auto: what has failed is not asked again, and what comes last always is", async () => {
+  const asked: string[] = [];
+  const engine = (name: string, works: () => boolean): Backend => ({
+    name,
+    async createSession(...of) {
+      asked.push(name);
+      if (!works()) throw new Error(`${name}: no`);
+      return await simdInline().createSession(...of);
+    },
+  });
+  const notices: string[] = [];
+  let opened = 0, last = false;
+  const backend = await firstThatCan([
+    () => (opened++, Promise.resolve(engine("first", () => false))),
+    give(engine("second", () => last)),
+  ], (notice) => notices.push(notice));
+  await assertRejects(() => backend.createSession(graph), Error, "first: no");
+  assertEquals([backend.name, asked.splice(0)], ["first", ["first", "second"]]);
+  await assertRejects(() => backend.createSession(graph), Error, "second: no");
+  assertEquals(asked.splice(0), ["second"]);
+  last = true;
+  await (await backend.createSession(graph)).close();
+  assertEquals([backend.name, asked, notices, opened], ["second", ["second"], [], 1]);
+});
+
 Deno.test("a backend that is none is refused with the names there are", async () => {
   await assertRejects(
     () => backendByName("cuda"),

@@ -361,6 +361,18 @@ Deno.test("a value that the loss does not depend on has a gradient of zeros", ()
   assertEquals([...interpret(graph, dy, { x: [1], y: [1, 1] }).data], [0, 0]);
 });
 
+Deno.test("where two are equal, the first takes the gradient of their minimum and maximum", () => {
+  for (const op of [min, max]) {
+    const graph = new Graph();
+    const [a, b] = [graph.input("a", [3]), graph.input("b", [3])];
+    const feeds = { a: [1, 2, 3], b: [2, 2, 2] };
+    const [da, db] = gradients(reduceSum(op(a, b), [0]), [a, b])
+      .map((d) => [...interpret(graph, d, feeds).data]);
+    const takes = op === min ? [1, 1, 0] : [0, 1, 1];
+    assertEquals([da, db], [takes, takes.map((one) => 1 - one)]);
+  }
+});
+
 Deno.test("an operation without a rule is named", () => {
   const graph = new Graph();
   const x = graph.input("x", [1]);

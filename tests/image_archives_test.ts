@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { npyHeader, parseNpy, writeNpy } from "../src/files/npy.ts";
 import { picturesNpz, readNpz, writeNpz } from "../src/image/npz.ts";
+import { openZip } from "../src/files/npz_stream.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
 import { bytesOf, npz, streamedZip } from "./image_fixtures.ts";
 
@@ -240,4 +241,31 @@ Deno.test("what is no archive is refused", async () => {
   await assertRejects(() => readZip(bytes("hello"), "x.zip"), InputError, "x.zip: not a zip");
   const zip = await writeZip(new Map([["readme.txt", bytes("x")]]));
   await assertRejects(() => readNpz(zip, "x.npz"), InputError, "expected .npy arrays");
+});
+
+Deno.test("an archive that is read piece by piece gives its files, and notices a changed byte or a cut", async () => {
+  const open = (bytes: Uint8Array) =>
+    openZip({
+      size: bytes.length,
+      read: (offset, length) => Promise.resolve(bytes.slice(offset, offset + length)),
+    }, "shard.npz");
+  const numbers = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7 + (i >> 8));
+  for (const compress of [false, true]) {
+    const zip = await writeZip(new Map([["a.npy", numbers]]), { compress });
+    const entry = (await open(zip)).get("a.npy")!;
+    assertEquals(entry.size, numbers.length);
+    // Each time it is asked for.
+    for (let i = 0; i < 2; i++) assertEquals(await new Response(entry.open()).bytes(), numbers);
+    const changed = zip.slice();
+    changed[Math.floor(zip.length / 2)] ^= 1;
+    const damaged = (await open(changed)).get("a.npy")!;
+    await assertRejects(
+      () => new Response(damaged.open()).bytes(),
+      InputError,
+      "shard.npz/a.npy: damaged",
+    );
+    for (const cut of [zip.slice(0, -1), zip.slice(0, 1000), new Uint8Array(0)]) {
+      await assertRejects(() => open(cut), InputError, "shard.npz: not a whole zip archive");
+    }
+  }
 });

@@ -1,5 +1,5 @@
 /** Archives larger than memory: written from streams, read piece by piece. */
-import { configure, Reader, ZipReader, ZipWriter } from "npm:@zip.js/zip.js@2.24.0";
+import { configure, type Entry, Reader, ZipReader, ZipWriter } from "npm:@zip.js/zip.js@2.24.0";
 import { InputError } from "../errors.ts";
 
 configure({ useWebWorkers: false });
@@ -47,11 +47,13 @@ export interface RandomAccess {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+type FileEntry = Extract<Entry, { directory: false }>;
+
 /** An archive's file: its size, and a stream of its bytes each time it is asked for. */
 export interface ZipEntry {
   /** Inflated, in bytes. */
   readonly size: number;
-  /** Its bytes; a damaged entry fails on the way. */
+  /** Its bytes; a damaged entry fails on the way, with an InputError. */
   open(): ReadableStream<Uint8Array>;
 }
 
@@ -66,17 +68,30 @@ export async function openZip(
     return new Map(
       entries.filter((entry) => !entry.directory).map((entry) => [entry.filename, {
         size: entry.uncompressedSize,
-        open() {
-          const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-          // A failure reaches whoever reads, through the stream.
-          entry.getData!(writable).catch((error) => writable.abort(error).catch(() => {}));
-          return readable;
-        },
+        open: () => bytesOf(entry, `${where}/${entry.filename}`),
       }]),
     );
   } catch (error) {
     throw new InputError(`${where}: not a whole zip archive (${(error as Error).message})`);
   }
+}
+
+/** An entry's bytes as they are read. */
+function bytesOf(entry: FileEntry, where: string): ReadableStream<Uint8Array> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  // A failure reaches whoever reads, through the stream.
+  entry.getData(writable).catch((error) => writable.abort(error).catch(() => {}));
+  const reader = readable.getReader();
+  return new ReadableStream({
+    async pull(stream) {
+      const { done, value } = await reader.read().catch(({ message }: Error) => {
+        throw new InputError(`${where}: damaged (${message})`);
+      });
+      if (done) stream.close();
+      else stream.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
 }
 
 class AccessReader extends Reader<RandomAccess> {
