@@ -6,7 +6,7 @@ import { simdInline } from "../../src/backends/simd/inline.ts";
 import { fetchStream, filesAt, filesOf } from "../../src/weights/files.ts";
 import { type StreamedFiles, streamFolder } from "../../src/weights/read/streamed.ts";
 import { type Model, openStreamed } from "../../src/model/model.ts";
-import { PlatformDigest } from "./digest.ts";
+import { PlatformDigest, WholeDigest } from "./digest.ts";
 import { createApp, type DenoiseApp, type Limits } from "../../src/server/mod.ts";
 
 /**
@@ -80,8 +80,10 @@ async function open(
     arenaBytes: ARENA_BYTES,
     compact: COMPACT_ABOVE,
   });
-  const files = typeof weights === "string" ? addressed(new URL(weights)) : bundled(weights, name);
-  return openStreamed(await streamFolder(files, new PlatformDigest()), backend);
+  const folder = typeof weights === "string"
+    ? await streamFolder(addressed(new URL(weights)), new PlatformDigest())
+    : await streamFolder(bundled(weights, name), new WholeDigest());
+  return openStreamed(folder, backend);
 }
 
 function addressed(base: URL): StreamedFiles {
@@ -91,7 +93,7 @@ function addressed(base: URL): StreamedFiles {
 function bundled(files: Readonly<Record<string, ArrayBuffer>>, name: string): StreamedFiles {
   const entries = Object.entries(files).map(([path, bytes]) => [path, new Uint8Array(bytes)]);
   const all: Record<string, Uint8Array> = Object.fromEntries(entries);
-  // Not a Blob's stream, which would be a copy.
+  // In one piece, and not a Blob's stream, which would be a copy.
   const streamOf = (bytes: Uint8Array) =>
     new ReadableStream<Uint8Array>({
       start(controller) {
@@ -100,7 +102,8 @@ function bundled(files: Readonly<Record<string, ArrayBuffer>>, name: string): St
       },
     });
   const stream = (path: string) => Promise.resolve(path in all ? streamOf(all[path]) : undefined);
-  return { ...filesOf(all, `${name}/`), stream };
+  const file = Object.keys(all).find((path) => path.endsWith(".onnx"));
+  return { ...filesOf(all, `${name}/`), file, stream };
 }
 
 /**

@@ -10,16 +10,11 @@ const words = {
   memory: 65,
   at: 66,
   phase: 67,
-  /** Never changes. */
-  nothing: 68,
 };
 const WORDS = 80;
 
 /** Looks at the calls before going to sleep, some 30 µs: the next evaluation often follows at once. */
 const LOOKS = 20_000;
-
-/** Milliseconds that a thread gives up its core for, where it may be the core of a second one. */
-const NAP_MS = 0.05;
 
 /** One run of commands. */
 export interface Run {
@@ -38,10 +33,10 @@ export class HostControl {
   readonly buffer = new SharedArrayBuffer(4 * WORDS);
   readonly #words = new Int32Array(this.buffer);
 
-  /** Has threads look at what there is to do: wakes one that sleeps, which wakes others. */
+  /** Has threads look at what there is to do. */
   #call(): void {
     Atomics.add(this.#words, words.calls, 1);
-    Atomics.notify(this.#words, words.calls, 1);
+    Atomics.notify(this.#words, words.calls);
   }
 
   /** Says that every thread has been sent one more message. */
@@ -92,8 +87,7 @@ export class ThreadControl {
   /** The last run that this thread has looked into. */
   #last = 0;
 
-  /** @param threads how many there are */
-  constructor(buffer: SharedArrayBuffer, readonly threads: number) {
+  constructor(buffer: SharedArrayBuffer) {
     this.#words = new Int32Array(buffer);
   }
 
@@ -103,15 +97,13 @@ export class ThreadControl {
    * @param perform false where it cannot, because it does not know the memory yet
    */
   serve(letters: number, perform: (run: Run) => boolean): void {
-    let woken = false;
     for (;;) {
       const calls = Atomics.load(this.#words, words.calls);
       const run = this.#read();
-      if (run && run.run !== this.#last) this.#takePart(run, woken, perform);
+      if (run && run.run !== this.#last) this.#takePart(run, perform);
       if (Atomics.load(this.#words, words.letters) !== letters) return;
       for (let i = 0; i < LOOKS && Atomics.load(this.#words, words.calls) === calls; i++);
-      woken = Atomics.wait(this.#words, words.calls, calls) === "ok";
-      if (woken) Atomics.notify(this.#words, words.calls, 2);
+      Atomics.wait(this.#words, words.calls, calls);
     }
   }
 
@@ -125,14 +117,9 @@ export class ThreadControl {
     return whole ? { run, memory, at, phase } : undefined;
   }
 
-  #takePart(run: Run, woken: boolean, perform: (run: Run) => boolean): void {
-    const others = Atomics.add(this.#words, words.active, 1);
+  #takePart(run: Run, perform: (run: Run) => boolean): void {
+    Atomics.add(this.#words, words.active, 1);
     try {
-      // Threads that wake up together are often put on one core, where the second waits for
-      // milliseconds. It comes as soon as the first sleeps, and that one wakes up where there is room.
-      if (woken && others === 0 && this.threads > 1) {
-        Atomics.wait(this.#words, words.nothing, 0, NAP_MS);
-      }
       // The host may have given up the run's commands: then it does not wait for this thread.
       if (Atomics.load(this.#words, words.run) !== run.run) return;
       if (!perform(run)) return;

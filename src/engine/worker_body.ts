@@ -38,7 +38,7 @@ export function threadBody(post: (reply: ThreadReply) => void): (request: Thread
         case "start":
           ({ thread, threads } = request);
           module = new WebAssembly.Module(request.kernels);
-          control = new ThreadControl(request.control, threads);
+          control = new ThreadControl(request.control);
           break;
         case "open":
           opened.set(request.id, instantiate(module, request.memory));

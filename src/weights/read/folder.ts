@@ -53,12 +53,16 @@ const configPaths = [...networkFolders.map((folder) => networkFiles(folder).conf
  * @throws InputError naming the file, and in it the key or tensor, that does not fit.
  */
 export async function readFolder(files: Files, options: ReadOptions = {}): Promise<WeightsFolder> {
-  if (files.file?.endsWith(".onnx")) {
-    throw new InputError(
-      `${files.where}${files.file}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
-    );
-  }
+  refuseOnnx(files);
   return await settled(files, () => readParts(files, options));
+}
+
+/** @throws InputError where a bare ONNX file is meant. */
+export function refuseOnnx({ where, file }: Files): void {
+  if (!file?.endsWith(".onnx")) return;
+  throw new InputError(
+    `${where}${file}: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from`,
+  );
 }
 
 async function readParts(files: Files, options: ReadOptions): Promise<WeightsFolder> {

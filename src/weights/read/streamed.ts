@@ -14,6 +14,7 @@ import {
   firstText,
   hashOf,
   indexPaths,
+  refuseOnnx,
   schedulerText,
   type WeightsFolder,
 } from "./folder.ts";
@@ -46,6 +47,7 @@ const names = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.f
  * @throws InputError as `readFolder`; what is wrong with numbers is thrown while they are read
  */
 export async function streamFolder(files: StreamedFiles, digest: Digest): Promise<StreamedFolder> {
+  refuseOnnx(files);
   for (const part of [...networkFolders.map((folder) => `${folder}/`), ""]) {
     const text = await firstText(files, [`${part}config.json`]);
     if (text === undefined) continue;
