@@ -185,6 +185,16 @@ Deno.test("a request larger than the rate is possible once the whole of it is sa
   limit.take("b", 60);
 });
 
+Deno.test("what costs nothing is never limited, and makes nobody be forgotten", () => {
+  const limit = new RateLimit(60, () => 0);
+  // More than a minute's worth may be asked for at once, and leaves a debt.
+  limit.take("deep", 200);
+  assertThrows(() => limit.take("deep", 1), Error, "at most 60 evaluations a minute");
+  limit.take("deep", 0);
+  for (let i = 0; i <= 10_000; i++) limit.take(`reader ${i}`, 0);
+  assertThrows(() => limit.take("deep", 1), Error, "at most 60 evaluations a minute");
+});
+
 Deno.test("the rate limit remembers 10,000 clients, and forgets who was not seen longest", () => {
   const limit = new RateLimit(1, () => 0);
   for (let i = 0; i < 10_000; i++) limit.take(`client ${i}`, 1);

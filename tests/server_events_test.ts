@@ -221,3 +221,25 @@ Deno.test("a client that leaves ends the work behind its stream, once", async ()
   await time.pass(1000);
   assertEquals(seen.ends, 1, "what is cut was not ended twice");
 });
+
+Deno.test("what is made, refused or given up leaves no clock running", async () => {
+  using time = heldTime();
+  const app = createApp({ models: { fake: fakeModel() } });
+  const made = await app.request("/v1/images/7.png?steps=3");
+  assertEquals((await made.bytes()).length > 0, true);
+  assertEquals(time.timers.size, 0, "a picture");
+  await (await app.request("/v1/images/7.png?steps=3")).bytes();
+  assertEquals(time.timers.size, 0, "the same from the cache");
+  await (await app.request("/v1/images/8/events?steps=3")).text();
+  assertEquals(time.timers.size, 0, "its making");
+  await (await app.request(generations, post({ prompt: "x", n: 2, steps: 3 }))).text();
+  assertEquals(time.timers.size, 0, "several");
+  assertEquals((await app.request(generations, post({ prompt: "" }))).status, 422);
+  assertEquals(time.timers.size, 0, "none");
+  const leaving = new AbortController();
+  const given = app.request("/v1/images/9.png?steps=3", { signal: leaving.signal });
+  leaving.abort();
+  await Promise.resolve(given).catch(() => {});
+  await time.pass(0);
+  assertEquals(time.timers.size, 0, "one whose reader left");
+});
