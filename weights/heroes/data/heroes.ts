@@ -20,30 +20,38 @@ const GROUNDS = [
   0x5b6c8a,
 ];
 
-/** Each people's bodies, by the names of the parts. */
-const PEOPLES: Readonly<Record<string, RegExp>> = {
-  human: /^(human|demigod)_/,
-  elf: /^(deep_)?elf_/,
-  dwarf: /^(deep_)?dwarf_/,
-  orc: /^lorc_/,
-  halfling: /^halfling_/,
-  gnome: /^gnome_/,
-  kobold: /^kobold/,
-  minotaur: /^minotaur/,
-  mummy: /^mummy/,
-  vampire: /^vampire/,
-  ghoul: /^ghoul/,
-  demonspawn: /^demonspawn/,
-  draconian: /^draconian/,
-  gargoyle: /^gargoyle/,
-  tengu: /^tengu/,
-  spriggan: /^spriggan/,
-  formicid: /^formicid/,
-  octopode: /^octopode/,
+/** What tells a people, whatever it wears. */
+interface People {
+  readonly body: RegExp;
+  /** Hair of its own. */
+  readonly hair?: RegExp;
+  /** How much seldomer it wears its calling's hats: where the hair is what tells, never. */
+  readonly hats?: number;
+  /** Has hooves or claws, seldom in boots. */
+  readonly barefoot?: true;
+}
+
+// Bodies that look like another people's in clothes are left out, and so is others' hair.
+const PEOPLES: Readonly<Record<string, People>> = {
+  human: { body: /^(human|demigod)_/, hair: /^(short|fem)_/ },
+  elf: { body: /^(deep_)?elf_/, hair: /^(long|elf)_/, hats: 0 },
+  dwarf: { body: /^deep_dwarf_/, hair: /^knot_red/, hats: 0 },
+  orc: { body: /^lorc_[fm][3-6]/ },
+  halfling: { body: /^halfling_/, hair: /^brown/, hats: 0 },
+  gnome: { body: /^gnome_/, hair: /^(pigtail|ponytail)/, hats: 0 },
+  kobold: { body: /^kobold2_/ },
+  minotaur: { body: /^minotaur/, hats: 0.2, barefoot: true },
+  mummy: { body: /^mummy/ },
+  vampire: { body: /^vampire/, hair: /^short_black/ },
+  ghoul: { body: /^ghoul2/ },
+  demonspawn: { body: /^demonspawn_(black|red)/ },
+  draconian: { body: /^draconian/, barefoot: true },
+  gargoyle: { body: /^gargoyle/ },
+  tengu: { body: /^tengu/, hair: /^tengu_comb/, hats: 0.5, barefoot: true },
+  spriggan: { body: /^spriggan/, hair: /^green/ },
+  formicid: { body: /^formicid/ },
+  octopode: { body: /^octopode/ },
 };
-const HAIRY = new Set("human elf dwarf halfling gnome vampire spriggan demonspawn".split(" "));
-/** Hooves and claws: seldom in boots. */
-const BAREFOOT = new Set("minotaur draconian tengu".split(" "));
 
 /** What some of a calling carry there, and how many of them do. */
 interface Some {
@@ -137,7 +145,10 @@ function cells(layer: string, fits = /./): number[] {
 }
 
 /** Cells by layer, for every people and calling. */
-const bodies = new Map(peoples.map((people) => [people, cells("base", PEOPLES[people])]));
+const looks = new Map(peoples.map((people) => {
+  const { body, hair } = PEOPLES[people];
+  return [people, { body: cells("base", body), hair: hair ? cells("hair", hair) : [] }];
+}));
 const wardrobe = new Map(callings.map((calling) => {
   const { body, hand1, hand2, head } = CALLINGS[calling];
   return [calling, {
@@ -153,7 +164,6 @@ const anyones = {
   boots: cells("boots"),
   legs: cells("legs"),
   gloves: cells("gloves"),
-  hair: cells("hair"),
 };
 
 /** What a hero wears, the hindmost first. */
@@ -165,23 +175,25 @@ function dress(people: string, calling: string, random: () => number): number[] 
     if (worn && from.length > 0) hero.push(from[Math.floor(which * from.length)]);
   };
   const { cloak, hand2, head } = CALLINGS[calling];
+  const { hats = 1, barefoot } = PEOPLES[people];
+  const look = looks.get(people)!;
   const own = wardrobe.get(calling)!;
   // Eight arms fit into no clothes, so what they hold has to tell the calling.
   const clothed = people === "octopode" ? 0 : 1;
   const armedShare = people === "octopode" ? 1 : 0.85;
-  const headShare = people === "minotaur" ? 0.15 : head.share;
 
   wear(people === "draconian" ? 0.4 : 0, anyones.wings);
   wear(clothed * cloak, anyones.cloak);
-  wear(1, bodies.get(people)!);
-  wear(clothed * (BAREFOOT.has(people) ? 0.2 : 0.7), anyones.boots);
+  wear(1, look.body);
+  wear(clothed * (barefoot ? 0.2 : 0.7), anyones.boots);
   wear(clothed * 0.85, anyones.legs);
   wear(clothed * 0.97, own.body);
-  wear(clothed * 0.5, anyones.gloves);
+  // Few, as a helmet leaves no other skin to be seen than the hands'.
+  wear(clothed * 0.2, anyones.gloves);
   wear(armedShare, own.hand1);
   wear(hand2?.share ?? 0, own.hand2);
-  wear(HAIRY.has(people) ? 0.85 : 0, anyones.hair);
-  wear(headShare, own.head);
+  wear(1, look.hair);
+  wear(hats * head.share, own.head);
   return hero;
 }
 
