@@ -1,5 +1,6 @@
 /** Labels made of others, as orc-wizard of orc and wizard, and what a run makes of them. */
-import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../src/errors.ts";
 import { backendByName } from "../src/backends/select.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
 import { labelParts, sharesOf, wholeTable } from "../src/training/objective/label_parts.ts";
@@ -81,4 +82,17 @@ Deno.test("label_parts: what was never shown alone is learned from what it is pa
   await using model = await load(after.weights, { backend: "native" });
   const [picture] = await generate(model, { seeds: [1], labels: "orc-wizard", steps: 2 });
   assertEquals([picture.width, picture.label], [8, 1]);
+});
+
+Deno.test("label_parts without a label of labels is refused, by the labels that there are", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(`${folder.path}/all`, ["orc", "x-ray"], 2);
+  const asked = (changes: Record<string, unknown>) =>
+    tableAfter(`${folder.path}/run`, { data: `${folder.path}/all`, ...changes });
+  await assertRejects(
+    () => asked({}),
+    InputError,
+    "as orc-wizard beside orc and wizard, found orc, x-ray",
+  );
+  await assertRejects(() => asked({ labels: false }), InputError, "found none");
 });

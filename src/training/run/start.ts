@@ -3,6 +3,7 @@ import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import type { WeightsCard } from "../../weights/read/card.ts";
 import type { NetworkDefinition } from "../../networks/architecture.ts";
 import type { PictureSource } from "../data/data_set.ts";
+import { InputError } from "../../errors.ts";
 import { initialTheta } from "../optimiser/init.ts";
 import { initialState, type ParamLayout, type TrainState } from "../optimiser/layout.ts";
 import { type LabelParts, labelParts, wholeTable } from "../objective/label_parts.ts";
@@ -58,14 +59,26 @@ export function startFresh(recipe: TrainingRecipe, data: PictureSource): Start {
   };
 }
 
-/** The start with labels made of others, where the recipe asks for it and there are labels. */
+/**
+ * The start with labels made of others, where the recipe asks for it.
+ * @throws InputError where no label has labels for its parts
+ */
 export function withParts(
   start: Start,
   { label_parts }: Pick<TrainingRecipe, "label_parts">,
 ): Start {
+  if (!label_parts) return start;
   const { network: { classes }, card: { labels, null_label } } = start;
-  if (!label_parts || classes === null || !labels) return start;
-  return { ...start, parts: labelParts(labels, classes, null_label) };
+  const parts = labels && classes !== null && labelParts(labels, classes, null_label);
+  // The identity: every label is itself.
+  if (parts && !parts.shares.every((share, at) => share === (at % (classes + 1) === 0 ? 1 : 0))) {
+    return { ...start, parts };
+  }
+  throw new InputError(
+    `recipe: label_parts: expected labels whose parts are labels too, as orc-wizard beside orc and wizard, found ${
+      labels ? labels.slice(0, 5).join(", ") : "none"
+    }`,
+  );
 }
 
 /** Parameters as a network reads them: every label with a row of its own. */
