@@ -4,7 +4,8 @@ import { writeAll, writeDurably, writeTextDurably, writeWhole } from "../src/fil
 import { joinBytes } from "../src/files/bytes.ts";
 import { crc32 } from "../src/files/crc32.ts";
 import { bfloatToFloat, float8ToFloat, floatToHalf, halfToFloat } from "../src/files/half.ts";
-import { isModuleSpec } from "../src/files/import_plugin.ts";
+import { importPlugin, isModuleSpec } from "../src/files/import_plugin.ts";
+import { InputError } from "../src/errors.ts";
 import { repeatedKey } from "../src/files/json_keys.ts";
 import { temporaryFolder } from "./cli.ts";
 
@@ -152,4 +153,23 @@ Deno.test("a plug-in's place is told from a name", () => {
   for (const spec of ["ddim", "dpmpp", "my-own", "mine.json", "a:b", "ts", "httpsx"]) {
     assert(!isModuleSpec(spec), spec);
   }
+});
+
+Deno.test("why a plug-in could not be loaded is told in one line", async () => {
+  const module = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const found = await importPlugin(module("export default 7"), "--scheduler");
+  assertEquals((found as { default: number }).default, 7);
+  const cases: [string, string][] = [
+    [`throw new Error("no \\u001b[31mluck.\\nat line 1")`, "no luck"],
+    [`throw "nothing"`, "nothing"],
+  ];
+  for (const [text, reason] of cases) {
+    const error = await assertRejects(() => importPlugin(module(text), "--scheduler"), InputError);
+    assertEquals((error as Error).message, `--scheduler: could not be loaded (${reason})`);
+  }
+  await assertRejects(
+    () => importPlugin("./no-such.ts", "--data"),
+    InputError,
+    "--data: could not",
+  );
 });
