@@ -51,7 +51,9 @@ Deno.test("a problem's document has RFC 9457's members, and the same in the word
 Deno.test("Retry-After is in whole seconds, at least one and never too early", () => {
   const headers = (options: ProblemOptions) =>
     new Problem(503, "overloaded", "", options).response().headers;
-  for (const [after, told] of [[0, "1"], [0.2, "1"], [1, "1"], [1.01, "2"], [59.9, "60"]] as const) {
+  for (
+    const [after, told] of [[0, "1"], [0.2, "1"], [1, "1"], [1.01, "2"], [59.9, "60"]] as const
+  ) {
     assertEquals(headers({ retryAfter: after }).get("retry-after"), told, String(after));
   }
   assertEquals(headers({}).get("retry-after"), null);

@@ -4,6 +4,8 @@ import { InputError } from "../src/errors.ts";
 import { backendByName } from "../src/backends/select.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
 import { labelParts, sharesOf, wholeTable } from "../src/training/objective/label_parts.ts";
+import { distill } from "../src/training/distill/distill.ts";
+import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
 import { generate, load } from "../mod.ts";
@@ -52,9 +54,14 @@ async function tableAfter(folder: string, recipe: Record<string, unknown>, init?
     recipe: parseTrainingRecipe(tinyRecipe, { steps: 6, lr: 0.01, label_parts: true, ...recipe }),
     ...init && { init },
   });
+  return { weights: weights!, row: await tableIn(weights!) };
+}
+
+/** The rows of the class table in a diffusers folder. */
+async function tableIn(weights: string) {
   const file = await Deno.readFile(`${weights}/unet/diffusion_pytorch_model.safetensors`);
   const { data, shape: [, width] } = parseSafetensors(file).tensors.get("class_embedding.weight")!;
-  return { weights: weights!, row: (i: number) => data.slice(i * width, (i + 1) * width) };
+  return (i: number) => data.slice(i * width, (i + 1) * width);
 }
 
 Deno.test("label_parts: what was never shown alone is learned from what it is part of", async () => {
@@ -82,6 +89,43 @@ Deno.test("label_parts: what was never shown alone is learned from what it is pa
   await using model = await load(after.weights, { backend: "native" });
   const [picture] = await generate(model, { seeds: [1], labels: "orc-wizard", steps: 2 });
   assertEquals([picture.width, picture.label], [8, 1]);
+});
+
+Deno.test("students of label_parts learn each part from all labels that it is in, stage after stage", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(`${folder.path}/all`, names, 3);
+  const teacher = await tableAfter(`${folder.path}/teacher`, { data: `${folder.path}/all` });
+  await pictureFolder(`${folder.path}/both`, ["orc-wizard"], 4);
+  const students = async (label_parts: boolean) => {
+    const { students } = await distill({
+      backend: await backendByName("native"),
+      folder: `${folder.path}/students-${label_parts}`,
+      recipe: parseDistillRecipe({
+        distill: teacher.weights,
+        data: `${folder.path}/both`,
+        label_parts,
+        guide_updates: 3,
+        guide_lr: 0.01,
+        students: [2, 1],
+        student_updates: [3, 3],
+        student_lr: 0.01,
+        batch: 4,
+        sample_every: 0,
+      }),
+    });
+    return await Promise.all(students.map(tableIn));
+  };
+  const differs = (a: Float32Array, b: Float32Array) => a.some((x, k) => Math.abs(x - b[k]) > 1e-4);
+  let before = teacher.row;
+  for (const row of await students(true)) {
+    assertEquals([0, 1, 2, 3].map((i) => differs(row(i), before(i))), [true, true, true, true]);
+    row(1).forEach((x, k) => assertAlmostEquals(x, row(0)[k] + row(2)[k] - row(3)[k], 1e-5));
+    before = row;
+  }
+  for (const row of await students(false)) {
+    const moved = [0, 1, 2, 3].map((i) => differs(row(i), teacher.row(i)));
+    assertEquals(moved, [false, true, false, false], "without it a label learns alone");
+  }
 });
 
 Deno.test("label_parts without a label of labels is refused, by the labels that there are", async () => {

@@ -10,6 +10,8 @@ import type { Progress } from "../run/loop.ts";
 import { folderOf } from "../run/preview.ts";
 import { carryOut, readPictures, type RunOptions, type RunResult } from "../run/train.ts";
 import { guidanceLesson, halvingLesson } from "./lessons.ts";
+import { partsOf, wholeTheta } from "../run/start.ts";
+import type { LabelParts } from "../objective/label_parts.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import { planStages, type Stage } from "./stages.ts";
 import { stageRecipe, studentNetwork, studentStart } from "./student.ts";
@@ -45,6 +47,7 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
     await locate(recipe.distill, { signal, onProgress: onDownload }),
   );
   const { guidance, stages } = planStages(recipe, teacher);
+  const parts = partsOf(teacher, recipe);
   let student = studentNetwork(teacher);
   const data = await readPictures(stageRecipe(recipe, stages[0], student), options);
   for (const notice of describeSkipped(data)) onNotice(notice);
@@ -62,7 +65,15 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
   const students: string[] = [];
   let result: RunResult | undefined;
   for (const stage of stages) {
-    const ended = await runStage(stage, { options, recipeText, guidance, data, student, teaching });
+    const ended = await runStage(stage, {
+      options,
+      recipeText,
+      guidance,
+      data,
+      parts,
+      student,
+      teaching,
+    });
     result = ended.result;
     if (!result.finished) return { ...result, stage: stage.name, students };
     students.push(result.weights!);
@@ -77,6 +88,7 @@ interface StageContext {
   readonly recipeText: string;
   readonly guidance: number;
   readonly data: PictureSource;
+  readonly parts?: LabelParts;
   /** What the stage's student is before it. */
   readonly student: WeightsFolder;
   readonly teaching: Teaching;
@@ -85,11 +97,11 @@ interface StageContext {
 /** Runs a stage, or what is left of it, and gives its student as it is after it. */
 async function runStage(
   stage: Stage,
-  { options, recipeText, guidance, data, student, teaching }: StageContext,
+  { options, recipeText, guidance, data, parts, student, teaching }: StageContext,
 ): Promise<{ result: RunResult; student: WeightsFolder }> {
   const { backend, session, recipe: { distill, keep_checkpoints } } = options;
   const recipe = stageRecipe(options.recipe, stage, student);
-  const start = studentStart(student, recipe, data, { ...stage, distill, guidance });
+  const start = studentStart(student, recipe, data, { ...stage, distill, guidance }, parts);
   const folder = `${options.folder}/${stage.name}`;
   const checkpoints = new Checkpoints(`${folder}/checkpoints`, keep_checkpoints);
   const resume = (await checkpoints.steps()).length > 0;
@@ -110,5 +122,5 @@ async function runStage(
   });
   // The running mean teaches, and is where the next student begins.
   const last = await checkpoints.newest(start.layout.size);
-  return { result, student: folderOf(start, last!.state.ema, `${folder}/`) };
+  return { result, student: folderOf(start, wholeTheta(start, last!.state.ema), `${folder}/`) };
 }

@@ -11,6 +11,7 @@ export interface DistillRecipe extends
     | "data"
     | "data_license"
     | "flip"
+    | "label_parts"
     | "holdout"
     | "batch"
     | "accumulate"
@@ -37,6 +38,7 @@ const {
   data,
   data_license,
   flip,
+  label_parts,
   holdout,
   batch,
   accumulate,
@@ -61,6 +63,7 @@ export const distillFields: {
   data,
   data_license,
   flip,
+  label_parts,
   holdout,
   guidance: {
     missing: null,

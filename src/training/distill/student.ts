@@ -4,6 +4,7 @@ import { paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { PictureSource } from "../data/data_set.ts";
+import type { LabelParts } from "../objective/label_parts.ts";
 import { startFrom } from "../run/fine_tune.ts";
 import { keysOf } from "../network.ts";
 import { parseTrainingRecipe, type TrainingRecipe } from "../recipe.ts";
@@ -61,14 +62,25 @@ export function stageRecipe(
   stage: Stage,
   { network, scheduler }: WeightsFolder,
 ): TrainingRecipe {
-  const { data, data_license, flip, holdout, batch, accumulate, warmup, max_grad_norm } = recipe;
+  const {
+    data,
+    data_license,
+    flip,
+    label_parts,
+    holdout,
+    batch,
+    accumulate,
+    warmup,
+    max_grad_norm,
+  } = recipe;
   const { ema_half_life, fp16, checkpoint_every, keep_checkpoints, sample_every } = recipe;
   const { updates: steps, lr, seed } = stage;
-  const own = { data, data_license, flip, holdout, batch, accumulate, warmup, max_grad_norm };
+  const own = { data, data_license, flip, label_parts, holdout };
+  const pace = { batch, accumulate, warmup, max_grad_norm };
   const kept = { ema_half_life, fp16, checkpoint_every, keep_checkpoints, sample_every };
   return {
     // No label is left out: what is learned is guided, and nothing is left to be guided by.
-    ...parseTrainingRecipe(own, kept, { steps, lr, seed, horizon: steps, label_dropout: 0 }),
+    ...parseTrainingRecipe(own, pace, kept, { steps, lr, seed, horizon: steps, label_dropout: 0 }),
     ...keysOf(network, scheduler),
     channels: channelsOf(network.shape[0]),
     dropout: 0,
@@ -83,17 +95,22 @@ function channelsOf(channels: number): 1 | 3 {
   );
 }
 
-/** The state a stage begins with, and what is recorded with its weights. */
+/**
+ * The state a stage begins with, and what is recorded with its weights.
+ * @param parts the teacher's labels made of others: a student no longer says which class means none
+ */
 export function studentStart(
   network: WeightsFolder,
   recipe: TrainingRecipe,
   data: PictureSource,
   { distill, guidance, evaluations, steps }: Stage & { distill: string; guidance: number },
+  parts?: LabelParts,
 ): Start {
   const start = startFrom(network, recipe, data);
   const { labels } = network.card;
   return {
     ...start,
+    parts,
     card: {
       ...(labels && { labels }),
       recommended: { scheduler: "ddim", steps: evaluations },

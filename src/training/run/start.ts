@@ -60,19 +60,18 @@ export function startFresh(recipe: TrainingRecipe, data: PictureSource): Start {
 }
 
 /**
- * The start with labels made of others, where the recipe asks for it.
+ * The labels of a network as made of others, where the recipe asks for it.
  * @throws InputError where no label has labels for its parts
  */
-export function withParts(
-  start: Start,
+export function partsOf(
+  { network: { classes }, card: { labels, null_label } }: Pick<Start, "network" | "card">,
   { label_parts }: Pick<TrainingRecipe, "label_parts">,
-): Start {
-  if (!label_parts) return start;
-  const { network: { classes }, card: { labels, null_label } } = start;
+): LabelParts | undefined {
+  if (!label_parts) return undefined;
   const parts = labels && classes !== null && labelParts(labels, classes, null_label);
   // The identity: every label is itself.
   if (parts && !parts.shares.every((share, at) => share === (at % (classes + 1) === 0 ? 1 : 0))) {
-    return { ...start, parts };
+    return parts;
   }
   throw new InputError(
     `recipe: label_parts: expected labels whose parts are labels too, as orc-wizard beside orc and wizard, found ${

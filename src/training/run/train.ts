@@ -22,7 +22,7 @@ import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
-import { type Start, startFresh, wholeTheta, withParts } from "./start.ts";
+import { partsOf, type Start, startFresh, wholeTheta } from "./start.ts";
 import type { TrainBatch } from "../objective/batch.ts";
 
 /** What {@link train} is given. */
@@ -92,7 +92,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const data = await readPictures(recipe, options);
   for (const notice of describeSkipped(data)) onNotice(notice);
   const plain = init ? startFrom(init, recipe, data) : startFresh(recipe, data);
-  const start = withParts(plain, recipe);
+  const start = { ...plain, parts: partsOf(plain, recipe) };
   for (const notice of describeRun(recipe, data, start)) onNotice(notice);
   return await carryOut(start, { ...options, recipe });
 }
