@@ -167,7 +167,15 @@ Deno.test("the Hub may be elsewhere, and not every page of it is a repository's"
   for (const at of [origin, `${origin}/`, `${origin}//`]) {
     assertEquals(await of(`${origin}/o/n/blob/refs%2Fpr%2F1/unet/a%20b.bin`, at), found, at);
   }
-  const others = ["datasets/o/n", "spaces/o/n", "api/models/o/n", "o", "", "o/n/discussions/1"];
+  const others = [
+    "datasets/o",
+    "spaces/o",
+    "api/models",
+    "datasets/o/n",
+    "o",
+    "",
+    "o/n/discussions/1",
+  ];
   for (const path of others) assertEquals(await of(`${origin}/${path}`), undefined, path);
   for (const place of ["https://huggingface.co/o/n", "digits", "./hf", "faces=hf:o/n"]) {
     assertEquals(await of(place), undefined, place);
