@@ -56,7 +56,7 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
     }),
     recommended: optional(object("{ scheduler, steps, guidance? }", {
       scheduler: { type: text() },
-      steps: { type: whole() },
+      steps: { type: whole(1) },
       guidance: optional(number()),
     })),
     distilled: optional(object("{ teacher, guidance, steps? }", {
