@@ -6,7 +6,7 @@ import {
   assertNotEquals,
   assertThrows,
 } from "@std/assert";
-import { createGenerator, missingShare } from "../src/diffusion/mod.ts";
+import { createGenerator, missingShare, residualRms } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
 import { measurementInput } from "../src/restoration/input.ts";
@@ -20,7 +20,7 @@ import {
 } from "../src/restoration/linear/matrix.ts";
 import { svd } from "../src/restoration/linear/svd.ts";
 import { cosineMatrix, hadamard } from "../src/restoration/linear/transforms.ts";
-import { defaultNoise } from "../src/restoration/measure.ts";
+import { defaultNoise, given } from "../src/restoration/measure.ts";
 import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { denoising } from "../src/restoration/operators/denoising.ts";
@@ -213,6 +213,22 @@ Deno.test("noise is told of every channel alike", () => {
   // Two thirds noisy: the median lies in the lower half of them.
   const found = estimateNoise(only, [3, 32, 32]);
   assert(found > 0.1 && found < 0.35, `${found}`);
+});
+
+Deno.test("what stands under a mask was not measured: not in y, not in its noise, nowhere", async () => {
+  const kept = Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0);
+  const mask = { kept, width: 16, height: 16 };
+  for (const channels of [1, 3]) {
+    const operator = operatorOf({ mask }, [channels, 16, 16]);
+    const x = createGenerator(7).randn(channels * 256).map((z) => 0.2 * z);
+    const painted = (level: number) => x.map((v, i) => i % 16 < 8 ? v : level);
+    const [white, black] = [1, -1].map((level) => given(operator, painted(level), "auto", mask));
+    assertEquals(white.y, Float32Array.from(operator.apply(x)), "as H x has it");
+    assertEquals(residualRms(white, x), 0);
+    assertEquals((await measurementInput(white)).sha256, (await measurementInput(black)).sha256);
+    assertAlmostEquals(white.sigma_y, 0.2, 0.06, "a flat hole is no quiet picture");
+    assertEquals(given(operator, x, 0.1).y, x, "without a mask y is as it is given");
+  }
 });
 
 Deno.test("a hole in colours is a hole, whichever channel is looked at", () => {

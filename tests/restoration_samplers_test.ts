@@ -189,3 +189,38 @@ Deno.test("sdedit of one step begins at its strength, and asks once", () => {
   assertEquals([of(1, 0.5), of(1, 1), of(2, 0.5)], [[499], [999], [499, 249.5]]);
   assertEquals(of(1, 0.0001), [0]);
 });
+
+Deno.test("dps takes no step where the data say nothing, or say what the network says", async () => {
+  const plain = await blind("dps", 0.3);
+  const unmeasured: Measurement = {
+    operator: { ...operator, s: new Float64Array(4), apply: () => new Float64Array(4) },
+    y: Float32Array.of(1, 1, 1, 1),
+    sigma_y: 0.1,
+  };
+  const explained: Measurement = { operator, y: Float32Array.of(0.3, 0.3, 0, 0), sigma_y: 0.1 };
+  for (const measurement of [unmeasured, explained]) {
+    const { run } = makeRun(dps, { size: 4, steps: 3 });
+    const { alpha_bar } = run.schedule;
+    const { x } = await drain(dps, {
+      ...run,
+      inputs: { measurement },
+      denoise(x_t, t) {
+        const eps = x_t.map((x) =>
+          (x - Math.sqrt(alpha_bar(t)) * 0.3) / Math.sqrt(1 - alpha_bar(t))
+        );
+        return Promise.resolve({
+          eps,
+          x_0: new Float32Array(4).fill(0.3),
+          variance: new Float32Array(4),
+        });
+      },
+      vjp: (_x_t, _t, u) => Promise.resolve(u),
+    });
+    assertEquals(x, plain.x);
+  }
+});
+
+Deno.test("ddrm by its theorem ends exactly at data without noise", async () => {
+  const { x } = await restored(ddrm, { timesteps, options: { theorem: true } });
+  [Y[0], Y[1], ESTIMATE[2], ESTIMATE[3]].forEach((v, i) => assertAlmostEquals(x[i], v, 1e-6));
+});
