@@ -290,8 +290,8 @@ Deno.test("a failure ends the run for every image, and asks no more", async () =
       return run.x;
     },
   };
-  const seeds = [0, 1, 2];
-  const frames = sample(network, { seeds, scheduler: uneven, steps: 100, maxBatch: 3 });
+  const seeds = [0, 1, 2, 3, 4, 5];
+  const frames = sample(network, { seeds, scheduler: uneven, steps: 100, maxBatch: 6 });
   await assertRejects(() => Array.fromAsync(frames), Error, "device lost");
   const asked = network.asked.length;
   await settled();
