@@ -3,8 +3,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { writeAll, writeDurably, writeTextDurably, writeWhole } from "../src/files/atomic_write.ts";
 import { joinBytes } from "../src/files/bytes.ts";
 import { crc32 } from "../src/files/crc32.ts";
-import { bfloatToFloat, floatToHalf, halfToFloat } from "../src/files/half.ts";
-import { isModuleSpec } from "../src/files/import_plugin.ts";
+import { bfloatToFloat, float8ToFloat, floatToHalf, halfToFloat } from "../src/files/half.ts";
+import { importPlugin, isModuleSpec } from "../src/files/import_plugin.ts";
+import { InputError } from "../src/errors.ts";
 import { repeatedKey } from "../src/files/json_keys.ts";
 import { temporaryFolder } from "./cli.ts";
 
@@ -82,6 +83,36 @@ Deno.test("16-bit floats are read wherever they lie in a buffer, and rounded to 
   assertEquals([...halfToFloat(rounded)], [2048, 2052, -65504, Infinity, 0]);
 });
 
+Deno.test("8-bit floats are PyTorch's float8_e4m3fn and float8_e5m2", () => {
+  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const sum = (values: Float32Array) =>
+    values.reduce((total, x) => total + (Number.isFinite(x) ? Math.abs(x) : 0), 0);
+  const e4 = float8ToFloat(bytes, 4);
+  assertEquals([...e4.subarray(0, 3)], [0, 0.001953125, 0.00390625]);
+  assertEquals([...e4.subarray(120, 130)], [
+    256,
+    288,
+    320,
+    352,
+    384,
+    416,
+    448,
+    NaN,
+    -0,
+    -0.001953125,
+  ]);
+  assertEquals(sum(e4), 10815.75);
+  const e5 = float8ToFloat(bytes, 5);
+  assertEquals([e5[1], e5[123], e5[124], e5[125], e5[131]], [
+    1.52587890625e-5,
+    57344,
+    Infinity,
+    NaN,
+    -4.57763671875e-5,
+  ]);
+  assert(Math.abs(sum(e5) - 720896) < 0.01);
+});
+
 Deno.test("a key that an object has twice is found, whatever stands around it", () => {
   const cases: [string, string | undefined][] = [
     ["{}", undefined],
@@ -122,4 +153,23 @@ Deno.test("a plug-in's place is told from a name", () => {
   for (const spec of ["ddim", "dpmpp", "my-own", "mine.json", "a:b", "ts", "httpsx"]) {
     assert(!isModuleSpec(spec), spec);
   }
+});
+
+Deno.test("why a plug-in could not be loaded is told in one line", async () => {
+  const module = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const found = await importPlugin(module("export default 7"), "--scheduler");
+  assertEquals((found as { default: number }).default, 7);
+  const cases: [string, string][] = [
+    [`throw new Error("no \\u001b[31mluck.\\nat line 1")`, "no luck"],
+    [`throw "nothing"`, "nothing"],
+  ];
+  for (const [text, reason] of cases) {
+    const error = await assertRejects(() => importPlugin(module(text), "--scheduler"), InputError);
+    assertEquals((error as Error).message, `--scheduler: could not be loaded (${reason})`);
+  }
+  await assertRejects(
+    () => importPlugin("./no-such.ts", "--data"),
+    InputError,
+    "--data: could not",
+  );
 });
