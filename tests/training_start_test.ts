@@ -6,7 +6,7 @@ import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { stageRecipe, studentNetwork, studentStart } from "../src/training/distill/student.ts";
 import { networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
 import { initialState, layoutOf, packParams } from "../src/training/optimiser/layout.ts";
-import { parseTrainingRecipe, type TrainingRecipe } from "../src/training/recipe.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
 import { folderOf } from "../src/training/run/preview.ts";
 import { mostSteps, partsOf, startFresh, wholeTheta } from "../src/training/run/start.ts";
