@@ -177,9 +177,6 @@ function segment(marker: number, data: Iterable<number>): number[] {
   return [0xff, marker, (bytes.length + 2) >> 8, (bytes.length + 2) & 255, ...bytes];
 }
 
-const behindStart = (...more: number[]) =>
-  Uint8Array.from([...plain.subarray(0, 2), ...more, ...plain.subarray(2)]);
-
 Deno.test("a JPEG is taken apart as its segments say: scans, frames, colours", () => {
   const text = (letters: string) => [...new TextEncoder().encode(letters)];
   const frame = (ids: number[]) =>
