@@ -101,7 +101,8 @@ function factsText(facts: Facts): string {
 function defaultText(report: WeightsReport | OnnxReport): string {
   const { default_run: { scheduler, steps, guidance }, evaluations } = defaultRun(report);
   const guided = guidance === 1 ? "" : `, guidance ${guidance}`;
-  return `${scheduler}, ${steps} steps${guided}: ${evaluations} evaluations a picture`;
+  const asked = `${evaluations} ${evaluations === 1 ? "evaluation" : "evaluations"} a picture`;
+  return `${scheduler}, ${steps} ${steps === 1 ? "step" : "steps"}${guided}: ${asked}`;
 }
 
 function count(n: number): string {
