@@ -1,6 +1,6 @@
 /** Counts a run's network evaluations by running its sampler without a network. */
 import type { Measurement, Vector } from "../diffusion/mod.ts";
-import { evaluationsPerCall } from "../recipe/conditioning.ts";
+import { type Asked, evaluationsAt } from "../recipe/conditioning.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";
 import type { Plan } from "./plan.ts";
@@ -32,21 +32,22 @@ const ONE_PIXEL: Measurement = {
  */
 export async function countEvaluations(
   plan: Plan,
-  asked: Parameters<typeof evaluationsPerCall>[0] = { guidance: 1 },
+  asked: Asked = { guidance: 1 },
   atMost = Infinity,
   sigma_y = 0,
 ): Promise<number> {
-  const each = evaluationsPerCall(asked);
+  const each = (t: number, alpha_bar?: number) =>
+    evaluationsAt(asked, plan.modelTime(t, alpha_bar));
   let count = 0;
   const blind: Denoiser = {
     size: 1,
     guided: asked.guidance !== 1,
-    denoise: (x_t) => {
-      count += each;
+    denoise: (x_t, t, alpha_bar) => {
+      count += each(t, alpha_bar);
       return Promise.resolve({ eps: x_t.slice(), x_0: x_t.slice(), variance: x_t.slice() });
     },
-    vjp: (_x_t, _t, u) => {
-      count += 2 * each;
+    vjp: (_x_t, t, u, alpha_bar) => {
+      count += 2 * each(t, alpha_bar);
       return Promise.resolve(u.slice());
     },
   };
