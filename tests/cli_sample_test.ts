@@ -1,6 +1,4 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
-import { showTimes, stepsToShow } from "../src/sampling/making.ts";
 import { VERSION } from "../src/cli/main.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
@@ -91,24 +89,6 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   );
   const at = new TextDecoder("latin1").decode(bytes).indexOf("acTL");
   assertEquals(new DataView(bytes.buffer).getUint32(at + 4), 2, "a frame a step");
-});
-
-Deno.test("an animation's steps are evenly spaced in log-SNR and end with the last", () => {
-  const schedule = scheduleFor(parseSchedulerConfig({}));
-  const timesteps = Array.from({ length: 1000 }, (_, i) => 999 - i);
-  const shown = stepsToShow({ timesteps, schedule }, 10);
-  assertEquals([shown.length, shown[0], shown[9]], [10, 1, 1000]);
-  const lambdas = shown.map((step) => schedule.lambda(timesteps[step - 1]));
-  const even = (lambdas[9] - lambdas[0]) / 9;
-  for (let i = 1; i < 8; i++) {
-    assert(Math.abs(lambdas[i] - lambdas[i - 1] - even) < 0.1 * even, `${lambdas}`);
-  }
-  assertEquals(stepsToShow({ timesteps: [500, 2, 0], schedule }), [1, 2, 3]);
-  // Few steps are all shown, however their noise levels lie.
-  assertEquals(stepsToShow({ timesteps: [999, 3, 2, 1, 0], schedule }), [1, 2, 3, 4, 5]);
-  assertEquals([showTimes(48)[0], showTimes(5), showTimes(1)], [80, [400, 400, 400, 400, 2000], [
-    2000,
-  ]]);
 });
 
 Deno.test("files that are there stay, unless --force", async () => {

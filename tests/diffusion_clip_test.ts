@@ -39,3 +39,11 @@ Deno.test("clipping keeps NaN, and leaves the array it is given alone", () => {
   assert(Number.isNaN(clipped[0]) && clipped[1] === 1);
   assertEquals(given[1], 5);
 });
+
+Deno.test("sample_max_value wins over 1 where it is smaller, as in torch", () => {
+  const keys = { thresholding: true, dynamic_thresholding_ratio: 1 };
+  const clip = (sample_max_value: number) =>
+    makeClip(parseSchedulerConfig({ ...keys, sample_max_value }))(x_0);
+  assertEquals(clip(0.5), Float32Array.of(-1, -1, 0, 1, 1));
+  assertEquals(clip(2.5), Float32Array.of(-1, -0.2, 0, 0.2, 0.8));
+});

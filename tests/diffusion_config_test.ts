@@ -124,3 +124,33 @@ Deno.test("a flag that is null is false, as in diffusers, whatever a missing one
   assertEquals(parseSchedulerConfig({}).clip_sample, true);
   assertEquals(parseSchedulerConfig({}).set_alpha_to_one, true);
 });
+
+Deno.test("trained betas are numbers between 0 and 1, as many as timesteps", () => {
+  const betas = (trained_betas: unknown, num_train_timesteps = 2) =>
+    parseSchedulerConfig({ trained_betas, num_train_timesteps }).trained_betas;
+  assertEquals([betas([0.1, 0.9]), betas(null)], [[0.1, 0.9], null]);
+  for (const wrong of [[0, 0.5], [0.5, 1], [-0.1, 0.5], [0.5, "0.5"], [], "0.1", { 0: 0.1 }]) {
+    assertThrows(() => betas(wrong), InputError, "trained_betas: expected null or a list");
+  }
+  for (const count of [1, 3]) {
+    assertThrows(
+      () => betas(Array(count).fill(0.5)),
+      InputError,
+      `2 numbers (num_train_timesteps), found ${count}`,
+    );
+  }
+});
+
+Deno.test("continuous times, numbers that are none and a λ of infinity are refused by key", () => {
+  const refused = (text: string, says: string) =>
+    assertThrows(() => parseSchedulerConfig(text), InputError, says);
+  assertEquals(parseSchedulerConfig({ timestep_type: "discrete" }).steps_offset, 0);
+  refused(
+    '{"timestep_type": "continuous"}',
+    'timestep_type: expected discrete, found "continuous"',
+  );
+  refused('{"beta_start": NaN}', 'beta_start: expected a number of at least 0, found "NaN"');
+  refused('{"beta_end": Infinity}', "beta_end: expected a number of at least 0, found");
+  refused('{"lambda_min_clipped": Infinity}', "lambda_min_clipped: expected a number, found");
+  refused('{"lambda_min_clipped": NaN}', 'lambda_min_clipped: expected a number, found "NaN"');
+});

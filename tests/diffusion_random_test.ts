@@ -44,3 +44,8 @@ Deno.test("names become seeds that differ and stay the same", () => {
   assert(Math.abs(low - 10000) < 400, `${low} of 20000 in the lower half`);
   createGenerator(seedFromName("ä🙂"));
 });
+
+Deno.test("a name is the same seed everywhere, for ever: pictures are kept under it", () => {
+  const names = ["", "a", "alice", "ä🙂", "batch 0 1"];
+  assertEquals(names.map(seedFromName), [2872998923, 444641715, 3927234078, 72493195, 2701912094]);
+});

@@ -68,3 +68,13 @@ Deno.test("zero terminal SNR under an ε-model becomes the noisiest level the mo
   assertEquals(schedule.alpha_bar(999), linear.alpha_bar(999));
   assert(schedule.alpha_bar(999) > 0);
 });
+
+Deno.test("a schedule that is the beginning of the model's is another", () => {
+  const beginning = makeSchedule(linearBetas(1000).subarray(0, 500));
+  const { schedule, modelTime } = remap(beginning, linear);
+  assertEquals([schedule.T, schedule.alpha_bar(499)], [500, linear.alpha_bar(499)]);
+  assertEquals([modelTime(0), modelTime(17), modelTime(499)], [0, 17, 499]);
+  const back = remap(linear, beginning);
+  assertEquals([back.schedule.T, back.schedule.alpha_bar(999)], [1000, beginning.alpha_bar(499)]);
+  assertEquals(back.modelTime(999), 499);
+});

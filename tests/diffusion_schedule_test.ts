@@ -159,3 +159,23 @@ Deno.test("the rescaled schedule keeps its first ᾱ", () => {
   const rescaled = makeSchedule(rescaleZeroTerminalSnr(betas));
   assertAlmostEquals(rescaled.alpha_bar(0), makeSchedule(betas).alpha_bar(0), 1e-6);
 });
+
+Deno.test("before the first timestep there is no noise yet", () => {
+  const schedule = makeSchedule(linearBetas(10));
+  const x = Float32Array.of(0.5, -1), noise = Float32Array.of(9, 9);
+  for (const t of [-1, -0.5]) assertEquals(q_sample(x, t, schedule, noise), x);
+  assert(q_sample(x, 0, schedule, noise)[0] > 0.5);
+});
+
+Deno.test("a schedule by name has the model's T and the model's ends", () => {
+  const config = { ...defaults, num_train_timesteps: 50, beta_start: 0.01, beta_end: 0.3 };
+  for (const name of ["linear", "scaled_linear"]) {
+    const { betas, T } = scheduleFor(config, name);
+    assertEquals(T, 50);
+    assertAlmostEquals(betas[0], 0.01, 1e-7, name);
+    assertAlmostEquals(betas[49], 0.3, 1e-7, name);
+  }
+  const { betas } = scheduleFor(config, "sigmoid");
+  assertAlmostEquals(betas[0], 0.01 + 0.29 / (1 + Math.exp(6)), 1e-6);
+  assertAlmostEquals(betas[49], 0.3 - 0.29 / (1 + Math.exp(6)), 1e-6);
+});

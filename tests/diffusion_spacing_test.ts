@@ -111,3 +111,35 @@ Deno.test("a clipped λ leaves fewer timesteps to divide, whatever the spacing",
   assertEquals(at(900, linspace).length, 900);
   assertThrows(() => at(901, linspace), InputError, "from 1 to 900");
 });
+
+Deno.test("timesteps lie between the first and the last, fractions too, and are no more than there are", () => {
+  assertEquals(requireTimesteps([9, 8.5, 0.25], 10), [9, 8.5, 0.25]);
+  for (const t of [9.5, 9.0001, 10, -0.5, Infinity]) {
+    assertThrows(
+      () => requireTimesteps([t], 10),
+      InputError,
+      "timesteps[0]: expected a number from 0 to 9",
+    );
+  }
+  const all = Array.from({ length: 10 }, (_, i) => 9 - i);
+  assertEquals(requireTimesteps(all, 10).length, 10);
+  const eleven = Array.from({ length: 11 }, (_, i) => 9 - 0.9 * i);
+  assertThrows(
+    () => requireTimesteps(eleven, 10),
+    InputError,
+    "at most 10, as many as there are, found 11",
+  );
+  assertThrows(
+    () => requireTimesteps([5, 3, 4], 10),
+    InputError,
+    "timesteps[2]: expected less than",
+  );
+});
+
+Deno.test("one step is where its spacing begins: leading and linspace at 0, trailing at the end", () => {
+  assertEquals(spacedTimesteps(1, 1000, "leading"), [0]);
+  assertEquals(spacedTimesteps(1, 1000, "linspace"), [0]);
+  assertEquals(spacedTimesteps(1, 1000, "trailing"), [999]);
+  assertEquals(spacedTimesteps(2, 1000, "linspace"), [999, 0]);
+  assertEquals(spacedTimesteps(3, 10, "leading"), [6, 3, 0]);
+});

@@ -118,3 +118,80 @@ Deno.test("a Range has as many elements as its steps, whatever its start and whi
   range(whole(0), whole(2 ** 40), whole(2 ** 36));
   range(whole(7), whole(7), whole(0));
 });
+
+/** A graph of one node with an attribute, and a check of it. */
+function checkAttribute(attribute: object, op = "Conv"): void {
+  const made = node(op, ["x"], ["y"]);
+  made.attribute.push(create(pb.AttributeProtoSchema, attribute));
+  const graph = create(pb.GraphProtoSchema, { node: [made] });
+  checkGraph(create(pb.ModelProtoSchema, { graph }), graph, "net.onnx");
+}
+
+Deno.test("what engines divide or allocate by is positive and of some size, alone or in a list", () => {
+  const settings = ["block_size", "blocksize", "dilations", "group", "groups", "kernel_shape"];
+  settings.push("num_groups", "num_heads", "num_outputs", "strides");
+  for (const name of settings) {
+    for (const n of [1n, 65536n]) {
+      checkAttribute({ name, i: n });
+      checkAttribute({ name, ints: [1n, n] });
+    }
+    for (const n of [0n, -1n, 65537n]) {
+      const says = `(Conv): ${name}: expected 1 to 65536, found ${n}`;
+      assertThrows(() => checkAttribute({ name, i: n }), InputError, says);
+      assertThrows(() => checkAttribute({ name, ints: [2n, n] }), InputError, says);
+    }
+  }
+  checkAttribute({ name: "pads", ints: [0n, -256n, 256n] });
+  for (const n of [257n, -257n]) {
+    const says = `(Conv): pads: expected -256 to 256, found ${n}`;
+    assertThrows(() => checkAttribute({ name: "pads", ints: [0n, n] }), InputError, says);
+  }
+  checkAttribute({ name: "axis", i: -1n });
+});
+
+Deno.test("a graph within a node is control flow, whatever the node is called", () => {
+  const inside = create(pb.GraphProtoSchema, {});
+  for (const attribute of [{ name: "body", g: inside }, { name: "bodies", graphs: [inside] }]) {
+    assertThrows(() => checkAttribute(attribute), InputError, "(Conv) has a graph inside");
+  }
+});
+
+Deno.test("a tensor has numbers of a known type, as many as its shape, in its bytes or in a list", () => {
+  const of = (said: object) => {
+    const made = create(pb.TensorProtoSchema, { name: "w", ...said });
+    const graph = create(pb.GraphProtoSchema, { initializer: [made] });
+    return () => checkGraph(create(pb.ModelProtoSchema, { graph }), graph, "net.onnx");
+  };
+  const raw = (bytes: number) => ({ rawData: new Uint8Array(bytes) });
+  const { FLOAT, FLOAT16, BFLOAT16, DOUBLE, INT64, UINT64, INT32, INT8, BOOL } = types;
+  const sizes = [[FLOAT, 4], [FLOAT16, 2], [BFLOAT16, 2], [DOUBLE, 8], [INT64, 8], [UINT64, 8]];
+  sizes.push([INT32, 4], [INT8, 1], [BOOL, 1], [types.UINT32, 4], [types.INT16, 2]);
+  for (const [dataType, bytes] of sizes) {
+    of({ dataType, dims: [2n, 3n], ...raw(6 * bytes) })();
+    for (const other of [5, 7]) {
+      const says = `"w" of shape [2,3]: expected 6 elements, found ${other}`;
+      assertThrows(of({ dataType, dims: [2n, 3n], ...raw(other * bytes) }), InputError, says);
+    }
+  }
+  of({ dataType: FLOAT, dims: [], floatData: [1] })();
+  of({ dataType: UINT64, dims: [2n], uint64Data: [1n, 2n] })();
+  of({ dataType: FLOAT16, dims: [2n], int32Data: [1, 2] })();
+  of({ dataType: FLOAT, dims: [0n] })();
+  const refused: [object, string][] = [
+    [{ dataType: FLOAT, dims: [2n] }, "expected 2 elements, found 0"],
+    [{ dataType: FLOAT, dims: [1n], floatData: [1, 2] }, "expected 1 elements, found 2"],
+    [{ dataType: FLOAT, dims: [-2n, -1n], ...raw(8) }, "found the shape [-2,-1]"],
+    [{ dataType: FLOAT, dims: [2n ** 28n + 1n], ...raw(8) }, "expected up to 268435456 elements"],
+    [{ dataType: types.STRING, dims: [1n], stringData: [] }, "found elements of type string"],
+    [{ dataType: 0, dims: [] }, "found elements of type undefined"],
+  ];
+  for (const [said, says] of refused) assertThrows(of(said), InputError, says);
+  const sparse = create(pb.GraphProtoSchema, {
+    sparseInitializer: [create(pb.SparseTensorProtoSchema, {})],
+  });
+  assertThrows(
+    () => checkGraph(create(pb.ModelProtoSchema, {}), sparse, "net.onnx"),
+    InputError,
+    "net.onnx: sparse tensors are not read",
+  );
+});

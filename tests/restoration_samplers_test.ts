@@ -127,3 +127,100 @@ Deno.test("dps goes along the gradient of the residual's norm, zeta·√m/(n s_1
     assertAlmostEquals(three.frames[0].x[i] - none.frames[0].x[i], 3 * along, 1e-4);
   }
 });
+
+/** A run that is shown nothing and whose network always sees the picture `said`. */
+async function blind(name: keyof typeof restorers, said: number, asked: Partial<Asked> = {}) {
+  const scheduler = restorers[name];
+  const { options, timesteps } = asked;
+  const { run, asked: counts } = makeRun(scheduler, { timesteps, options, size: 4, steps: 3 });
+  const { alpha_bar } = run.schedule;
+  const levels: number[] = [];
+  const answer: Run = {
+    ...run,
+    denoise(x_t, t, level = alpha_bar(t)) {
+      levels.push(sigmaOf(level));
+      const eps = x_t.map((x) => (x - Math.sqrt(level) * said) / Math.sqrt(1 - level));
+      return Promise.resolve({
+        eps,
+        x_0: new Float32Array(4).fill(said),
+        variance: new Float32Array(4),
+      });
+    },
+  };
+  return { ...await drain(scheduler, answer), draws: counts.noise, levels };
+}
+
+for (const name of Object.keys(restorers) as (keyof typeof restorers)[]) {
+  Deno.test(`${name}: where nothing was seen the answer is the network's picture, kept in the pixels' range`, async () => {
+    for (const [said, shown] of [[0.3, 0.3], [4, 1], [-4, -1]]) {
+      const { x, frames } = await blind(name, said);
+      x.forEach((v) => assertAlmostEquals(v, shown, 1e-5, name));
+      for (const { x_0 } of frames) x_0.forEach((v) => assertAlmostEquals(v, shown, 1e-5, name));
+    }
+  });
+}
+
+Deno.test("no sampler draws noise that it has no use for", async () => {
+  const draws = async (name: keyof typeof restorers, options: SchedulerOptions = {}) =>
+    (await blind(name, 0.2, { timesteps, options })).draws;
+  assertEquals([await draws("pigdm", { eta: 0 }), await draws("sdedit", { eta: 0 })], [0, 0]);
+  assertEquals([await draws("pigdm"), await draws("sdedit")], [2, 2]);
+  assertEquals([await draws("ddrm"), await draws("dps"), await draws("diffpir")], [2, 2, 2]);
+  // DAPS draws a picture given the data, and noises it anew: at the last level neither.
+  assertEquals([await draws("daps"), await draws("daps", { sample_last: true })], [4, 5]);
+});
+
+Deno.test("daps' inner ODE never goes up in noise, and ends near the picture", async () => {
+  const inner = async (t: number) => {
+    const { levels } = await blind("daps", 0.2, { timesteps: [t], options: { ode: 3 } });
+    return levels;
+  };
+  const [first, , last] = await inner(500);
+  assert(first > 1 && Math.abs(last - 0.02) < 1e-9, `${first} to ${last}`);
+  const low = await inner(0);
+  assert(low[0] < 0.02 && low.every((level) => Math.abs(level - low[0]) < 1e-9), `${low}`);
+});
+
+Deno.test("sdedit of one step begins at its strength, and asks once", () => {
+  const { schedule } = makeRun(ddrm).run;
+  const config = unclipped;
+  const of = (n: number, strength: number) =>
+    restorers.sdedit.timesteps!(n, schedule, config, { strength });
+  assertEquals([of(1, 0.5), of(1, 1), of(2, 0.5)], [[499], [999], [499, 249.5]]);
+  assertEquals(of(1, 0.0001), [0]);
+});
+
+Deno.test("dps takes no step where the data say nothing, or say what the network says", async () => {
+  const plain = await blind("dps", 0.3);
+  const unmeasured: Measurement = {
+    operator: { ...operator, s: new Float64Array(4), apply: () => new Float64Array(4) },
+    y: Float32Array.of(1, 1, 1, 1),
+    sigma_y: 0.1,
+  };
+  const explained: Measurement = { operator, y: Float32Array.of(0.3, 0.3, 0, 0), sigma_y: 0.1 };
+  for (const measurement of [unmeasured, explained]) {
+    const { run } = makeRun(dps, { size: 4, steps: 3 });
+    const { alpha_bar } = run.schedule;
+    const { x } = await drain(dps, {
+      ...run,
+      inputs: { measurement },
+      denoise(x_t, t) {
+        const eps = x_t.map((x) =>
+          (x - Math.sqrt(alpha_bar(t)) * 0.3) / Math.sqrt(1 - alpha_bar(t))
+        );
+        return Promise.resolve({
+          eps,
+          x_0: new Float32Array(4).fill(0.3),
+          variance: new Float32Array(4),
+        });
+      },
+      vjp: (_x_t, _t, u) => Promise.resolve(u),
+    });
+    assertEquals(x, plain.x);
+  }
+});
+
+Deno.test("ddrm by its theorem ends exactly at data without noise", async () => {
+  const { x } = await restored(ddrm, { timesteps, options: { theorem: true } });
+  [Y[0], Y[1], ESTIMATE[2], ESTIMATE[3]].forEach((v, i) => assertAlmostEquals(x[i], v, 1e-6));
+});

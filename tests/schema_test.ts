@@ -13,6 +13,9 @@ import {
   number,
   parse,
   readFields,
+  requireObject,
+  text,
+  type Type,
   whole,
 } from "../src/schema.ts";
 
@@ -66,4 +69,80 @@ Deno.test("a key that is undefined is one that is missing, null is not, and what
     parseSchedulerConfig({ clip_sample: undefined, timestep_spacing: undefined }),
     parseSchedulerConfig({}),
   );
+});
+
+Deno.test("each kind of values takes its own and says what it is, to the ends of its range", () => {
+  const cases: [Type, string, accepted: unknown[], refused: unknown[]][] = [
+    [number(), "a number", [0, -1.5, 1e300], [NaN, -Infinity, "1", true, null, [1]]],
+    [number(2), "a number of at least 2", [2, 3], [1.9]],
+    [number(-Infinity, 2), "a number of at most 2", [2, -3], [2.1, -Infinity]],
+    [number(0, 1), "a number from 0 to 1", [0, 1], [-0.001, 1.001]],
+    [whole(), "a whole number", [0, -7, 2 ** 53 - 1], [0.5, 2 ** 53, "1"]],
+    [whole(1), "a whole number of at least 1", [1], [0]],
+    [whole(-Infinity, 9), "a whole number of at most 9", [9, -9], [10]],
+    [whole(1, 9), "a whole number from 1 to 9", [1, 9], [0, 10]],
+    [flag, "true or false", [true, false], ["true", 0, null]],
+    [text(), "text", ["", "a"], [0, null, ["a"]]],
+    [text(2), "text", ["ab", "abc"], ["a", ""]],
+    [choice(["a", 1]), "one of a, 1", ["a", 1], ["1", "b", null]],
+    [nullable(whole(0)), "a whole number of at least 0, or null", [null, 0], [-1, undefined, ""]],
+    [list(whole()), "a list, each a whole number", [[1], [1, 2]], [[], 1, [1, 0.5], "1", null]],
+  ];
+  for (const [type, expected, accepted, refused] of cases) {
+    assertEquals(type.expected, expected);
+    for (const value of accepted) assert(type.accepts(value), `${expected}: ${value}`);
+    for (const value of refused) assert(!type.accepts(value), `${expected}, not ${value}`);
+  }
+});
+
+Deno.test("what a text stands for is read by its kind; another text stands for itself", () => {
+  const cases: [Type, Record<string, unknown>][] = [
+    [number(), {
+      ...{ "1": 1, " -2.5 ": -2.5, "+3": 3, ".5": 0.5, "5.": 5, "1e3": 1000, "1E-3": 0.001 },
+      ...{ "2e+1": 20, "1,5": "1,5", "--1": "--1", ".": ".", "NaN": "NaN" },
+    }],
+    [whole(), { "12": 12, " -3 ": -3, "+4": 4, "1.0": "1.0", "1e3": "1e3", "": "" }],
+    [flag, { true: true, false: false, True: "True", " true": " true", "1": "1" }],
+    [text(), { a: "a", "": "", " a ": " a " }],
+    [choice(["a b", 2]), { "a b": "a b", " a b ": "a b", "2": 2, "3": "3" }],
+    [nullable(whole()), { null: null, " null ": null, "4": 4, none: "none" }],
+    [list(whole()), { "1,2": [1, 2], "[1, 2]": [1, 2], " [3] ": [3], "4": [4], "a,1": ["a", 1] }],
+    [list(text()), { "a, b c": ["a", "b c"], "[x]": ["x"] }],
+  ];
+  for (const [type, texts] of cases) {
+    for (const [written, value] of Object.entries(texts)) {
+      assertEquals(type.fromText(written), value, `${type.expected}: "${written}"`);
+    }
+  }
+  const expected = 'steps: expected a whole number of at least 1, found "0"';
+  assertThrows(() => parse(whole(1), "0", "steps"), FieldError, expected);
+});
+
+Deno.test("of a JSON object the described keys are read; null is a value, which a key has to allow", () => {
+  const fields = { n: { type: whole(), missing: 2 }, m: { type: nullable(whole()), missing: 3 } };
+  assertEquals(readFields({ n: 5, m: null, other: 1 }, fields, "file"), { n: 5, m: null });
+  assertEquals(readFields({}, fields, "file"), { n: 2, m: 3 });
+  const found = "file: n: expected a whole number, found null";
+  assertThrows(() => readFields({ n: null }, fields, "file"), FieldError, found);
+  const optional: Field<number> = { type: whole(), optional: true };
+  assertEquals(readFields<{ n?: number }>({ n: 0 }, { n: optional }, "file"), { n: 0 });
+  for (const json of [[], [{ n: 1 }], null, "{}", 1, undefined]) {
+    assertThrows(() => requireObject(json, "file"), FieldError, "file: expected a JSON object");
+    assertThrows(() => readFields(json, fields, "file"), FieldError, "expected a JSON object");
+    assertThrows(() => new Keys(json, "file"), FieldError, "expected a JSON object");
+  }
+});
+
+Deno.test("keys that are taken are gone, the rest is foreign, and old names are today's", () => {
+  const keys = new Keys({ n: 1, gone: 2, strange: null }, "file", { gone: "here" });
+  assertEquals(keys.take("gone"), undefined, "it has another name now");
+  assertEquals(keys.read("n", whole(), 0), 1);
+  assertEquals(keys.read("n", whole(), 0), 0, "taken already");
+  assertEquals([...keys.left], [["here", 2], ["strange", null]]);
+  assertEquals(keys.exactly("here", whole(), 0), 2);
+  const found = "file: strange: expected a whole number, found null";
+  assertThrows(() => keys.exactly("strange", whole(), 0), FieldError, found);
+  assertEquals([...keys.left.keys()], []);
+  const wrong = () => new Keys({ f: "yes" }, "file").flag("f", true);
+  assertThrows(wrong, FieldError, 'file: f: expected true or false, found "yes"');
 });

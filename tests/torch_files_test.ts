@@ -1,7 +1,6 @@
 /** PyTorch's files: what is in them is read, nothing in them runs. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { float8ToFloat } from "../src/files/half.ts";
 import { parseTorch } from "../src/files/torch/file.ts";
 import { unpickle } from "../src/files/torch/pickle.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
@@ -159,36 +158,6 @@ Deno.test("one list cannot be copied into dicts without end", async () => {
   const pickle = [0x80, 2, ...pairs, 0x71, 0, ...Array(100).fill(again).flat(), 0x2e];
   const bytes = await withPickle(Uint8Array.from(pickle));
   await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "more than 1000000 items");
-});
-
-Deno.test("8-bit floats are PyTorch's float8_e4m3fn and float8_e5m2", () => {
-  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
-  const sum = (values: Float32Array) =>
-    values.reduce((total, x) => total + (Number.isFinite(x) ? Math.abs(x) : 0), 0);
-  const e4 = float8ToFloat(bytes, 4);
-  assertEquals([...e4.subarray(0, 3)], [0, 0.001953125, 0.00390625]);
-  assertEquals([...e4.subarray(120, 130)], [
-    256,
-    288,
-    320,
-    352,
-    384,
-    416,
-    448,
-    NaN,
-    -0,
-    -0.001953125,
-  ]);
-  assertEquals(sum(e4), 10815.75);
-  const e5 = float8ToFloat(bytes, 5);
-  assertEquals([e5[1], e5[123], e5[124], e5[125], e5[131]], [
-    1.52587890625e-5,
-    57344,
-    Infinity,
-    NaN,
-    -4.57763671875e-5,
-  ]);
-  assert(Math.abs(sum(e5) - 720896) < 0.01);
 });
 
 Deno.test("what is in a dict is told without writing it out", async () => {

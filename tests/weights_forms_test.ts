@@ -309,6 +309,18 @@ Deno.test("an archive's folder is found however deep it lies and whatever lies b
   assertEquals((await readFolder(await locate(`${folder.path}/w.zip`))).hash, plain.hash);
 });
 
+Deno.test("an archive without model_index.json keeps what lies beside the network: the schedule", async () => {
+  for (const prefix of ["", "run/"]) {
+    const files = new Map([
+      [`${prefix}unet/config.json`, config],
+      [`${prefix}unet/diffusion_pytorch_model.safetensors`, weights],
+      [`${prefix}scheduler/scheduler_config.json`, encode({ num_train_timesteps: 77 })],
+    ]);
+    const folder = await readFolder(archiveFiles(files, "w.zip"));
+    assertEquals([folder.scheduler.num_train_timesteps, folder.notices], [77, []]);
+  }
+});
+
 Deno.test("a network that cannot be drawn with is refused by its key", async () => {
   const refuses = (change: Record<string, unknown>, says: string) => {
     const json = { ...JSON.parse(new TextDecoder().decode(config)), ...change };

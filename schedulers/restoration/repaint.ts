@@ -52,7 +52,7 @@ const repaint: Scheduler = {
       const t = timesteps[move.at];
       const alpha_bar = schedule.alpha_bar(t);
       if (move.kind === "back") {
-        const ratio = alpha_bar === 0 ? 0 : schedule.alpha_bar(timesteps[move.to]) / alpha_bar;
+        const ratio = schedule.alpha_bar(timesteps[move.to]) / alpha_bar;
         const z = run.noise();
         x = x.map((v, i) => Math.sqrt(ratio) * v + Math.sqrt(1 - ratio) * z[i]);
         continue;

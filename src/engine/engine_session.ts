@@ -204,7 +204,6 @@ export class EngineSession {
     this.#opened.close();
     this.#memory = memory;
     this.#opened = opened;
-    this.#loaded = undefined;
   }
 }
 

@@ -52,8 +52,7 @@ export function batchDimension(graph: Graph): string | undefined {
   if (!ends.every(first)) return undefined;
   const apart = graph.values.every((value) => {
     if (!value.shape.includes(name)) return !value.node.inputs.some((x) => x.shape.includes(name));
-    const { op, attributes } = value.node;
-    return first(value) && !(op === "concat" && attributes.axis === 0);
+    return first(value);
   });
   return apart ? name : undefined;
 }

@@ -5,9 +5,9 @@ const table = Uint32Array.from({ length: 256 }, (_, n) => {
   return n;
 });
 
-/** CRC-32 as an unsigned number; `previous` is the result over the bytes before these. */
-export function crc32(bytes: Uint8Array, previous = 0): number {
-  let crc = ~previous;
+/** CRC-32 as an unsigned number. */
+export function crc32(bytes: Uint8Array): number {
+  let crc = ~0;
   for (let i = 0; i < bytes.length; i++) crc = table[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
   return ~crc >>> 0;
 }

@@ -1,5 +1,5 @@
 /** Importing a plug-in's module. For operators: a plug-in is code and runs as such. */
-import { isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { InputError } from "../errors.ts";
@@ -8,7 +8,7 @@ const SCHEME = /^(https?|file|data|npm|jsr|blob):/;
 
 /** Whether it is written as a path or address, not as a name. */
 export function isModuleSpec(spec: string): boolean {
-  return SCHEME.test(spec) || isAbsolute(spec) || /[/\\]|\.[cm]?[jt]sx?$/.test(spec);
+  return SCHEME.test(spec) || /[/\\]|\.[cm]?[jt]sx?$/.test(spec);
 }
 
 /**

@@ -52,7 +52,11 @@ const read: Readonly<Record<string, (data: Uint8Array, budget: Budget) => string
   },
 };
 
+/** What no text at all is as a zlib stream (RFC 1950): less is cut off. */
+const LEAST_BYTES = 8;
+
 function inflated(data: Uint8Array, budget: Budget): Uint8Array | undefined {
+  if (data.length < LEAST_BYTES) return undefined;
   const parts: Uint8Array[] = [];
   let size = 0, whole = false;
   const inflate = new Unzlib((part, final) => {

@@ -1,6 +1,6 @@
 /** Describes a folder of weights without running it. */
 import { UnsupportedGraph } from "../engine/plan/planner.ts";
-import { memoryOf } from "../engine/plan/memory.ts";
+import { arenaBytes } from "../engine/plan/memory.ts";
 import { graphCost } from "../graph/cost.ts";
 import { type Graph, paramShapes } from "../graph/mod.ts";
 import { classNames, type WeightsCard } from "../weights/read/card.ts";
@@ -71,7 +71,7 @@ export function inspectWeights(folder: WeightsFolder): WeightsReport {
 /** The arena that the planner lays out for one picture; for graphs it cannot plan, what is alive at once. */
 function activationBytes(graph: Graph): number {
   try {
-    return memoryOf(graph, 1).arena;
+    return arenaBytes(graph);
   } catch (error) {
     if (!(error instanceof UnsupportedGraph)) throw error;
     return graphCost(graph, 1).peakBytes;

@@ -1,5 +1,6 @@
 /** From pictures to measurements: what was given, or what is made of a good picture to try things on. */
 import { createGenerator, type LinearOperator, type Measurement } from "../diffusion/mod.ts";
+import type { Mask } from "./degradation.ts";
 import { estimateNoise } from "./noise_level.ts";
 
 /** The noise that 8-bit rounding leaves, and a little more: σ_y where nobody said and s is small. */
@@ -15,14 +16,20 @@ export function defaultNoise({ s }: LinearOperator): number {
   return seen.length === 0 || least > 0.999 * most ? 0 : ROUNDING_NOISE;
 }
 
-/** What was measured. @param noise σ_y, or "auto": told from y itself */
+/**
+ * What was measured.
+ * @param noise σ_y, or "auto": told from y itself
+ * @param mask which pixels of y were kept: whatever stands at the others was not measured, and is 0 as in H x
+ */
 export function given(
   operator: LinearOperator,
   y: Float32Array,
   noise: number | "auto" = defaultNoise(operator),
+  mask?: Pick<Mask, "kept">,
 ): Measurement {
-  const sigma_y = noise === "auto" ? estimateNoise(y, operator.measured) : noise;
-  return { operator, y, sigma_y };
+  const kept = mask?.kept;
+  const sigma_y = noise === "auto" ? estimateNoise(y, operator.measured, kept) : noise;
+  return { operator, y: kept ? y.map((v, i) => kept[i % kept.length] ? v : 0) : y, sigma_y };
 }
 
 /** y = H x + z for a picture x that is known. @param seed of z */

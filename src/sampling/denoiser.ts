@@ -66,7 +66,6 @@ export function denoiserOf(
 
   /** The network's own output, or its vjp with u, guided (Ho & Salimans 2022): both are linear in it. */
   const ask = async (x: Float32Array, t: number, u?: Float32Array): Promise<Float32Array> => {
-    signal?.throwIfAborted();
     const conditional = askClass(x, t, u);
     if (!isGuided(conditioning, t)) return conditional;
     const [cond, uncond] = await Promise.all([

@@ -219,8 +219,8 @@ export function parseFields<R extends object>(
 
 /** Later objects override earlier ones; what is undefined is not there. */
 function joined(parts: readonly unknown[]): Readonly<Record<string, unknown>> {
-  const all = Object.assign({}, ...parts.map((part) => requireObject(part, "recipe")));
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const given = parts.flatMap((part) => Object.entries(requireObject(part, "recipe")));
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
 /** A value as it is typed after a flag. @throws FieldError naming the flag */

@@ -227,7 +227,7 @@ function measureTask(
     const sigma_y = noise === undefined || noise === "auto" ? defaultNoise(operator) : noise;
     return { measurement: simulated(operator, truth, seed, sigma_y), mask, truth };
   }
-  return { measurement: given(operator, measured(fitted.picture, operator), noise), mask };
+  return { measurement: given(operator, measured(fitted.picture, operator), noise, mask), mask };
 }
 
 /** A class by name or index; without one the class that means none, as the picture decides what it is. */

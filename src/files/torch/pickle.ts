@@ -34,10 +34,8 @@ export interface Unpickled {
   readonly end: number;
 }
 
-/** The most opcodes of one pickle: a state dict has some twenty a tensor. */
+/** The most opcodes of one pickle, and of objects that it remembers: a state dict has some twenty a tensor. */
 const MAX_OPCODES = 5_000_000;
-/** The most objects that are remembered to be named again. */
-const MAX_MEMO = 4_000_000;
 
 /** What to do with a file that has more in it. */
 export const PLAIN =
@@ -102,10 +100,7 @@ export function unpickle(
     stack.push(value);
     return value;
   };
-  const remember = (index: number) => {
-    if (memo.size >= MAX_MEMO) fail(`the pickle remembers more than ${MAX_MEMO} objects`);
-    memo.set(index, top());
-  };
+  const remember = (index: number) => void memo.set(index, top());
   const recall = (index: number) =>
     memo.has(index) ? memo.get(index) : fail("the pickle names an object that it did not make");
   const append = (items: readonly unknown[]) => {

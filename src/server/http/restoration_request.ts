@@ -146,7 +146,7 @@ function measure(
   const fitted = fit("image", picture, small);
   const mask = file && readMask(file.field, file.pixels, picture, small, 0);
   const operator = operatorOf({ ...degradation, mask }, shape);
-  return given(operator, fromPixels(fitted.picture), noise);
+  return given(operator, fromPixels(fitted.picture), noise, mask);
 }
 
 /** A sampler by name. @throws FieldError listing those there are */

@@ -14,6 +14,11 @@ export async function idxImagesIn(folder: string): Promise<string[]> {
   return found.sort();
 }
 
+/** Whether a file is the part of its set that is kept from training: its own name says so. */
+export function isIdxTest(path: string): boolean {
+  return /t10k|test/i.test(path.slice(path.lastIndexOf("/")));
+}
+
 /** @param files IDX files of pictures; that of the split asked for is taken */
 export async function openIdx(
   files: readonly string[],
@@ -21,10 +26,9 @@ export async function openIdx(
   options: DataOptions,
 ): Promise<DataSet> {
   const { split = "train" } = options;
-  const isTest = (file: string) => /t10k|test/i.test(file.slice(file.lastIndexOf("/")));
   const path = files.length === 1
     ? files[0]
-    : files.find((file) => isTest(file) === (split === "test"));
+    : files.find((file) => isIdxTest(file) === (split === "test"));
   if (!path) throw new InputError(`data ${source}: expected IDX files of its ${split} part`);
 
   const images = await parseIdx(await Deno.readFile(path), path);

@@ -3,7 +3,7 @@ import { MAX_SEED } from "../../diffusion/random.ts";
 import { InputError } from "../../errors.ts";
 import type { DataOptions, DataSet, PictureSource, Split } from "./data_set.ts";
 import { openPictureFolder, openPictureZip } from "./folder.ts";
-import { idxImagesIn, openIdx } from "./idx_files.ts";
+import { idxImagesIn, isIdxTest, openIdx } from "./idx_files.ts";
 import { npzHasTest, openNpy, openNpz } from "./npz.ts";
 import { npmFolder } from "./package.ts";
 import { drawnDataSet, generatedPictures, isDataPlugin, loadDataPlugin } from "./plugin.ts";
@@ -93,5 +93,5 @@ export async function hasTestSplit(source: string): Promise<boolean> {
   const info = await statIfThere(path, source);
   if (info?.isFile) return /\.npz$/i.test(path) && await npzHasTest(path);
   if (!info?.isDirectory) return false;
-  return (await idxImagesIn(path)).some((file) => /t10k|test/i.test(file));
+  return (await idxImagesIn(path)).some(isIdxTest);
 }

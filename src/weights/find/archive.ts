@@ -3,9 +3,9 @@ import { type Files, filesOf } from "../files.ts";
 import { networkFolders } from "../../networks/registry.ts";
 import { weightEnding } from "../read/formats.ts";
 
-/** A config's path, and before it the folder of weights. */
+/** A config's path, and before it the folder of weights: above a network's, where that is a part of it. */
 const ROOT = new RegExp(
-  `^(.*/)?(?:model_index\\.json|(?:(?:${networkFolders.join("|")})(?:_ema)?/)?config\\.json)$`,
+  `^(.*?/)??(?:model_index\\.json|(?:(?:${networkFolders.join("|")})(?:_ema)?/)?config\\.json)$`,
 );
 
 /** What macOS and Windows put beside the files. */

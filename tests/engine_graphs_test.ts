@@ -1,0 +1,443 @@
+/** What the engine makes of whole graphs: what it fuses and what it must not, several outputs, batches in parts. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { simdInline } from "../src/backends/simd/inline.ts";
+import { openSimdSession } from "../src/backends/simd/session.ts";
+import type { Crew } from "../src/engine/engine_session.ts";
+import { batchDimension } from "../src/engine/feeds.ts";
+import { inlineCrew } from "../src/engine/inline_crew.ts";
+import { instantiate, kernelBytes, unshared } from "../src/engine/kernels_module.ts";
+import { layOut } from "../src/engine/plan/arena.ts";
+import type { Buffer } from "../src/engine/plan/view.ts";
+import {
+  add,
+  concat,
+  conv2d,
+  exp,
+  expand,
+  gather,
+  Graph,
+  groupNorm,
+  linear,
+  matmul,
+  mul,
+  neg,
+  type Padding,
+  reduceSum,
+  reshape,
+  scale,
+  sigmoid,
+  silu,
+  slice,
+  softmax,
+  transpose,
+  upsampleNearest,
+  type Value,
+} from "../src/graph/mod.ts";
+import { ramp } from "./backend_models.ts";
+import { interpret } from "./graph_reference.ts";
+
+const module = new WebAssembly.Module(unshared(kernelBytes()));
+const around = { stride: 1, padding: [1, 1, 1, 1] as Padding };
+const none = { stride: 1, padding: [0, 0, 0, 0] as Padding };
+const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** Every output of a graph, in memory that is full of NaN before, against float64 loops. */
+async function check(make: (graph: Graph) => Record<string, Value>): Promise<void> {
+  const graph = new Graph();
+  for (const [name, value] of Object.entries(make(graph))) graph.output(name, value);
+  const numbers = (values: ReadonlyMap<string, Value>, seed: number) =>
+    new Map([...values].map(([name, { shape, type }], i) => {
+      const dims = shape as number[];
+      const data = type === "int32"
+        ? Int32Array.from({ length: count(dims) }, (_, k) => k % 2)
+        : ramp(count(dims), seed + i);
+      return [name, { data, dims }];
+    }));
+  const fed = numbers(graph.inputs, 1), learned = numbers(graph.params, 50);
+  const weights = new Map([...learned].map(([name, { data }]) => [name, data as Float32Array]));
+  const inner = inlineCrew(module);
+  let memory: WebAssembly.Memory;
+  const crew: Crew = { ...inner, open: (opened) => inner.open(memory = opened) };
+  const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 20 });
+  new Float32Array(memory!.buffer).fill(NaN, session.engine.base / 4);
+  const found = await session.run(Object.fromEntries(fed));
+  await session.close();
+  const given = Object.fromEntries([...fed, ...learned].map(([name, { data }]) => [name, data]));
+  assertEquals(Object.keys(found), [...graph.outputs.keys()]);
+  for (const [name, value] of graph.outputs) {
+    const expected = interpret(graph, value, given);
+    assertEquals(found[name].dims, expected.shape);
+    const size = expected.data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-30);
+    expected.data.forEach((v, i) => {
+      const difference = Math.abs(Number(found[name].data[i]) - v);
+      assert(difference <= 1e-5 * size, `${name}[${i}] is ${found[name].data[i]}, expected ${v}`);
+    });
+  }
+}
+
+/** A layer of 16 pictures' channels to 8, and what else is at hand. */
+function layer(graph: Graph) {
+  const x = graph.input("x", [2, 16, 5, 5]);
+  const conv = (name: string) =>
+    conv2d(x, graph.param(name, [8, 16, 3, 3]), graph.param(`${name}_b`, [8]), around);
+  return { x, conv, other: graph.input("other", [2, 8, 5, 5]) };
+}
+
+const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
+  "a layer's result that is an output, too": (graph) => {
+    const y = layer(graph).conv("w");
+    return { y, activated: silu(y) };
+  },
+  "a layer's result that two read": (graph) => {
+    const { conv, other } = layer(graph);
+    const y = conv("w");
+    return { sum: add(silu(y), mul(y, other)) };
+  },
+  "two pictures that are added to a layer": (graph) => {
+    const { conv, other } = layer(graph);
+    return { y: add(add(conv("w"), other), scale(other, 3)) };
+  },
+  "two embeddings that are added to a layer": (graph) => {
+    const { conv } = layer(graph);
+    const [a, b] = ["a", "b"].map((name) => graph.input(name, [2, 8, 1, 1]));
+    return { y: silu(add(add(conv("w"), a), b)) };
+  },
+  "layers that are each other's residual": (graph) => {
+    const { conv } = layer(graph);
+    const [a, b] = [conv("w"), conv("v")];
+    return { y: add(a, b), z: add(silu(a), b) };
+  },
+  "a picture of one pixel that is added": (graph) => {
+    const x = graph.input("x", [2, 16, 1, 1]);
+    const w = graph.param("w", [8, 16, 1, 1]);
+    const [a, b] = ["a", "b"].map((name) => graph.input(name, [2, 8, 1, 1]));
+    return { y: add(add(conv2d(x, w, undefined, none), a), b) };
+  },
+  "a linear layer with two biases": (graph) => {
+    const x = graph.input("x", [2, 3, 12]);
+    const [w, a, b] = [[8, 12], [8], [8]].map((shape, i) => graph.param(`p${i}`, shape));
+    return { y: add(add(linear(x, w, a), b), a) };
+  },
+  "a linear layer whose rows are transposed": (graph) => {
+    const x = graph.input("x", [12, 5]);
+    return { y: matmul(x, graph.param("w", [8, 12]), { transposeA: true, transposeB: true }) };
+  },
+  "a weight that is used as it lies": (graph) => {
+    const x = graph.input("x", [5, 12]);
+    return { y: matmul(x, graph.param("w", [12, 8])) };
+  },
+  "a norm that is an output, too, or that something else follows": (graph) => {
+    const x = graph.input("x", [2, 8, 4, 4]);
+    const [w, b] = ["w", "b"].map((name) => graph.param(name, [8]));
+    const norm = (eps: number) => groupNorm(x, w, b, { groups: 2, eps });
+    const first = norm(1e-5);
+    return { first, silu: silu(first), sigmoid: sigmoid(norm(1e-4)), plain: silu(norm(1e-3)) };
+  },
+  "an attention whose scores are read elsewhere": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
+    const scores = matmul(q, k, { transposeB: true });
+    const scaled = scale(scores, 0.5);
+    return { y: matmul(softmax(scaled), v), sum: add(exp(scores), scaled) };
+  },
+  "an attention whose probabilities are read elsewhere": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
+    const probabilities = softmax(scale(matmul(q, k, { transposeB: true }), 0.5));
+    return { y: matmul(probabilities, v), p: neg(probabilities) };
+  },
+  "an attention with one value for all heads": (graph) => {
+    const [q, k] = ["q", "k"].map((name) => graph.input(name, [2, 3, 4, 8]));
+    const v = graph.input("v", [2, 1, 4, 8]);
+    return { y: matmul(softmax(scale(matmul(q, k, { transposeB: true }), 0.5)), v) };
+  },
+  "an attention of transposed matrices": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) =>
+      transpose(graph.input(name, [2, 8, 4]), [0, 2, 1])
+    );
+    return { y: matmul(softmax(scale(matmul(q, k, { transposeB: true }), 0.5)), v) };
+  },
+  "an attention of matrices alone": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [4, 8]));
+    return { y: matmul(softmax(matmul(q, k, { transposeB: true })), v) };
+  },
+};
+
+for (const [about, make] of Object.entries(fused)) {
+  Deno.test(`engine graphs: ${about}`, () => check(make));
+}
+
+const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
+  "each side's own padding, one of them as a 3×3 layer usually has it": (graph) => {
+    const x = graph.input("x", [2, 16, 7, 9]);
+    const paddings: Padding[] = [[1, 0, 1, 1], [1, 1, 0, 0], [1, 2, 1, 0], [0, 1, 1, 1]];
+    return Object.fromEntries(paddings.map((padding, i) => [
+      `${padding}`,
+      conv2d(x, graph.param(`w${i}`, [8, 16, 3, 3]), undefined, { stride: 1, padding }),
+    ]));
+  },
+  "a picture enlarged thrice, convolved": (graph) => {
+    const x = graph.input("x", [2, 16, 3, 2]);
+    return { y: conv2d(upsampleNearest(x, 3), graph.param("w", [8, 16, 3, 3]), undefined, around) };
+  },
+  "a doubled picture that is convolved and is an output": (graph) => {
+    const large = upsampleNearest(graph.input("x", [2, 16, 3, 3]));
+    return { large, y: conv2d(large, graph.param("w", [8, 16, 3, 3]), undefined, around) };
+  },
+  "one weight for pictures of two sizes": (graph) => {
+    const w = graph.param("w", [16, 16, 3, 3]);
+    const [small, large] = [[1, 16, 4, 4], [1, 16, 12, 12]].map((shape, i) =>
+      conv2d(graph.input(`x${i}`, shape), w, undefined, around)
+    );
+    return { small, large };
+  },
+  "channels out of the middle of others, convolved": (graph) => {
+    const x = graph.input("x", [2, 24, 4, 5]);
+    const [w, v] = [[4, 16, 3, 3], [4, 6, 3, 3]].map((shape, i) => graph.param(`w${i}`, shape));
+    return Object.fromEntries([1, 2, 4, 5, 8].flatMap((from) => [
+      [`16 from ${from}`, conv2d(slice(silu(x), 1, from, from + 16), w, undefined, around)],
+      [`6 from ${from}`, conv2d(slice(x, 1, from, from + 6), v, undefined, around)],
+    ]));
+  },
+  "a value that is a part of two concatenations": (graph) => {
+    const { conv, other } = layer(graph);
+    const [a, b] = [conv("w"), silu(other)];
+    return { first: concat([a, b], 1), second: concat([b, a, a], 1), batch: concat([a, b], 0) };
+  },
+  "a pixel that is repeated all over a picture": (graph) => {
+    const x = graph.input("x", [2, 16, 1, 1]);
+    const wide = expand(x, [2, 16, 4, 4]);
+    return { y: conv2d(wide, graph.param("w", [8, 16, 3, 3]), undefined, around) };
+  },
+  "inputs that are read late, and outputs that are ready early": (graph) => {
+    const [a, b, late] = ["a", "b", "late"].map((name) => graph.input(name, [64]));
+    const early = exp(a);
+    let y = neg(b);
+    for (let i = 0; i < 6; i++) y = add(neg(y), sigmoid(y));
+    return { early, y: mul(y, late) };
+  },
+  "rows of two tables by the same numbers": (graph) => {
+    const i = graph.input("i", [4], "int32");
+    return {
+      a: gather(graph.param("large", [9, 4]), i),
+      b: gather(graph.param("small", [2, 4]), i),
+      c: gather(graph.param("middle", [5, 4]), i),
+    };
+  },
+  "sums over outer, inner and separate axes": (graph) => {
+    const x = graph.input("x", [2, 3, 4, 5]);
+    const axes = [[0], [3], [1, 2], [0, 3], [2, 3], [0, 2]];
+    return Object.fromEntries(axes.map((axes) => [`${axes}`, reduceSum(x, axes)]));
+  },
+};
+
+for (const [about, make] of Object.entries(placed)) {
+  Deno.test(`engine graphs: ${about}`, () => check(make));
+}
+
+Deno.test("engine graphs: an index is refused that is beyond the smallest of its tables", async () => {
+  const graph = new Graph();
+  const i = graph.input("i", ["N"], "int32");
+  for (const rows of [9, 2, 5]) {
+    graph.output(`${rows}`, gather(graph.constant(ramp(rows), [rows, 1]), i));
+  }
+  const session = await simdInline({ module }).createSession(graph);
+  const run = (...of: number[]) =>
+    session.run({ i: { data: Int32Array.from(of), dims: [of.length] } });
+  assertEquals((await run(1, 0))["9"].dims, [2, 1]);
+  for (const wrong of [2, -1, 9]) {
+    await assertRejects(() => run(0, wrong), Error, `has the index ${wrong}, the table has 2 rows`);
+  }
+  await session.close();
+});
+
+Deno.test("engine graphs: what there is no kernel for is refused by its name, before anything runs", async () => {
+  const refused: Record<string, (graph: Graph) => Value> = {
+    "a convolution with computed weights": (graph) =>
+      conv2d(
+        graph.input("x", [1, 4, 5, 5]),
+        neg(graph.param("w", [4, 4, 3, 3])),
+        undefined,
+        around,
+      ),
+    "reduceSum over 3 of 5 dimensions": (graph) =>
+      reduceSum(graph.input("x", [2, 3, 2, 3, 2]), [0, 2, 4]),
+    "reduceSum over 1 of 5 dimensions": (graph) =>
+      reduceSum(graph.input("x", [2, 3, 2, 3, 2]), [1]),
+    "a matrix product of 5 dimensions": (graph) =>
+      matmul(graph.input("x", [2, 2, 2, 3, 4]), graph.input("y", [2, 2, 2, 4, 3])),
+    "neg over 6 dimensions of different strides": (graph) =>
+      neg(transpose(graph.input("x", [2, 3, 2, 3, 2, 3]), [5, 4, 3, 2, 1, 0])),
+    '"add" of int32': (graph) => {
+      const x = graph.input("x", [3], "int32");
+      return graph.add("add", [x, x], [3], {}, "int32");
+    },
+    "an input of int64": (graph) =>
+      gather(graph.param("t", [3, 2]), graph.input("x", [2], "int64")),
+  };
+  for (const [name, make] of Object.entries(refused)) {
+    const graph = new Graph();
+    graph.output("y", make(graph));
+    const weights = new Map(
+      [...graph.params].map(([name, { shape }]) => [name, ramp(count(shape as number[]))]),
+    );
+    await assertRejects(
+      () => simdInline({ module }).createSession(graph, weights),
+      Error,
+      `simd: cannot load the graph: it has no kernel for ${name}`,
+    );
+  }
+});
+
+Deno.test("engine graphs: an input that is an output is copied", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", ["N"]);
+  graph.output("same", x);
+  graph.output("y", neg(x));
+  const session = await simdInline({ module }).createSession(graph);
+  const data = Float32Array.of(1, 2);
+  const { same } = await session.run({ x: { data, dims: [2] } });
+  assertEquals(same, { data: Float32Array.of(1, 2), dims: [2] });
+  data.fill(7);
+  assertEquals(same.data, Float32Array.of(1, 2));
+  await session.close();
+});
+
+Deno.test("engine graphs: a batch in parts has the dimensions of the whole", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", ["N", 3]);
+  graph.output("y", scale(x, 2));
+  graph.output("r", reshape(x, ["N", 3, 1]));
+  const session = await simdInline({ module }).createSession(graph);
+  for (const n of [1, 16, 17, 32, 33]) {
+    const data = ramp(3 * n);
+    const { y, r } = await session.run({ x: { data, dims: [n, 3] } });
+    assertEquals([y.dims, r.dims], [[n, 3], [n, 3, 1]]);
+    assertEquals([y.data, r.data], [data.map((v) => 2 * v), data]);
+  }
+  await session.close();
+});
+
+Deno.test("engine graphs: a batch is computed in parts where pictures do not meet, and nowhere else", () => {
+  const of = (make: (graph: Graph, x: Value) => Value, shape: (string | number)[] = ["N", 4]) => {
+    const graph = new Graph();
+    graph.output("y", make(graph, graph.input("x", shape)));
+    return batchDimension(graph);
+  };
+  assertEquals(of((_, x) => neg(x)), "N");
+  assertEquals(of((graph, x) => linear(x, graph.param("w", [3, 4]))), "N");
+  assertEquals(of((_, x) => concat([x, x], 1)), "N");
+  assertEquals(of((graph, x) => add(x, graph.input("z", [4]))), undefined);
+  assertEquals(of((_, x) => matmul(x, x, { transposeB: true })), undefined);
+  assertEquals(of((_, x) => reduceSum(x, [0])), undefined);
+  assertEquals(of((_, x) => transpose(x, [1, 0])), undefined);
+  const apart = (graph: Graph, x: Value) => {
+    graph.output("z", neg(graph.input("z", ["M", 4])));
+    return neg(x);
+  };
+  assertEquals(of(apart), undefined);
+  assertEquals(of((_, x) => neg(x), [3, 4]), undefined);
+  assertEquals(of((_, x) => neg(x), [3, "N"]), undefined);
+});
+
+Deno.test("engine graphs: weights and results keep their places when a shared memory is exchanged", async () => {
+  const shared = new WebAssembly.Module(kernelBytes());
+  const lives = { opened: 0, closed: 0 };
+  const crew: Crew = {
+    threads: 1,
+    shared: true,
+    open(memory) {
+      lives.opened++;
+      const kernels = instantiate(shared, memory);
+      return Promise.resolve({
+        run: (at) =>
+          Promise.resolve(kernels.run(at, 0, 1, Atomics.load(new Int32Array(memory.buffer), 17))),
+        settle: () => Promise.resolve(),
+        close: () => void lives.closed++,
+      });
+    },
+  };
+  const graph = new Graph();
+  const x = graph.input("x", ["N", 4]);
+  const [w, last] = [graph.param("w", [4]), graph.param("last", [4])];
+  graph.output("y", add(mul(matmul(matmul(x, x, { transposeB: true }), x), w), last));
+  const weights = new Map([["w", Float32Array.of(1, 2, 3, 4)], [
+    "last",
+    Float32Array.of(5, 6, 7, 8),
+  ]]);
+  const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 16 });
+  const alone = await simdInline({ module }).createSession(graph, weights);
+  for (const n of [2, 400, 2, 700, 400]) {
+    const feed = { x: { data: ramp(4 * n), dims: [n, 4] } };
+    assertEquals(await session.run(feed), await alone.run(feed), `${n}`);
+  }
+  assertEquals(lives, { opened: 3, closed: 2 });
+  await session.close();
+  await alone.close();
+  assertEquals(lives, { opened: 3, closed: 3 });
+});
+
+Deno.test("engine graphs: compact weights take less memory, a small arena fewer pictures at once", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", ["N", 64, 8, 8]);
+  graph.output("y", conv2d(x, graph.param("w", [64, 64, 3, 3]), undefined, around));
+  const halves = Float32Array.from(ramp(64 * 64 * 9), (v) => Math.f16round(v));
+  const weights = new Map([["w", halves]]);
+  const opened = async (options: Parameters<typeof simdInline>[0]) => {
+    const session = await simdInline({ module, ...options }).createSession(graph, weights);
+    const n = 4;
+    const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
+    const { base, batch } =
+      (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
+    await session.close();
+    return { weights: base, most: batch.most, y };
+  };
+  const plain = await opened({});
+  const bytes = 64 * 64 * 9;
+  assert(plain.weights > 4 * bytes * 4 - 1000, `${plain.weights}`);
+  for (const compact of [true, 1, plain.weights - 2000]) {
+    const small = await opened({ compact });
+    assert(small.weights < 2 * bytes + 4096, `${small.weights}`);
+    assertEquals(small.y, plain.y);
+  }
+  for (const compact of [false, undefined, 0, plain.weights]) {
+    assertEquals((await opened({ compact })).weights, plain.weights);
+  }
+  assertEquals(plain.most, 16);
+  const little = await opened({ arenaBytes: 1 });
+  assertEquals([little.most, little.y], [1, plain.y]);
+});
+
+Deno.test("buffers lie apart where they are in use at the same time, and share places where not", () => {
+  const buffer = (bytes: number, first: number, last: number): Buffer => ({
+    bytes,
+    kind: "arena",
+    address: 0,
+    first,
+    last,
+  });
+  const check = (buffers: Buffer[], most: number, base = 0) => {
+    const bytes = layOut(buffers, base);
+    for (const [i, a] of buffers.entries()) {
+      assert(a.address >= base && a.address % 64 === 0 && a.address + a.bytes <= base + bytes);
+      for (const b of buffers.slice(i + 1)) {
+        const together = a.first <= b.last && b.first <= a.last;
+        const apart = a.address + a.bytes <= b.address || b.address + b.bytes <= a.address;
+        assert(!together || apart, JSON.stringify([a, b]));
+      }
+    }
+    assert(bytes <= most, `${bytes} bytes`);
+  };
+  check([], 0);
+  check([buffer(100, 0, 1), buffer(100, 1, 2)], 256);
+  check([buffer(100, 0, 1), buffer(100, 2, 3)], 128);
+  check([buffer(128, 0, 9), buffer(64, 0, 3), buffer(64, 4, 9)], 192, 640);
+  // The one in the middle leaves a place of just its size.
+  check([buffer(192, 0, 9), buffer(128, 0, 2), buffer(64, 0, 9), buffer(128, 3, 9)], 384);
+  const random = ramp(120, 5).map((v) => Math.abs(v));
+  const many = Array.from({ length: 40 }, (_, i) => {
+    const first = Math.floor(random[3 * i] * 30);
+    const last = first + Math.floor(random[3 * i + 1] * 10);
+    return buffer(1 + Math.floor(random[3 * i + 2] * 999), first, last);
+  });
+  check(many, many.reduce((sum, { bytes }) => sum + bytes, 0));
+  assertThrows(() => check([buffer(64, 0, 1), buffer(64, 1, 2)], 64), Error, "128 bytes");
+});

@@ -1,0 +1,199 @@
+/** Archives and arrays as others write them, where they are unusual, damaged or read piece by piece. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { npyHeader, parseNpy, writeNpy } from "../src/files/npy.ts";
+import { openZip, streamOf, streamZip } from "../src/files/npz_stream.ts";
+import { readZip, writeZip } from "../src/files/zip.ts";
+import { picturesNpz, readNpz, writeNpz } from "../src/image/npz.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Where in an archive a directory's entry or a file's header begins. */
+function places(zip: Uint8Array, signature: 0x02014b50 | 0x04034b50): number[] {
+  const view = new DataView(zip.buffer, zip.byteOffset, zip.byteLength);
+  const found: number[] = [];
+  for (let at = 0; at + 4 <= zip.length; at++) {
+    if (view.getUint32(at, true) === signature) found.push(at);
+  }
+  return found;
+}
+
+/** The archive with another number in its last file's entry of the directory. */
+function withEntry(zip: Uint8Array, offset: number, change: (was: number) => number): Uint8Array {
+  const copy = zip.slice();
+  const view = new DataView(copy.buffer);
+  const at = places(copy, 0x02014b50).at(-1)! + offset;
+  view.setUint32(at, change(view.getUint32(at, true)), true);
+  return copy;
+}
+
+const COMPRESSED = 20, UNCOMPRESSED = 24, OFFSET = 42;
+
+const read = (zip: Uint8Array) => readZip(zip, "x.zip");
+
+Deno.test("what a directory says of an entry is compared with what is there", async () => {
+  for (const compress of [false, true]) {
+    const zip = await writeZip(new Map([["a", bytes("some words".repeat(9))]]), { compress });
+    const longer = (was: number) => was + 1000;
+    const cut = withEntry(withEntry(zip, COMPRESSED, longer), UNCOMPRESSED, longer);
+    await assertRejects(() => read(cut), InputError, "x.zip/a: damaged (it is cut off)");
+    const moved = withEntry(zip, OFFSET, (was) => was + 2);
+    await assertRejects(
+      () => read(moved),
+      InputError,
+      "x.zip/a: damaged (its header is not there)",
+    );
+    const beyond = withEntry(zip, OFFSET, () => zip.length - 8);
+    await assertRejects(() => read(beyond), InputError, "x.zip/a: damaged (its header");
+  }
+  const stored = await writeZip(new Map([["a", bytes("some words")]]));
+  const shorter = withEntry(stored, UNCOMPRESSED, (was) => was - 1);
+  await assertRejects(() => read(shorter), InputError, "x.zip/a: damaged (it is cut off)");
+});
+
+Deno.test("an encrypted entry is refused by its name", async () => {
+  const zip = await writeZip(new Map([["a", bytes("secret")]]));
+  // Bit 0 of the flags, in the directory and in front of the file.
+  zip[places(zip, 0x02014b50)[0] + 8] |= 1;
+  zip[places(zip, 0x04034b50)[0] + 6] |= 1;
+  await assertRejects(() => read(zip), InputError, "x.zip/a: is encrypted, which is not read");
+});
+
+Deno.test("a name that is there twice is refused, and folders are no files", async () => {
+  const two = await writeZip(new Map([["same", bytes("1")], ["sama", bytes("2")]]));
+  const text = String.fromCharCode(...two).replaceAll("sama", "same");
+  const twice = Uint8Array.from(text, (sign) => sign.charCodeAt(0));
+  await assertRejects(() => read(twice), InputError, 'two entries have the name "same"');
+  const zip = await writeZip(new Map([["w/", new Uint8Array()], ["w/a", bytes("1")]]));
+  assertEquals([...(await read(zip)).keys()], ["w/a"]);
+  const opened = await openZip(access(zip), "x.zip");
+  assertEquals([...opened.keys()], ["w/a"]);
+});
+
+function access(zip: Uint8Array) {
+  return {
+    size: zip.length,
+    read: (offset: number, length: number) => Promise.resolve(zip.slice(offset, offset + length)),
+  };
+}
+
+async function streamed(files: ReadonlyMap<string, Uint8Array>): Promise<Uint8Array> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const parts = [...files].map(([name, file]) => ({
+    name,
+    size: file.length,
+    bytes: streamOf(file),
+  }));
+  const [whole] = await Promise.all([
+    new Response(readable as ReadableStream<Uint8Array<ArrayBuffer>>).bytes(),
+    streamZip(parts, writable),
+  ]);
+  return whole;
+}
+
+Deno.test("archives are dated 1980, whenever and wherever they are written, in memory or streamed", async () => {
+  const files = new Map([["a.npy", bytes("aaa")], ["b.npy", new Uint8Array(70_000)]]);
+  for (const zip of [await writeZip(files), await streamed(files)]) {
+    const view = new DataView(zip.buffer, zip.byteOffset);
+    // MS-DOS' time and date: midnight of January 1st of its first year.
+    for (const at of places(zip, 0x02014b50)) {
+      assertEquals([view.getUint16(at + 12, true), view.getUint16(at + 14, true)], [0, 0x21]);
+    }
+    for (const at of places(zip, 0x04034b50)) {
+      assertEquals([view.getUint16(at + 10, true), view.getUint16(at + 12, true)], [0, 0x21]);
+    }
+    assertEquals(await read(zip), files);
+  }
+});
+
+/** A .npy file of another version, or with another header. */
+function npy(header: string, body: number[], version = 1): Uint8Array {
+  const text = bytes(header);
+  const length = version === 1
+    ? [text.length & 255, text.length >> 8]
+    : [...new Uint8Array(Uint32Array.of(text.length).buffer)];
+  return Uint8Array.of(0x93, ...bytes("NUMPY"), version, 0, ...length, ...text, ...body);
+}
+
+Deno.test("arrays of the format's later versions, whose headers may be longer, are read", () => {
+  const header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }";
+  for (const version of [1, 2, 3]) {
+    assertEquals(parseNpy(npy(header, [7, 8], version), "x.npy"), {
+      shape: [2],
+      data: Uint8Array.of(7, 8),
+    });
+  }
+  const long = header.padEnd(70_000) + "\n";
+  assertEquals(parseNpy(npy(long, [7, 8], 2), "x.npy").data, Uint8Array.of(7, 8));
+  for (const version of [1, 2]) {
+    const whole = npy(header, [], version);
+    for (const cut of [whole.length - 1, 11, 10]) {
+      assertThrows(() => parseNpy(whole.slice(0, cut), "x.npy"), InputError, "header is cut off");
+    }
+    assertThrows(() => parseNpy(whole.slice(0, 9), "x.npy"), InputError, "another format");
+  }
+});
+
+Deno.test("a header without one of its keys, or with a broken shape, is refused", () => {
+  const cases: [string, string][] = [
+    ["{'fortran_order': False, 'shape': (1,), }", 'elements of type ""'],
+    ["{'descr': '|u1', 'shape': (1,), }", "with shape and fortran_order"],
+    ["{'descr': '|u1', 'fortran_order': False, }", "with shape and fortran_order"],
+    ["{'descr': '|u1', 'fortran_order': False, 'shape': (1 1,), }", "expected whole numbers"],
+    ["{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }", "shape (2) does not fit 1 bytes"],
+    ["{'descr': '|toString', 'fortran_order': False, 'shape': (1,), }", 'type "|toString"'],
+    ["{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1,), }", "elements of type"],
+  ];
+  for (const [header, says] of cases) {
+    assertThrows(() => parseNpy(npy(header, [1]), "x.npy"), InputError, says);
+  }
+});
+
+Deno.test("a header is as long as it has to be, a multiple of 64 bytes", () => {
+  for (let rank = 0; rank < 40; rank++) {
+    const header = npyHeader("<f4", Array(rank).fill(123));
+    assertEquals([header.length % 64, header.at(-1)], [0, 0x0a]);
+    assertEquals(new DataView(header.buffer).getUint16(8, true), header.length - 10);
+    const text = new TextDecoder().decode(header.subarray(10));
+    assert(text.length - text.trimEnd().length <= 64, text);
+  }
+  const shape = Array(90).fill(1);
+  assertEquals(parseNpy(writeNpy({ shape, data: Int32Array.of(5) }), "x").shape, shape);
+});
+
+Deno.test("of an archive the arrays are read that are wanted, and not what macOS puts beside them", async () => {
+  const zip = await writeZip(
+    new Map([
+      ["a.npy", writeNpy({ shape: [1], data: Uint8Array.of(1) })],
+      ["b.npy", bytes("no array")],
+      ["__MACOSX/a.npy", bytes("no array")],
+      ["c/._a.npy", bytes("no array")],
+      ["notes.txt", bytes("notes")],
+    ]),
+  );
+  const arrays = await readNpz(zip, "x.npz", undefined, (name) => name === "a");
+  assertEquals(arrays, new Map([["a", { shape: [1], data: Uint8Array.of(1) }]]));
+  assertEquals((await readNpz(zip, "x.npz", undefined, () => false)).size, 0);
+  await assertRejects(
+    () => readNpz(zip, "x.npz"),
+    InputError,
+    "x.npz/b.npy: expected a .npy array",
+  );
+  const many = await writeNpz(new Map([["a", { shape: [9], data: new Uint8Array(9) }]]));
+  await assertRejects(() => readNpz(many, "x.npz", { maxBytes: 100 }), InputError, "100 bytes");
+});
+
+Deno.test("pictures of several sizes or kinds are no array", async () => {
+  const picture = (width: number, height: number, channels: number) => ({
+    pixels: new Uint8Array(width * height * channels),
+    width,
+    height,
+    channels,
+  });
+  const first = picture(4, 2, 3);
+  for (const other of [picture(2, 4, 3), picture(4, 3, 3), picture(4, 6, 1), picture(12, 2, 1)]) {
+    await assertRejects(async () => await picturesNpz([first, other]), Error, "one size and kind");
+  }
+  const [array] = (await readNpz(await picturesNpz([first, first]), "x.npz")).values();
+  assertEquals(array.shape, [2, 2, 4, 3]);
+});

@@ -1,0 +1,100 @@
+/** PNGs that are almost right, their samples of every depth, and their texts. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { zlibSync } from "npm:fflate@0.8.3";
+import { InputError } from "../src/errors.ts";
+import { decodePng, encodePng, readPngText } from "../src/image/png.ts";
+import { type Chunk, readChunks, writeChunks, writeHeader } from "../src/image/png_chunks.ts";
+
+const whole = encodePng({ pixels: new Uint8Array(9), width: 3, height: 3, channels: 1 });
+const [ihdr, idat, iend] = readChunks(whole, "grey");
+const withHeader = (change: (data: Uint8Array) => void, ...more: Chunk[]) => {
+  const data = ihdr.data.slice();
+  change(data);
+  return writeChunks([{ type: "IHDR", data }, ...more, idat, iend]);
+};
+
+Deno.test("a PNG that does not exist, or is almost one, is refused by what is wrong with it", () => {
+  const palette = (length: number) => ({ type: "PLTE", data: new Uint8Array(length) });
+  const indexed = (depth: number) => (data: Uint8Array) => data.set([depth, 3], 8);
+  const refused: [Uint8Array, string][] = [
+    [withHeader((data) => data[10] = 1), "compression 1"],
+    [withHeader((data) => data[11] = 1), "filter 1"],
+    [withHeader((data) => data[12] = 2), "interlace 2"],
+    [withHeader((data) => data[9] = 1), "colour type 1"],
+    [withHeader((data) => data[9] = 5), "colour type 5"],
+    [withHeader(indexed(16), palette(6)), "colour type 3, depth 16"],
+    [withHeader((data) => data.set([4, 2], 8)), "colour type 2, depth 4"],
+    [withHeader((data) => data.fill(0, 0, 4)), "0×3 pixels"],
+    [withHeader((data) => data.fill(0, 4, 8)), "3×0 pixels"],
+    [withHeader(indexed(8)), "expected a palette of 1 to 256 colours"],
+    [withHeader(indexed(8), palette(0)), "expected a palette of 1 to 256 colours"],
+    [withHeader(indexed(8), palette(4)), "expected a palette of 1 to 256 colours"],
+    [withHeader(indexed(8), palette(771)), "expected a palette of 1 to 256 colours"],
+    [writeChunks([{ type: "IHDR", data: ihdr.data.slice(0, 12) }, idat, iend]), "one IHDR of 13"],
+    [whole.subarray(0, -1), "the PNG is cut off"],
+    [whole.subarray(0, -4), "the PNG is cut off"],
+    [whole.subarray(0, -12), "the PNG is cut off"],
+    [whole.subarray(0, 8), "the PNG is cut off"],
+  ];
+  for (const [file, says] of refused) {
+    assertThrows(() => decodePng(file, "x.png"), InputError, says);
+  }
+  const zeros = writeChunks([
+    writeHeader({ width: 2, height: 1, depth: 8, colourType: 3, interlaced: false }),
+    palette(6),
+    { type: "IDAT", data: zlibSync(Uint8Array.of(0, 0, 2)) },
+    iend,
+  ]);
+  assertThrows(() => decodePng(zeros, "x.png"), InputError, "colour 2, which is missing");
+  // What lies behind the pixels is padding of some encoders.
+  const padded = { type: "IDAT", data: zlibSync(new Uint8Array(12 + 60_000)) };
+  assertEquals(decodePng(writeChunks([ihdr, padded, iend])).pixels, new Uint8Array(9));
+  const longer = { type: "IDAT", data: zlibSync(new Uint8Array(12 + 65_537)) };
+  assertThrows(() => decodePng(writeChunks([ihdr, longer, iend])), InputError, "more found");
+});
+
+Deno.test("16 bits are rounded to 8, fewer stretched to 0 … 255", () => {
+  const of = (depth: number, width: number, ...line: number[]) => {
+    const header = writeHeader({ width, height: 1, depth, colourType: 0, interlaced: false });
+    const data = zlibSync(Uint8Array.of(0, ...line));
+    return [...decodePng(writeChunks([header, { type: "IDAT", data }, iend])).pixels];
+  };
+  assertEquals(of(16, 4, 0, 0x80, 0, 0x81, 0xff, 0x7f, 0xff, 0xff), [0, 1, 255, 255]);
+  assertEquals(of(1, 9, 0b10110001, 0x80), [255, 0, 255, 255, 0, 0, 0, 255, 255]);
+  assertEquals(of(2, 5, 0b00011011, 0x40), [0, 85, 170, 255, 85]);
+  assertEquals(of(4, 3, 0x0f, 0x10), [0, 255, 17]);
+});
+
+Deno.test("texts without a keyword, cut off, or compressed in another way are left out", () => {
+  const bytes = (text: string) => [...new TextEncoder().encode(text)];
+  const deflated = [...zlibSync(Uint8Array.from(bytes("words")))];
+  const texts = (...chunks: [type: string, ...data: number[][]][]) =>
+    readPngText(writeChunks([
+      ihdr,
+      ...chunks.map(([type, ...data]) => ({ type, data: Uint8Array.from(data.flat()) })),
+      idat,
+      iend,
+    ]));
+  assertEquals(texts(["tEXt", bytes("a\0b\0c")]), { a: "b\0c" });
+  assertEquals(texts(["tEXt", bytes("a"), [0, 0xe9]], ["tEXt", bytes("b\0")]), { a: "é", b: "" });
+  assertEquals(texts(["zTXt", bytes("a\0"), [0], deflated]), { a: "words" });
+  assertEquals(texts(["iTXt", bytes("a\0"), [0, 0, 0, 0], bytes("é")]), { a: "é" });
+  assertEquals(texts(["iTXt", bytes("a\0"), [1, 0], bytes("de\0T\0"), deflated]), { a: "words" });
+  // Of uncompressed text the method means nothing.
+  assertEquals(texts(["iTXt", bytes("a\0"), [0, 9, 0, 0], bytes("b")]), { a: "b" });
+  const nothing: [type: string, ...data: number[][]][] = [
+    ["tEXt", bytes("\0b")],
+    ["tEXt", bytes("ab")],
+    ["tIME", bytes("a\0b")],
+    ["zTXt", bytes("a\0"), [1], deflated],
+    ...deflated.map((_, i) =>
+      ["zTXt", bytes("a\0"), [0], deflated.slice(0, i)] as [string, ...number[][]]
+    ),
+    ["zTXt", bytes("a\0")],
+    ["iTXt", bytes("a\0"), [1, 1, 0, 0], deflated],
+    ["iTXt", bytes("a\0"), [2, 0, 0, 0], bytes("b")],
+    ["iTXt", bytes("a\0"), [0, 0, 0], bytes("b")],
+    ["iTXt", bytes("a\0"), [0, 0]],
+  ];
+  for (const chunk of nothing) assertEquals(texts(chunk), {}, `${chunk}`);
+});

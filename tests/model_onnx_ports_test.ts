@@ -1,0 +1,234 @@
+/** Which input of an ONNX graph is what, and what else a bare file says. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { operators } from "../src/onnx/operators.ts";
+import { parseOnnx, tensorsOf } from "../src/onnx/parse.ts";
+import { typeName } from "../src/onnx/check.ts";
+import { findPorts, portText } from "../src/weights/read/onnx/ports.ts";
+import { readOnnx } from "../src/model/onnx/mod.ts";
+import { create, edited, node, onnxFiles, pb, port, tinyOnnx } from "./onnx_fixtures.ts";
+
+const types = pb.TensorProto_DataType;
+const tiny = tinyOnnx();
+const sample = port("sample", ["N", 3, 8, 8]);
+
+function ports(input: pb.ValueInfoProto[], initializer: pb.TensorProto[] = []) {
+  const output = [port("out", ["N", 3, 8, 8])];
+  const found = findPorts(create(pb.GraphProtoSchema, { input, output, initializer }), "net.onnx");
+  return [found.timestep.name, found.classLabels?.name];
+}
+
+Deno.test("timestep and labels are told by their names, in whatever letters, else by their shapes", () => {
+  const t = (name: string, type = types.FLOAT, shape: ("N" | number)[] = ["N"]) =>
+    port(name, shape, type);
+  for (const type of [types.FLOAT, types.INT64, types.INT32]) {
+    for (const shape of [["N"], [1], []] as const) {
+      assertEquals(ports([sample, t("anything", type, [...shape])]), ["anything", undefined]);
+      assertEquals(ports([t("b", type, [...shape]), sample, t("Class_Labels.1", types.INT64)]), [
+        "b",
+        "Class_Labels.1",
+      ]);
+    }
+  }
+  const both: [string, string][] = [["T", "y"], ["TimeStep", "c"], ["time_step.1", "x"], [
+    "ts",
+    "b",
+  ]];
+  for (const [time, label] of both) {
+    assertEquals(ports([sample, t(time), t(label)]), [time, label]);
+    assertEquals(ports([sample, t(label), t(time)]), [time, label]);
+  }
+  assertEquals(ports([sample, t("a"), t("labels")]), ["a", "labels"]);
+  assertEquals(ports([sample, t("a"), t("b", types.INT64, [])]), ["b", "a"]);
+  // A name says more than a shape.
+  assertEquals(ports([sample, t("t"), t("b", types.INT64, [])]), ["t", "b"]);
+  assertEquals(ports([sample, t("y", types.INT64, []), t("b")]), ["b", "y"]);
+});
+
+Deno.test("inputs that may be either, that are too many or of other types are refused with their list", () => {
+  const t = (name: string, ...shape: number[]) => port(name, shape);
+  const refused: pb.ValueInfoProto[][] = [
+    [],
+    [sample],
+    [t("t", 1)],
+    [sample, t("y", 1)],
+    [sample, t("a", 1), t("b", 1)],
+    [sample, t("a"), t("b")],
+    [sample, t("t", 1), t("time", 1)],
+    [sample, t("t"), t("steps")],
+    [sample, t("y", 1), t("labels", 1)],
+    [sample, t("t", 1), t("y", 1), t("z", 1)],
+    [sample, t("t", 1, 1)],
+    [sample, port("t")],
+    [sample, port("t", [1], types.FLOAT16)],
+    [sample, port("t", [1], types.BOOL)],
+    [sample, port("x", ["N", 3, 8, 8]), t("t", 1)],
+  ];
+  for (const input of refused) {
+    const error = assertThrows(() => ports(input), InputError, "found the inputs ");
+    for (const { name } of input) assert(error.message.includes(`${name} `), error.message);
+  }
+});
+
+Deno.test("inputs whose numbers are in the file are no inputs; a dimension of 0 is not fixed", () => {
+  const held = create(pb.TensorProtoSchema, { name: "conv.weight" });
+  assertEquals(ports([sample, port("t", [1]), port("conv.weight", [4])], [held]), ["t", undefined]);
+  const open = port("sample", [1, 3, 8, 8]);
+  const shaped = open.type!.value.value as pb.TypeProto_Tensor;
+  shaped.shape!.dim[2].value = { case: "dimValue", value: 0n };
+  shaped.shape!.dim[3].value = { case: "dimParam", value: "" };
+  const graph = create(pb.GraphProtoSchema, {
+    input: [open, port("t", [1])],
+    output: [port("out", [1, 3, 8, 8])],
+  });
+  assertEquals(portText(findPorts(graph, "x").sample), "sample float32 [1, 3, ?, ?]");
+  assertEquals(portText({ name: "a", type: "int64" }), "a int64 of any shape");
+  const names = [types.FLOAT, types.DOUBLE, types.FLOAT16, types.STRING, 99].map(typeName);
+  assertEquals(names, ["float32", "float64", "float16", "string", "number 99"]);
+});
+
+const withSample = (...shape: (string | number)[]) =>
+  readOnnx(onnxFiles(edited(tiny, ({ graph }) => {
+    graph!.input[0] = port("sample", shape);
+  })));
+
+Deno.test("a picture has a size, within a limit over the whole batch, and its channels in front", async () => {
+  assertEquals((await withSample("N", 1, 4, 4)).shape, [1, 4, 4]);
+  assertEquals((await withSample(2, 4, 8192, 1024)).shape, [4, 8192, 1024]);
+  assertEquals((await withSample("N", 4, 9, 3)).shape, [4, 9, 3]);
+  assertEquals((await withSample("N", 5, 9, 5)).shape, [5, 9, 5]);
+  const refused: [(string | number)[], string][] = [
+    [["N", 3, "H", 8], "expected fixed channels, height and width"],
+    [["N", "C", 8, 8], "expected fixed channels, height and width"],
+    [[2, 4, 8192, 1025], "expected up to 67108864 numbers"],
+    [["N", 4, 8192, 2049], "expected up to 67108864 numbers"],
+    [["N", 9, 9, 4], "expected channels before height and width"],
+    [["N", 32, 32, 3], "expected channels before height and width"],
+  ];
+  for (const [shape, says] of refused) {
+    await assertRejects(() => withSample(...shape), InputError, says);
+  }
+});
+
+Deno.test("a file's hash is of it and of the schedule beside it, where it has none itself", async () => {
+  const beside = (T: number) => ({
+    "scheduler_config.json": new TextEncoder().encode(`{"num_train_timesteps": ${T}}`),
+  });
+  const hashes = await Promise.all([
+    readOnnx(onnxFiles(tiny)),
+    readOnnx(onnxFiles(tiny, beside(50))),
+    readOnnx(onnxFiles(tiny, beside(60))),
+    readOnnx(onnxFiles(edited(tiny, (model) => model.producerName = "another"))),
+  ]).then((files) => files.map(({ hash }) => hash));
+  assertEquals(new Set(hashes).size, 4);
+  const own = edited(tiny, (model) => {
+    const key = "denoise:scheduler/scheduler_config.json";
+    model.metadataProps.push(
+      create(pb.StringStringEntryProtoSchema, { key, value: '{"num_train_timesteps": 70}' }),
+    );
+  });
+  const [alone, with50] = [
+    await readOnnx(onnxFiles(own)),
+    await readOnnx(onnxFiles(own, beside(50))),
+  ];
+  assertEquals([alone.scheduler?.num_train_timesteps, with50.hash], [70, alone.hash]);
+});
+
+Deno.test("a graph in figures: who made it, its opset and its operators, the most frequent first", async () => {
+  const { contents } = await readOnnx(onnxFiles(tiny));
+  assertEquals(contents.producer, "denoise");
+  assertEquals(contents.opset, 21);
+  const counts = Object.values(contents.operators);
+  assertEquals(counts, counts.toSorted((a, b) => b - a));
+  assert(counts[0] > counts.at(-1)!);
+  assertEquals(contents.operators.ConvTranspose, undefined);
+  const other = edited(tiny, (model) => {
+    [model.producerName, model.producerVersion] = ["", ""];
+    model.opsetImport[0].domain = "ai.onnx";
+    model.graph!.initializer.push(
+      create(pb.TensorProtoSchema, {
+        dims: [2n, 3n],
+        dataType: types.FLOAT,
+        rawData: new Uint8Array(24),
+      }),
+    );
+  });
+  const found = (await readOnnx(onnxFiles(other))).contents;
+  assertEquals([found.producer, found.opset], ["unnamed", 21]);
+  assertEquals(found.tensors - contents.tensors, 1);
+  assertEquals(found.parameters - contents.parameters, 6);
+});
+
+Deno.test("the standard's operators go by either name of its domain, and no others do", () => {
+  const standard = operators.get("")!;
+  assertEquals(operators.get("ai.onnx"), standard);
+  assertEquals([...operators.keys()], ["", "ai.onnx", "com.microsoft"]);
+  for (const name of ["Conv", "Gather", "InstanceNormalization", "Xor"]) assert(standard.has(name));
+  for (
+    const name of ["If", "Loop", "Scan", "RandomNormal", "Multinomial", "Bernoulli", "FusedConv"]
+  ) {
+    assert(!standard.has(name), name);
+  }
+  assert(operators.get("com.microsoft")!.has("FusedConv"));
+});
+
+/** A model whose only tensor lies elsewhere, by what it says of where. */
+function external(entries: Record<string, string>, location?: pb.TensorProto_DataLocation) {
+  const tensor = create(pb.TensorProtoSchema, {
+    name: "w",
+    dims: [2n],
+    dataType: types.UINT8,
+    dataLocation: location,
+    externalData: Object.entries(entries).map(([key, value]) =>
+      create(pb.StringStringEntryProtoSchema, { key, value })
+    ),
+  });
+  const graph = create(pb.GraphProtoSchema, {
+    initializer: [tensor],
+    node: [node("Identity", ["x"], ["y"])],
+  });
+  return edited(new Uint8Array(), (model) => model.graph = graph);
+}
+
+Deno.test("external data are bytes of a file beside the model, from an offset on, to a length or the end", async () => {
+  const data = Uint8Array.of(1, 2, 3, 4);
+  const asked: string[] = [];
+  const of = async (entries: Record<string, string>, location?: pb.TensorProto_DataLocation) => {
+    const { graph } = await parseOnnx(external(entries, location), "net.onnx", (name) => {
+      asked.push(name);
+      return Promise.resolve(data);
+    });
+    const [tensor] = tensorsOf(graph);
+    assertEquals([tensor.externalData.length, tensor.dataLocation], [0, 0]);
+    return [...tensor.rawData];
+  };
+  const EXTERNAL = pb.TensorProto_DataLocation.EXTERNAL;
+  assertEquals(await of({ location: "w.data" }), [1, 2, 3, 4]);
+  assertEquals(await of({ location: "w.data" }, EXTERNAL), [1, 2, 3, 4]);
+  assertEquals(await of({ location: "a b-1.data", offset: "1" }), [2, 3, 4]);
+  assertEquals(await of({ location: "w", offset: "1", length: "2" }), [2, 3]);
+  assertEquals(await of({ location: "w", offset: "4" }), []);
+  assertEquals(asked, ["w.data", "w.data", "a b-1.data", "w", "w"]);
+  const wrong: Record<string, string>[] = [{ offset: "5" }, { length: "5" }, { length: "-1" }];
+  wrong.push({ offset: "-1" }, { offset: "x" }, { offset: "0.5" }, { offset: "2", length: "3" });
+  for (const entries of wrong) {
+    await assertRejects(() => of({ location: "w", ...entries }), InputError, "asks for bytes");
+  }
+  for (const location of ["", "../w", "/w", "a/w", "a\\w", ".w", "w\n", "file:w"]) {
+    await assertRejects(() => of({ location }), InputError, "the name of a file beside it");
+  }
+  await assertRejects(() => of({}, EXTERNAL), InputError, "the name of a file beside it");
+});
+
+Deno.test("tensors are looked for wherever a graph may keep them", () => {
+  const tensor = (name: string) => create(pb.TensorProtoSchema, { name });
+  const carrying = node("Constant", [], ["y"]);
+  carrying.attribute = [
+    create(pb.AttributeProtoSchema, { t: tensor("b") }),
+    create(pb.AttributeProtoSchema, { tensors: [tensor("c"), tensor("d")] }),
+    create(pb.AttributeProtoSchema, { t: tensor("e"), tensors: [tensor("f")] }),
+    create(pb.AttributeProtoSchema, { i: 7n }),
+  ];
+  const graph = create(pb.GraphProtoSchema, { initializer: [tensor("a")], node: [carrying] });
+  assertEquals(tensorsOf(graph).map(({ name }) => name), ["a", "b", "c", "d", "e", "f"]);
+});

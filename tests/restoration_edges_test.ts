@@ -1,0 +1,317 @@
+/** Operators at their edges: strangers' plug-ins, pictures that are not square, several channels. */
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertThrows,
+} from "@std/assert";
+import { createGenerator, missingShare, residualRms } from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
+import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
+import { measurementInput } from "../src/restoration/input.ts";
+import { fourier2d, mirrored, packReal, unpackReal } from "../src/restoration/linear/fourier.ts";
+import {
+  identity,
+  matrix,
+  multiply,
+  sandwich,
+  transpose,
+} from "../src/restoration/linear/matrix.ts";
+import { svd } from "../src/restoration/linear/svd.ts";
+import { cosineMatrix, hadamard } from "../src/restoration/linear/transforms.ts";
+import { defaultNoise, given } from "../src/restoration/measure.ts";
+import { estimateNoise } from "../src/restoration/noise_level.ts";
+import type { PictureShape } from "../src/restoration/operator.ts";
+import { denoising } from "../src/restoration/operators/denoising.ts";
+import { masked } from "../src/restoration/operators/inpainting.ts";
+import { operators } from "../src/restoration/operators/mod.ts";
+import { checkOperator } from "../src/restoration/plugin.ts";
+import { recommendedRestorer } from "../src/restoration/recommended.ts";
+import { psnr, ssim } from "../src/restoration/similarity.ts";
+
+Deno.test("an operator of a stranger is checked before it runs, and told what is wrong", () => {
+  const good = { name: "mine", api: 1, create: () => denoising([1, 1, 1]) };
+  assert(checkOperator({ default: good }, "mine.ts") === good as unknown);
+  const every = { ...good, description: "does", options: {}, mask: true };
+  assertEquals(checkOperator({ default: every }, "mine.ts").mask, true);
+  const wrong: [unknown, string][] = [
+    [undefined, "a default export { name, api: 1, create }"],
+    [{}, "a default export"],
+    [{ default: null }, "a default export"],
+    [{ default: () => good }, "a default export"],
+    [{ default: { ...good, api: 2 } }, "api: 1 (the contract's version), found 2"],
+    [{ default: { ...good, api: undefined } }, "api: 1"],
+    [{ default: { ...good, name: "Mine" } }, "name: lower-case letters"],
+    [{ default: { ...good, name: "my own" } }, "name: lower-case letters"],
+    [{ default: { ...good, name: undefined } }, "name: lower-case letters"],
+    [{ default: { name: "mine", api: 1 } }, "create: a function"],
+    [
+      { default: { ...good, masks: true } },
+      "no keys but name, api, description, options, mask, create, found masks",
+    ],
+  ];
+  for (const [module, says] of wrong) {
+    assertThrows(() => checkOperator(module, "mine.ts"), InputError, `mine.ts: expected ${says}`);
+  }
+});
+
+Deno.test("a plug-in's mask has the weights' width and height", () => {
+  const plugin = operators.inpainting;
+  const of = (width: number, height: number) => {
+    const mask = { kept: new Uint8Array(width * height).fill(1), width, height };
+    return () => operatorOf({ operator: { plugin, options: {} }, mask }, [1, 2, 4]);
+  };
+  assertEquals(of(4, 2)().measured, [1, 2, 4]);
+  for (const [width, height] of [[2, 4], [4, 4], [8, 1]]) {
+    assertThrows(
+      of(width, height),
+      InputError,
+      `mask: expected 4×2 pixels, the size of the picture it belongs to, found ${width}×${height}`,
+    );
+  }
+  const without = () => operatorOf({ operator: { plugin, options: {} } }, [1, 2, 4]);
+  assertThrows(without, InputError, "expected a mask, found none");
+  for (const count of [7, 9, 16]) {
+    assertThrows(
+      () => masked(denoising([1, 2, 4]), new Uint8Array(count)),
+      InputError,
+      `mask: expected 4×2 pixels as the picture has, found ${count} pixels`,
+    );
+  }
+});
+
+Deno.test("a mask belongs to the picture that is left, by its width and height", () => {
+  const scale = { factor: 2, kernel: "mean" as const };
+  const of = (width: number, height: number) => {
+    const mask = { kept: new Uint8Array(width * height).fill(1), width, height };
+    return () => operatorOf({ scale, mask }, [1, 4, 8]);
+  };
+  assertEquals(of(4, 2)().measured, [1, 2, 4]);
+  for (const [width, height] of [[2, 4], [8, 4]]) {
+    assertThrows(of(width, height), InputError, "expected 4×2 pixels");
+  }
+});
+
+/** H x of pictures of 2 × 4 blocks or so, by hand. */
+const applied = (
+  degradation: Degradation,
+  shape: PictureShape,
+  x: readonly number[],
+) => [...operatorOf(degradation, shape).apply(Float32Array.from(x))];
+const up = (n: number) => Array.from({ length: n }, (_, i) => i);
+
+Deno.test("blocks lie row by row in each channel, of pictures that are high or wide", () => {
+  const scale = { factor: 2, kernel: "mean" as const };
+  assertEquals(applied({ scale }, [1, 2, 6], up(12)), [3.5, 5.5, 7.5]);
+  assertEquals(applied({ scale }, [1, 6, 2], up(12)), [1.5, 5.5, 9.5]);
+  assertEquals(applied({ scale }, [2, 2, 4], up(16)), [2.5, 4.5, 10.5, 12.5]);
+});
+
+Deno.test("a mask hides the same pixels of every channel, and what it hides is missing", () => {
+  const mask = { kept: Uint8Array.of(1, 0, 0, 1, 1, 1), width: 3, height: 2 };
+  assertEquals(applied({ mask }, [2, 2, 3], up(12)), [0, 0, 0, 3, 4, 5, 6, 0, 0, 9, 10, 11]);
+  const operator = operatorOf({ mask }, [2, 2, 3]);
+  assertEquals([...operator.s], [1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1]);
+  const small = { kept: Uint8Array.of(1, 0), width: 2, height: 1 };
+  const blocks = operatorOf({ scale: { factor: 2, kernel: "mean" }, mask: small }, [1, 2, 4]);
+  assertEquals(missingShare(blocks), 7 / 8);
+  assertEquals(blocks.s.filter((s) => s > 0).length, 1);
+});
+
+Deno.test("a blur mirrors the picture at its edges where nothing else is said", () => {
+  const blur = { kind: "uniform" as const, size: 3 };
+  const x = [9, 0, 0, 3];
+  const close = (found: number[], expected: number[]) =>
+    found.forEach((v, i) => assertAlmostEquals(v, expected[i], 1e-6));
+  // One row high: mirrored up and down it is the same row.
+  close(applied({ blur }, [1, 1, 4], x), [6, 3, 1, 2]);
+  close(applied({ blur: { ...blur, border: "reflect" } }, [1, 1, 4], x), [6, 3, 1, 2]);
+  close(applied({ blur: { ...blur, border: "zero" } }, [1, 4, 1], x), [1, 1, 1 / 3, 1 / 3]);
+});
+
+Deno.test("a blur and a scale go together where the scale divides each side", () => {
+  const blur = { kind: "gaussian" as const, size: 1 };
+  for (const kernel of ["mean", "bicubic"] as const) {
+    const of = (height: number, width: number) => () =>
+      operatorOf({ blur, scale: { factor: 4, kernel } }, [1, height, width]);
+    assertEquals(of(8, 12)().measured, [1, 2, 3]);
+    for (const [height, width] of [[8, 10], [10, 8]]) {
+      assertThrows(of(height, width), InputError, `divides ${width}×${height}, found 4`);
+    }
+  }
+  assertThrows(
+    () =>
+      operatorOf({
+        blur: { kind: "motion", length: 3, angle: 0 },
+        scale: { factor: 2, kernel: "mean" },
+      }, [1, 8, 8]),
+    InputError,
+    "motion blur and scale",
+  );
+});
+
+Deno.test("grey is made of three channels, no more and no fewer", () => {
+  for (const channels of [1, 2, 4]) {
+    assertThrows(
+      () => operatorOf({ colour: true }, [channels, 2, 2]),
+      InputError,
+      `${channels} channel`,
+    );
+  }
+  const { s } = operatorOf({ colour: true }, [3, 1, 1]);
+  assertAlmostEquals(s[0], Math.hypot(0.299, 0.587, 0.114), 1e-12);
+  assertEquals([s[1], s[2]], [0, 0]);
+});
+
+Deno.test("a motion is no longer than the picture's longer side, and at least two pixels", () => {
+  const of = (length: number) => () =>
+    operatorOf({ blur: { kind: "motion", length, angle: 90 } }, [1, 4, 8]);
+  assertEquals([of(2)().name, of(8)().measured], ["motion blur 2 at 90°", [1, 4, 8]]);
+  for (const length of [1.9, 8.1, NaN]) {
+    assertThrows(
+      of(length),
+      InputError,
+      `motion: expected a length of 2 to 8 pixels, found ${length}`,
+    );
+  }
+});
+
+Deno.test("a frequency that a motion takes away is missing, and nothing becomes no number", () => {
+  // Two pixels long and level, eight points: taps of 1/2 at −½ and ½, shared out: the finest is lost.
+  const operator = operatorOf({ blur: { kind: "motion", length: 3, angle: 0 } }, [1, 1, 6]);
+  const x = createGenerator(1).randn(6);
+  for (const v of [operator.Vt(x), operator.V(x), operator.Ut(x), operator.U(x), operator.s]) {
+    assert(v.every(Number.isFinite));
+  }
+});
+
+Deno.test("what H does, how well it sees, and its noise are in a measurement's hash", async () => {
+  const operator = operatorOf({}, [1, 2, 2]), y = new Float32Array(4);
+  const hash = async (change: object, sigma_y = 0) =>
+    (await measurementInput({ operator: { ...operator, ...change }, y, sigma_y })).sha256;
+  const known = await hash({});
+  assertEquals(await hash({ Vt: operator.V }), known);
+  const others = [
+    await hash({ s: operator.s.map((s) => 2 * s) }),
+    await hash({ apply: (x: Float32Array) => Float64Array.from(x, (v) => v / 2) }),
+    await hash({ name: "other" }),
+    await hash({}, 0.1),
+  ];
+  assertEquals(new Set([known, ...others]).size, 5);
+});
+
+Deno.test("where nothing is seen no noise is assumed", () => {
+  const nothing = masked(denoising([1, 1, 2]), new Uint8Array(2));
+  assertEquals(defaultNoise(nothing), 0);
+});
+
+Deno.test("noise is told of every channel alike", () => {
+  const noise = createGenerator(5).randn(3 * 32 * 32);
+  const only = noise.map((z, i) => i < 32 * 32 ? 0 : 0.4 * z);
+  assertAlmostEquals(estimateNoise(only.subarray(32 * 32), [2, 32, 32]), 0.4, 0.03);
+  // Two thirds noisy: the median lies in the lower half of them.
+  const found = estimateNoise(only, [3, 32, 32]);
+  assert(found > 0.1 && found < 0.35, `${found}`);
+});
+
+Deno.test("what stands under a mask was not measured: not in y, not in its noise, nowhere", async () => {
+  const kept = Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0);
+  const mask = { kept, width: 16, height: 16 };
+  for (const channels of [1, 3]) {
+    const operator = operatorOf({ mask }, [channels, 16, 16]);
+    const x = createGenerator(7).randn(channels * 256).map((z) => 0.2 * z);
+    const painted = (level: number) => x.map((v, i) => i % 16 < 8 ? v : level);
+    const [white, black] = [1, -1].map((level) => given(operator, painted(level), "auto", mask));
+    assertEquals(white.y, Float32Array.from(operator.apply(x)), "as H x has it");
+    assertEquals(residualRms(white, x), 0);
+    assertEquals((await measurementInput(white)).sha256, (await measurementInput(black)).sha256);
+    assertAlmostEquals(white.sigma_y, 0.2, 0.06, "a flat hole is no quiet picture");
+    assertEquals(given(operator, x, 0.1).y, x, "without a mask y is as it is given");
+  }
+});
+
+Deno.test("a hole in colours is a hole, whichever channel is looked at", () => {
+  const left = {
+    kept: Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 7 ? 1 : 0),
+    width: 16,
+    height: 16,
+  };
+  for (const channels of [1, 3]) {
+    const operator = operatorOf({ mask: left }, [channels, 16, 16]);
+    const { sampler, options } = recommendedRestorer({
+      operator,
+      y: new Float32Array(0),
+      sigma_y: 0,
+    });
+    assertEquals([sampler, options], ["ddnm", undefined]);
+    const even = operatorOf({ scale: { factor: 4, kernel: "mean" } }, [channels, 16, 16]);
+    const seen = recommendedRestorer({ operator: even, y: new Float32Array(0), sigma_y: 0 });
+    assertEquals(seen.options, { start: 0.5, end: 0.1 });
+  }
+  const half = {
+    kept: Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0),
+    width: 16,
+    height: 16,
+  };
+  const operator = operatorOf({ mask: half }, [1, 16, 16]);
+  assertEquals(
+    recommendedRestorer({ operator, y: new Float32Array(0), sigma_y: 0 }).steps,
+    100,
+    "half is much",
+  );
+});
+
+Deno.test("similarity of pictures narrower or lower than the window takes windows of their size", () => {
+  const x = Float32Array.from({ length: 5 * 30 }, (_, i) => Math.sin(i * i));
+  const y = x.map((v, i) => i === 149 ? -v : v);
+  for (const shape of [[1, 5, 30], [1, 30, 5]] as const) {
+    assertAlmostEquals(ssim(x, x, shape), 1, 1e-9);
+    const value = ssim(x, y, shape);
+    assert(value < 1 && value > 0.5, `the last pixel counts: ${value}`);
+  }
+  assertNotEquals(psnr(x, y), psnr(x, x));
+});
+
+Deno.test("matrices: products, transposes, and A X Bᵀ of every channel", () => {
+  const a = matrix(2, 3, (i, j) => i * 3 + j), b = matrix(3, 2, (i, j) => i - j);
+  assertEquals([...multiply(a, b).data], [5, 2, 14, 2]);
+  assertEquals([...transpose(a).data], [0, 3, 1, 4, 2, 5]);
+  assertEquals(multiply(a, identity(3)), a);
+  for (const wrong of [matrix(2, 2), matrix(4, 2)]) {
+    assertThrows(() => multiply(a, wrong), Error, "3 columns");
+  }
+  const twice = matrix(1, 2, () => 2), thrice = matrix(1, 2, (_, j) => j);
+  assertEquals([...sandwich(twice, Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), thrice)], [12, 28]);
+});
+
+Deno.test("singular values of a matrix of low rank are exactly as many as its rank", () => {
+  const rankTwo = matrix(5, 4, (i, j) => (i + 1) * (j + 1) + (i % 2) * (j % 3));
+  assertEquals(svd(rankTwo).s.filter((s) => s > 0).length, 2);
+  assertEquals(svd(transpose(rankTwo)).s.filter((s) => s > 0).length, 2);
+  assertEquals([...svd(matrix(2, 2)).s], [0, 0]);
+});
+
+Deno.test("transforms keep lengths, and come back", () => {
+  const x = Float64Array.from(createGenerator(2).randn(8));
+  hadamard(hadamard(x.slice())).forEach((v, i) => assertAlmostEquals(v, x[i], 1e-12));
+  const c = cosineMatrix(6);
+  multiply(c, transpose(c)).data.forEach((v, i) =>
+    assertAlmostEquals(v, i % 7 === 0 ? 1 : 0, 1e-12)
+  );
+  for (const [height, width] of [[4, 6], [3, 5], [1, 7], [8, 1], [9, 9]]) {
+    const n = height * width;
+    const picture = Float64Array.from(createGenerator(n).randn(n));
+    const spectrum = fourier2d({ re: picture, im: new Float64Array(n) }, height, width);
+    assertEquals([mirrored(0, height, width), mirrored(n - 1, height, width)], [
+      0,
+      (height > 1 ? width : 0) + (width > 1 ? 1 : 0),
+    ]);
+    const packed = packReal(spectrum, height, width);
+    const length = (v: Float64Array) => Math.hypot(...v);
+    assertAlmostEquals(length(packed), length(picture), 1e-9, `${height}×${width}`);
+    const back = fourier2d(unpackReal(packed, height, width), height, width, true);
+    back.re.forEach((v, i) => assertAlmostEquals(v, picture[i], 1e-9));
+    back.im.forEach((v) => assertAlmostEquals(v, 0, 1e-9));
+  }
+});

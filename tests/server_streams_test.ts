@@ -1,0 +1,198 @@
+/** Event streams: how many there may be, what a generation tells, what is said of a failure. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { decodePng } from "../src/image/png.ts";
+import { errorEvent, OpenStreams } from "../src/server/http/events.ts";
+import { Metrics } from "../src/server/metrics.ts";
+import { createApp } from "../src/server/mod.ts";
+import { Problem } from "../src/server/problem.ts";
+import { waitFor } from "../src/server/work/shared_run.ts";
+import { StepBuffer } from "../src/server/work/step_buffer.ts";
+import { fakeModel, gate, until } from "./server_fake.ts";
+import { decode, generations, metric, parseEvents, post } from "./server_http.ts";
+
+function refused(work: () => unknown): [number, string, string] {
+  const { status, message, headers } = assertThrows(work, Problem) as Problem;
+  return [status, message, headers["retry-after"]];
+}
+
+Deno.test("a client has an eighth of the streams, at least one; who has a key has what there is", () => {
+  for (const [max, share] of [[1, 1], [7, 1], [15, 1], [16, 2], [24, 3]]) {
+    const streams = new OpenStreams(max);
+    for (let i = 0; i < share; i++) streams.enter("one");
+    const full = [429, `expected at most ${share} open streams a client`, "5"];
+    assertEquals(refused(() => streams.enter("one")), full, `of ${max}`);
+    for (let i = share; i < max; i++) streams.enter();
+    assertEquals(streams.open, max);
+    const none = [503, `${max} event streams are open already`, "5"];
+    assertEquals(refused(() => streams.enter()), none);
+    assertEquals(refused(() => streams.enter("another")), none);
+  }
+});
+
+Deno.test("each place that is given back is one that may be taken, by the same client too", () => {
+  const streams = new OpenStreams(16);
+  const [first, second] = [streams.enter("a"), streams.enter("a")];
+  first();
+  assertEquals(streams.open, 1);
+  const third = streams.enter("a");
+  assertEquals(refused(() => streams.enter("a"))[0], 429, "one was given back, not both");
+  second();
+  third();
+  assertEquals(streams.open, 0);
+  const keyed = streams.enter();
+  keyed();
+  keyed();
+  assertEquals(streams.open, 0);
+});
+
+Deno.test("the last event of a stream that failed says why, ends it for good, and is counted and logged", () => {
+  const metrics = new Metrics();
+  const lines: unknown[] = [];
+  const log = (entry: unknown) => lines.push(entry);
+  const failed = new Problem(500, "network", "broke", { cause: new Error("/secret") });
+  const event = errorEvent({ metrics, log }, failed, "abc");
+  assertEquals(event, { event: "error", id: "done", data: failed.document("abc") });
+  assertEquals(metrics.failures.value({ reason: "network" }), 1);
+  const entry = { level: "warn", message: "broke", reason: "network", requestId: "abc" };
+  assertEquals(lines, [{ ...entry, error: "Error: /secret" }]);
+  errorEvent({ metrics, log }, new Problem(503, "deadline", "late"));
+  assertEquals(lines[1], {
+    level: "warn",
+    message: "late",
+    reason: "deadline",
+    requestId: undefined,
+  });
+  const left = new DOMException("gone", "AbortError");
+  assertEquals(errorEvent({ metrics, log }, left).id, "done");
+  assertEquals([lines.length, metrics.failures.value({ reason: "disconnected" })], [2, 0]);
+});
+
+Deno.test("previews of a stream are spread evenly over its steps, as large as the picture", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const model = fakeModel();
+  const counting = createApp({ models: { fake: model } });
+  const ask = async (app: ReturnType<typeof createApp>, steps: number, partial_images?: number) => {
+    const body = { prompt: "x", seed: 3, stream: true, steps, size: "24x20", partial_images };
+    return parseEvents(await (await app.request(generations, post(body))).text())
+      .slice(0, -1).map(({ event, data }) => ({ event, ...JSON.parse(data) }));
+  };
+  const events = await ask(app, 4, 3);
+  assertEquals(events.map(({ event }) => event), [
+    ...new Array(3).fill("image_generation.partial_image"),
+    "image_generation.completed",
+  ]);
+  for (const { event, type, b64_json, size, index, output_format } of events) {
+    assertEquals([type, size, index, output_format], [event, "24x20", 0, "png"]);
+    const { width, height } = decodePng(decode(b64_json));
+    assertEquals([width, height], [24, 20]);
+  }
+  assertEquals(events.map((event) => event.partial_image_index), [0, 1, 2, undefined]);
+  const { usage, seed, steps } = events[3];
+  assertEquals([usage, seed, steps], [
+    { input_tokens: 0, output_tokens: 0, total_tokens: 0, steps: 4 },
+    3,
+    4,
+  ]);
+  assertEquals((await ask(counting, 3)).map(({ event }) => event), ["image_generation.completed"]);
+});
+
+Deno.test("a preview is shown at the step that is its share of the run, not a step later", async () => {
+  const gates: (() => void)[] = [];
+  const model = fakeModel({
+    before: () => {
+      const { open, wait } = gate();
+      gates.push(open);
+      return wait;
+    },
+  });
+  const app = createApp({ models: { fake: model } });
+  const body = { prompt: "x", seed: 1, stream: true, steps: 8, partial_images: 1 };
+  const response = await app.request(generations, post(body));
+  let text = "";
+  const read = (async () => {
+    for await (const part of response.body!.pipeThrough(new TextDecoderStream())) text += part;
+  })();
+  const shownAfter: number[] = [];
+  for (let step = 1; step <= 8; step++) {
+    await until(() => gates.length === step, `step ${step}`);
+    if (text.includes("partial_image_index")) shownAfter.push(step - 1);
+    gates[step - 1]();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await read;
+  assertEquals(shownAfter[0], 4, "half way");
+});
+
+Deno.test("of several images one that fails ends the stream with its error, and all the work", async () => {
+  const model = fakeModel({
+    before: (evaluation) => {
+      if (evaluation > 2) throw new Error("gone");
+    },
+  });
+  const app = createApp({ models: { fake: model }, limits: { maxRunning: 1 } });
+  const body = { prompt: "x", n: 3, stream: true, steps: 2 };
+  const response = await app.request(generations, post(body));
+  const events = parseEvents(await response.text());
+  assertEquals(events.map(({ event }) => event), ["image_generation.completed", "error"]);
+  assertEquals(JSON.parse(events[1].data).error.code, "network");
+  const held = async () => {
+    const text = await (await app.request("/metrics")).text();
+    return ["denoise_queue_cost", "denoise_streams_open", "denoise_images_waiting"]
+      .map((name) => metric(text, name)).join();
+  };
+  // The image that was being made is given up at its next step.
+  for (let tries = 0; await held() !== "0,0,0"; tries++) {
+    assert(tries < 200, `still held: ${await held()}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+});
+
+Deno.test("events of a picture show what is asked for: the estimate, x_t beside it, or neither", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const keys = async (query: string, headers = {}) => {
+    const response = await app.request(`/v1/images/7/events?steps=2${query}`, { headers });
+    const events = parseEvents(await response.text());
+    assertEquals(events.map(({ event }) => event), ["queued", "step", "step", "done"]);
+    return Object.keys(JSON.parse(events[1].data)).join();
+  };
+  assertEquals(await keys(""), "step,steps,t,preview");
+  assertEquals(await keys("&preview=x_0"), "step,steps,t,preview");
+  assertEquals(await keys("&preview=both"), "step,steps,t,preview,x_t");
+  assertEquals(await keys("&preview=none"), "step,steps,t");
+  // A connection that broke in the middle begins again.
+  assertEquals(await keys("&preview=none", { "last-event-id": "1" }), "step,steps,t");
+  assertEquals((await app.request("/v1/images/7/events?preview=x_t")).status, 422);
+  const { headers, body } = await app.request("/v1/images/7/events?steps=1");
+  await body?.cancel();
+  assertEquals(headers.get("x-accel-buffering"), "no");
+});
+
+Deno.test("who waits for a shared run leaves alone; the last to leave ends it with his reason", async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const run = { picture: promise, controller: new AbortController(), waiters: 0 };
+  const [a, b] = [new AbortController(), new AbortController()];
+  const reason = (work: Promise<unknown>) => work.then(() => "none", (error) => error.message);
+  const waiting = [waitFor(run, a.signal), waitFor(run, b.signal)].map(reason);
+  assertEquals(run.waiters, 2);
+  assertEquals(await reason(waitFor(run, AbortSignal.abort(new Error("before")))), "before");
+  a.abort(new Error("a left"));
+  assertEquals([run.waiters, run.controller.signal.aborted], [1, false]);
+  b.abort(new Error("b left"));
+  assertEquals([run.waiters, run.controller.signal.reason.message], [0, "b left"]);
+  assertEquals(await Promise.all(waiting), ["a left", "b left"]);
+  const kept = { picture: promise, controller: new AbortController(), waiters: 0 };
+  const done = waitFor(kept, new AbortController().signal);
+  resolve("picture");
+  assertEquals([await done, kept.waiters], ["picture", 0]);
+});
+
+Deno.test("a run that failed stays failed, whatever is told of it later", async () => {
+  const buffer = new StepBuffer<number, string>(10);
+  buffer.push(1, 1);
+  buffer.fail(new Error("first"));
+  buffer.push(2, 1);
+  buffer.end("result");
+  const error = await buffer.read().next().catch((error) => error);
+  assertEquals(error.message, "first");
+  assert(error instanceof Error);
+});

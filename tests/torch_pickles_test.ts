@@ -1,0 +1,217 @@
+/** Pickles and storages by hand: what each opcode gives, and what is refused. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { parseTorch } from "../src/files/torch/file.ts";
+import { PickleGlobal, Tuple, unpickle } from "../src/files/torch/pickle.ts";
+import { writeZip } from "../src/files/zip.ts";
+import { torchBytes } from "./torch_fixtures.ts";
+
+const encoder = new TextEncoder();
+const int = (n: number) => [0x4a, ...new Uint8Array(Int32Array.of(n).buffer)];
+const text = (s: string) => [0x8c, s.length, ...encoder.encode(s)];
+const global = (name: string) => [0x63, ...encoder.encode(`${name.replace(" ", "\n")}\n`)];
+const tuple = (...items: number[][]) => [0x28, ...items.flat(), 0x74];
+const call = (name: string, ...args: number[][]) => [...global(name), ...tuple(...args), 0x52];
+
+/** What a pickle of these opcodes gives; calls give their arguments. */
+function valueOf(...opcodes: number[]): unknown {
+  const bytes = Uint8Array.from([0x80, 4, ...opcodes, 0x2e]);
+  const { value, end } = unpickle(bytes, 0, "x.pt", { reduce: (_, args) => args });
+  assertEquals(end, bytes.length);
+  return value;
+}
+
+Deno.test("every opcode gives what Python means by it", () => {
+  const float = [...new Uint8Array(Float64Array.of(-1.5).buffer).reverse()];
+  const cases: [number[], unknown][] = [
+    [[0x4e], null],
+    [[0x88], true],
+    [[0x89], false],
+    [[0x4a, 0xff, 0xff, 0xff, 0xff], -1],
+    [[0x4a, 0xff, 0xff, 0xff, 0x7f], 2 ** 31 - 1],
+    [[0x8a, 0], 0],
+    [[0x8a, 1, 0x80], -128],
+    [[0x8a, 2, 0x80, 0], 128],
+    [[0x8a, 8, 0, 0, 0, 0, 0, 0, 0x20, 0], 2n ** 53n],
+    [[0x8a, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0xff], -(2n ** 64n)],
+    [[0x47, ...float], -1.5],
+    [[0x58, 2, 0, 0, 0, 0xc3, 0xa9], "é"],
+    [[0x8c, 2, 0xc3, 0xa9], "é"],
+    [[0x55, 1, 0xe9], "é"],
+    [[0x54, 1, 0, 0, 0, 0xe9], "é"],
+    [[0x95, 0, 0, 0, 0, 0, 0, 0, 0, 0x4e], null],
+    [[0x29], new Tuple([])],
+    [[0x4b, 1, 0x85], new Tuple([1])],
+    [[0x4b, 1, 0x4b, 2, 0x86], new Tuple([1, 2])],
+    [[0x4b, 1, 0x4b, 2, 0x4b, 3, 0x87], new Tuple([1, 2, 3])],
+    [[0x28, 0x4b, 1, 0x4b, 2, 0x4b, 3, 0x4b, 4, 0x74], new Tuple([1, 2, 3, 4])],
+    [[0x28, 0x28, 0x4b, 1, 0x74, 0x74], new Tuple([new Tuple([1])])],
+    [[0x5d, 0x4b, 1, 0x61, 0x28, 0x4b, 2, 0x4b, 3, 0x65], [1, 2, 3]],
+    [[0x7d, 0x4b, 1, 0x4b, 2, 0x73, 0x28, 0x4b, 3, 0x4b, 4, 0x75], new Map([[1, 2], [3, 4]])],
+    // The second thing that is remembered, by each way of saying so.
+    [[0x5d, 0x4b, 5, 0x71, 0, 0x61, 0x4b, 6, 0x71, 1, 0x61, 0x68, 1, 0x61], [5, 6, 6]],
+    [[0x5d, 0x4b, 5, 0x94, 0x61, 0x4b, 6, 0x94, 0x61, 0x6a, 1, 0, 0, 0, 0x61], [5, 6, 6]],
+    [[0x5d, 0x4b, 5, 0x72, 9, 0, 0, 0, 0x61, 0x68, 9, 0x61], [5, 5]],
+    [[...global("torch Size")], new PickleGlobal("torch", "Size")],
+    [[...text("torch"), ...text("Size"), 0x93], new PickleGlobal("torch", "Size")],
+    [[...call("a b", [0x4b, 1], [0x4e])], [1, null]],
+    [[0x4b, 1, 0x4b, 2, 0x62], 1],
+  ];
+  for (const [opcodes, value] of cases) assertEquals(valueOf(...opcodes), value, `${opcodes}`);
+});
+
+Deno.test("what no pickle of data has is refused by what it is", () => {
+  const damaged = "the pickle is damaged", cut = "the pickle is cut off";
+  const cases: [number[], string][] = [
+    [[], damaged],
+    [[0x28], damaged],
+    [[0x4e, 0x4e], damaged],
+    [[0x61], damaged],
+    [[0x28, 0x61], damaged],
+    [[0x4b, 1, 0x74], damaged],
+    [[0x4b, 1, 0x86], damaged],
+    [[0x4b, 1, ...text("Size"), 0x93], damaged],
+    [[...text("torch"), 0x4b, 1, 0x93], damaged],
+    [[0x68, 0], "names an object that it did not make"],
+    [[0x4b, 1, 0x4b, 2, 0x61], "appends to a number"],
+    [[0x4e, 0x4b, 2, 0x61], "appends to None"],
+    [[0x7d, 0x4b, 2, 0x61], "appends to a dict"],
+    [[0x5d, 0x4b, 1, 0x4b, 2, 0x73], "puts items into a list"],
+    [[0x7d, 0x28, 0x4b, 1, 0x75], "puts items into a dict"],
+    [[0x29, 0x29, 0x52], "calls a tuple, which is not run"],
+    [[...global("os system"), 0x5d, 0x52], "calls os.system, which is not run"],
+    [[0x4e, 0x51], "names an object outside it"],
+    [[0xff], "has the opcode 0xff, which tensors"],
+    [[...global("os system"), 0x8f], "has the opcode 0x8f after os.system, which tensors"],
+    [[0x58, 2, 0, 0, 0, 0xc3, 0x28], "a string of the pickle is not UTF-8"],
+    [[0x8c, 200], cut],
+    [[0x4a, 1, 2], cut],
+    [[0x63, 0x61], cut],
+    [[0x95, 1, 0], cut],
+  ];
+  for (const [opcodes, says] of cases) {
+    const error = assertThrows(() => valueOf(...opcodes), InputError, says);
+    assert(error.message.startsWith("x.pt: "), error.message);
+  }
+});
+
+Deno.test("a pickle has no more opcodes than 5 million", () => {
+  const pickle = new Uint8Array(5_000_001).fill(0x4e);
+  const read = () => unpickle(pickle, 0, "x.pt", { reduce: () => undefined });
+  assertThrows(read, InputError, "more than 5000000 opcodes");
+});
+
+interface Said {
+  type?: string;
+  key?: number[];
+  length?: number[];
+  /** Behind the length, where the storage is part of another. */
+  view?: number[];
+  offset?: number[];
+  shape?: number[];
+  strides?: number[];
+}
+
+/** A file of one tensor "w" in a storage of 8 bytes, by what its pickle says of it. */
+function file(said: Said): Promise<Uint8Array> {
+  const { type = "torch FloatStorage", key = text("0"), length = int(2), view = [] } = said;
+  const { offset = int(0), shape = tuple(int(2)), strides = tuple(int(1)) } = said;
+  const storage = [...tuple(text("storage"), global(type), key, text("cpu"), length, view), 0x51];
+  const tensor = call("torch._utils _rebuild_tensor_v2", storage, offset, shape, strides);
+  const pickle = [0x80, 2, 0x7d, ...text("w"), ...tensor, 0x73, 0x2e];
+  const numbers = new Uint8Array(Float32Array.of(1, 2).buffer);
+  return writeZip(
+    new Map([["a/data.pkl", Uint8Array.from(pickle)], ["a/data/0", numbers]]),
+  );
+}
+
+const read = async (said: Said) => (await parseTorch(await file(said), "x.pt")).get("w");
+
+Deno.test("a tensor is a window of its storage: offset, shape and strides", async () => {
+  assertEquals(await read({}), { shape: [2], data: Float32Array.of(1, 2) });
+  assertEquals(await read({ view: [0x4e] }), { shape: [2], data: Float32Array.of(1, 2) });
+  const one = tuple(int(1));
+  assertEquals(await read({ offset: int(1), shape: one }), {
+    shape: [1],
+    data: Float32Array.of(2),
+  });
+  const none = { shape: tuple(), strides: tuple(), offset: int(1) };
+  assertEquals(await read(none), { shape: [], data: Float32Array.of(2) });
+  const twice = { shape: tuple(int(2), int(1)), strides: tuple(int(0), int(0)) };
+  assertEquals(await read(twice), { shape: [2, 1], data: Float32Array.of(1, 1) });
+  const empty = { shape: tuple(int(0)), offset: int(2) };
+  assertEquals(await read(empty), { shape: [0], data: new Float32Array() });
+});
+
+Deno.test("a tensor or storage that does not fit is refused by what is wrong with it", async () => {
+  const cases: [Said, string][] = [
+    [{ type: "torch QInt8Storage" }, "a storage of the type torch.QInt8Storage"],
+    [{ type: "mine FloatStorage" }, "a storage of the type mine.FloatStorage"],
+    [{ type: "torch toString" }, "a storage of the type torch.toString"],
+    [{ key: int(0) }, "part of another"],
+    [{ view: tuple(text("1"), int(0), int(1)) }, "part of another"],
+    [{ length: int(-2) }, "no storage"],
+    [{ key: text("9") }, "storage 9 has no bytes, its 2 numbers need 8"],
+    [{ length: int(1), shape: tuple(int(1)) }, "storage 0 has 8 bytes, its 1 numbers need 4"],
+    [{ length: int(3) }, "storage 0 has 8 bytes, its 3 numbers need 12"],
+    [{ shape: tuple(int(3)) }, "does not lie within"],
+    [{ offset: int(1) }, "does not lie within"],
+    [{ strides: tuple(int(2)) }, "does not lie within"],
+    [{ shape: tuple(int(3)), strides: tuple(int(0)) }, "does not lie within"],
+    [{ offset: int(-1) }, "without its storage, shape and strides"],
+    [{ shape: tuple(int(-2)) }, "without its storage, shape and strides"],
+    [{ strides: tuple() }, "without its storage, shape and strides"],
+    [{ strides: tuple(int(1), int(1)) }, "without its storage, shape and strides"],
+    [
+      { shape: tuple(...Array(9).fill(int(1))), strides: tuple(...Array(9).fill(int(1))) },
+      "without its storage, shape and strides",
+    ],
+  ];
+  for (const [said, says] of cases) {
+    const error = await assertRejects(() => read(said), InputError, says);
+    assert(error.message.startsWith("x.pt: "), error.message);
+  }
+});
+
+Deno.test("a file of numbers in the other order, a program, or no file of PyTorch's is refused", async () => {
+  const pickle = Uint8Array.of(0x80, 2, 0x7d, 0x2e);
+  const zipped = (more: [string, string][]) =>
+    writeZip(
+      new Map([["a/data.pkl", pickle], ...more.map(([k, v]) => [k, encoder.encode(v)] as const)]),
+    );
+  const refused: [Uint8Array, string][] = [
+    [await zipped([["a/byteorder", "big"]]), "expected numbers of little endian, found big"],
+    [await zipped([["a/byteorder", "little"]]), "expected a dict of tensors"],
+    [await zipped([["a/code/net.py", ""]]), "a TorchScript program, which is code"],
+    [await writeZip(new Map([["b/c/data.pkl", pickle]])), "found a zip without data.pkl"],
+    [encoder.encode("hello"), "found another format"],
+    [new Uint8Array(), "found another format"],
+  ];
+  const legacy = torchBytes("legacy");
+  const find = (part: number[], from = 0) =>
+    legacy.findIndex((_, i) => i >= from && part.every((byte, k) => legacy[i + k] === byte));
+  const order = find([...encoder.encode("little_endian")]) + "little_endian".length + 2;
+  assertEquals(legacy[order], 0x88);
+  refused.push([legacy.with(order, 0x89), "little endian, found big"]);
+  refused.push([legacy.with(6, 0), "found another format"]);
+  const protocol = find([0x4d, 0xe9, 3]);
+  refused.push([legacy.with(protocol + 1, 0xea), "found another format"]);
+  for (const [bytes, says] of refused) {
+    await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, says);
+  }
+});
+
+Deno.test("legacy storages are as long as the pickle says, and whole", async () => {
+  const legacy = torchBytes("legacy");
+  const says = "the storages are cut off, or of another length than they say";
+  for (const cut of [1, 8, 12]) {
+    await assertRejects(() => parseTorch(legacy.subarray(0, -cut), "x.pt"), InputError, says);
+  }
+  // Of each storage the number of its elements, in eight bytes, then they.
+  const four = [4, 0, 0, 0, 0, 0, 0, 0, ...new Uint8Array(Float32Array.of(1.5).buffer)];
+  const at = legacy.findIndex((_, i) => four.every((byte, k) => legacy[i + k] === byte));
+  assert(at > 0);
+  for (const other of [3, 5]) {
+    await assertRejects(() => parseTorch(legacy.with(at, other), "x.pt"), InputError, says);
+  }
+});

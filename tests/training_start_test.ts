@@ -1,0 +1,304 @@
+/** What a run begins with: a network from nothing, someone's weights, or a teacher's. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../src/errors.ts";
+import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
+import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
+import { stageRecipe, studentNetwork, studentStart } from "../src/training/distill/student.ts";
+import { networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
+import { initialState, layoutOf, packParams } from "../src/training/optimiser/layout.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
+import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
+import { folderOf } from "../src/training/run/preview.ts";
+import { mostSteps, partsOf, startFresh, wholeTheta } from "../src/training/run/start.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
+import { tinyRecipe } from "./training_pictures.ts";
+
+const recipeOf = (keys: Record<string, unknown> = {}) =>
+  parseTrainingRecipe(tinyRecipe, { data: "here", ...keys });
+
+/** Grey pictures of 8×8, one of each class in turn. */
+function pictures(classes?: readonly string[], labels = classes?.map((_, i) => i)): DataSet {
+  const bytes = new Uint8Array(64 * (labels?.length ?? 2));
+  return bytesDataSet(
+    bytes,
+    [1, 8, 8],
+    labels && { labels: Int32Array.from(labels), labelNames: classes },
+  );
+}
+
+Deno.test("a network gets a class more than the data has, for none; one class tells nothing", () => {
+  const start = startFresh(recipeOf(), pictures(["a", "b", "c"]));
+  assertEquals(start.network.classes, 4);
+  assertEquals([start.card.labels, start.card.null_label], [["a", "b", "c"], 3]);
+  assertEquals(start.data.labelNames, ["a", "b", "c"]);
+  for (
+    const [recipe, data] of [
+      [recipeOf({ labels: false }), pictures(["a", "b"])],
+      [recipeOf(), pictures(["a"])],
+      [recipeOf(), pictures()],
+    ] as const
+  ) {
+    const start = startFresh(recipe, data);
+    assertEquals([start.network.classes, start.card.labels], [null, undefined]);
+    assertEquals([start.data.labels, start.data.labelNames], [undefined, undefined]);
+  }
+});
+
+Deno.test("a solver is recommended, with guidance where labels were left out, within the schedule", () => {
+  const recommended = (keys: Record<string, unknown>) =>
+    startFresh(recipeOf(keys), pictures(["a", "b"])).card.recommended;
+  assertEquals(recommended({ num_train_timesteps: 1000 }), {
+    scheduler: "dpmpp",
+    steps: 20,
+    guidance: 2,
+  });
+  assertEquals(recommended({ num_train_timesteps: 10 }), {
+    scheduler: "dpmpp",
+    steps: 9,
+    guidance: 2,
+  });
+  assertEquals(recommended({ label_dropout: 0 }), { scheduler: "dpmpp", steps: 19 });
+  assertEquals([mostSteps(20, 21), mostSteps(20, 20), mostSteps(3, 20)], [20, 19, 3]);
+});
+
+Deno.test("a network of v begins at pure noise when it is sampled, others where diffusers does", () => {
+  const spacing = (prediction_type: string) =>
+    schedulerOf(recipeOf({ prediction_type })).timestep_spacing;
+  assertEquals(["epsilon", "sample", "v_prediction"].map(spacing), [null, null, "trailing"]);
+  const scheduler = schedulerOf(recipeOf({ beta_schedule: "sigmoid", num_train_timesteps: 77 }));
+  assertEquals([scheduler.beta_schedule, scheduler.num_train_timesteps], ["sigmoid", 77]);
+});
+
+Deno.test("scheduler_config.json has the keys of its class, and says where timesteps are put", () => {
+  const config = schedulerOf(recipeOf());
+  const ddpm = schedulerJson(config);
+  assertEquals([ddpm._class_name, ddpm.timestep_spacing], ["DDPMScheduler", "leading"]);
+  assertEquals([ddpm.variance_type, "set_alpha_to_one" in ddpm], ["fixed_small", false]);
+  assertEquals(schedulerJson({ ...config, set_alpha_to_one: false }).set_alpha_to_one, false);
+  const ddim = schedulerJson({ ...config, timestep_spacing: "trailing" }, "DDIMScheduler");
+  assertEquals([ddim._class_name, ddim.timestep_spacing], ["DDIMScheduler", "trailing"]);
+  assertEquals(["variance_type" in ddim, ddim.set_alpha_to_one], [false, true]);
+  for (const json of [ddpm, ddim]) assertEquals("lambda_min_clipped" in json, false);
+});
+
+Deno.test("a recipe's sides are height and width", () => {
+  const { shape } = networkFor(recipeOf({ size: [8, 4] }), undefined);
+  assertEquals(shape, [1, 8, 4]);
+});
+
+/** A network that was trained here, as a folder. */
+function trained(keys: Record<string, unknown> = {}, classes?: readonly string[]): WeightsFolder {
+  const start = startFresh(recipeOf(keys), pictures(classes));
+  return folderOf(start, start.state.ema, "mine/");
+}
+
+Deno.test("fine-tuning keeps the network: a key left out, at its default or equal asks for nothing", () => {
+  const weights = trained({ size: [8, 4] });
+  const own = {
+    data: "here",
+    size: [8, 4],
+    channels: 1,
+    block_out_channels: [8, 8],
+    attention: [false, true],
+  };
+  for (const keys of [{ data: "here" }, own]) {
+    const recipe = adoptNetwork(parseTrainingRecipe(keys), weights);
+    assertEquals([recipe.size, recipe.channels, recipe.block_out_channels], [[8, 4], 1, [8, 8]]);
+    assertEquals(recipe.num_train_timesteps, 20);
+  }
+  const refused = (keys: Record<string, unknown>, says: string) =>
+    assertThrows(() => adoptNetwork(recipeOf(keys), weights), InputError, says);
+  refused({ size: [4, 8] }, "recipe: size: expected [8,4] as mine/ has it, found [4,8]");
+  refused({ size: 8 }, "recipe: size: expected [8,4] as mine/ has it, found [8,8]");
+  refused({ size: [8, 4], num_train_timesteps: 30 }, "num_train_timesteps: expected 20");
+  refused({ size: [8, 4], prediction_type: "sample" }, 'prediction_type: expected "epsilon"');
+});
+
+Deno.test("what cannot be fine-tuned is refused: learned variances, four channels", async () => {
+  const golden = await readFolder(
+    filesAt(new URL("golden/learned_range/", import.meta.url)),
+  );
+  const recipe = parseTrainingRecipe({ data: "here" });
+  assertThrows(() => adoptNetwork(recipe, golden), InputError, "also predicts variances");
+  const four = { ...golden, network: { ...golden.network, shape: [4, 8, 8] as const } };
+  assertThrows(
+    () => adoptNetwork(recipe, four),
+    InputError,
+    "1 channel (grey) or 3 (RGB), found 4",
+  );
+});
+
+const labelsOf = (
+  { data }: { data: { labels?: { at(i: number): number | undefined } } },
+  n: number,
+) => Array.from({ length: n }, (_, i) => data.labels?.at(i));
+
+Deno.test("fine-tuning gives the data's classes the network's numbers, by name", () => {
+  const weights = trained({}, ["ant", "bee", "cat"]);
+  const recipe = recipeOf();
+  const start = startFrom(weights, recipe, pictures(["cat", "ant"], [0, 1, 1]));
+  assertEquals(labelsOf(start, 3), [2, 0, 0]);
+  assertEquals(start.data.labelNames, ["ant", "bee", "cat"]);
+  assertEquals(start.card, weights.card, "its recommendation among it");
+  for (const data of [pictures(), pictures(["ant", "fly"])]) {
+    const unlabelled = startFrom(weights, { ...recipe, labels: false }, data);
+    assertEquals(labelsOf(unlabelled, 2), [3, 3], "all are of no class");
+  }
+  assertThrows(
+    () => startFrom(weights, recipe, pictures(["ant", "fly"])),
+    InputError,
+    'expected classes of the network (ant, bee, cat), found "fly" in the data; rename the subfolders to these, or train without any (labels false)',
+  );
+  const { null_label: _, ...card } = weights.card;
+  assertThrows(
+    () => startFrom({ ...weights, card }, recipe, pictures()),
+    InputError,
+    "expected pictures in subfolders with the names of its 4 classes, found none",
+  );
+});
+
+Deno.test("an unconditional network is trained on without the data's classes; unnamed ones are numbers", () => {
+  const start = startFrom(trained(), recipeOf(), pictures(["ant", "bee"]));
+  assertEquals([start.data.labels, start.data.labelNames], [undefined, undefined]);
+  assertEquals(start.card.recommended, { scheduler: "dpmpp", steps: 19 });
+  const numbered = { ...trained({}, ["ant", "bee"]), card: {} };
+  assertEquals(labelsOf(startFrom(numbered, recipeOf(), pictures(["2", "0"])), 2), [2, 0]);
+  const own = { scheduler: "heun", steps: 5 };
+  const advised = { ...trained(), card: { recommended: own } };
+  assertEquals(startFrom(advised, recipeOf(), pictures()).card.recommended, own);
+});
+
+Deno.test("labels of labels: a run has parts only where some label is one, and exports whole rows", () => {
+  const classes = ["orc", "orc-wizard", "wizard"];
+  const recipe = recipeOf({ label_parts: true });
+  const plain = startFresh(recipe, pictures(classes));
+  assertEquals(partsOf(plain, recipeOf()), undefined);
+  const start = { ...plain, parts: partsOf(plain, recipe) };
+  const place = start.layout.params.find(({ name }) => name === "class_embedding.weight")!;
+  const theta = Float32Array.from({ length: start.layout.size }, (_, i) => i % 7);
+  const whole = wholeTheta(start, theta);
+  const width = place.size / 4;
+  const row = (of: Float32Array, i: number) =>
+    of.subarray(place.offset + i * width, place.offset + (i + 1) * width);
+  const [orc, , wizard, none] = [0, 1, 2, 3].map((i) => row(theta, i));
+  assertEquals([...row(whole, 1)], [...orc].map((x, k) => x + wizard[k] - none[k]));
+  for (const i of [0, 2, 3]) assertEquals(row(whole, i), row(theta, i));
+  assertEquals(whole.subarray(0, place.offset), theta.subarray(0, place.offset));
+  assertEquals(wholeTheta(plain, theta), theta, "without parts as they are");
+  for (const names of [["orc", "elf"], ["a-b", "c"]]) {
+    const other = startFresh(recipe, pictures(names));
+    assertThrows(() => partsOf(other, recipe), InputError, `found ${names.join(", ")}`);
+  }
+  const unlabelled = startFresh(recipe, pictures());
+  assertThrows(() => partsOf(unlabelled, recipe), InputError, "found none");
+});
+
+const distillRecipe = (keys: Record<string, unknown> = {}) =>
+  parseDistillRecipe({ distill: "mine", data: "here", ...keys });
+
+Deno.test("a student is its teacher's network that says v, at trailing timesteps down to the picture", async () => {
+  const golden = await readFolder(filesAt(new URL("golden/learned_range/", import.meta.url)));
+  const teacher: WeightsFolder = {
+    ...golden,
+    scheduler: {
+      ...golden.scheduler,
+      timestep_spacing: "leading",
+      steps_offset: 1,
+      set_alpha_to_one: false,
+    },
+  };
+  const student = studentNetwork(teacher);
+  const { scheduler, network, tensors } = student;
+  assertEquals([network.outChannels, network.shape], [
+    golden.network.shape[0],
+    golden.network.shape,
+  ]);
+  assertEquals(scheduler, {
+    ...golden.scheduler,
+    prediction_type: "v_prediction",
+    variance_type: "fixed_small",
+    timestep_spacing: "trailing",
+    steps_offset: 0,
+    set_alpha_to_one: true,
+  });
+  for (const name of ["conv_out.weight", "conv_out.bias"]) {
+    const [half, whole] = [tensors.get(name)!, golden.tensors.get(name)!];
+    assertEquals(half.shape, [whole.shape[0] / 2, ...whole.shape.slice(1)]);
+    assertEquals(half.data, whole.data.subarray(0, whole.data.length / 2));
+  }
+  assertEquals(tensors.get("conv_in.weight"), golden.tensors.get("conv_in.weight"));
+});
+
+Deno.test("a stage learns every label, and its weights say what they know", () => {
+  const teacher = studentNetwork(trained({}, ["ant", "bee"]));
+  const stage = { name: "steps-2", steps: 2, evaluations: 2, updates: 30, lr: 0.01, seed: 9 };
+  const recipe = stageRecipe(distillRecipe({ batch: 3, warmup: 5 }), stage, teacher);
+  const { label_dropout, dropout, steps, lr, seed, horizon, batch, warmup, sample_steps } = recipe;
+  assertEquals([label_dropout, dropout], [0, 0], "there is nothing left to guide by");
+  assertEquals([steps, lr, seed, horizon], [30, 0.01, 9, 30]);
+  assertEquals([batch, warmup, sample_steps], [3, 5, 2]);
+  const start = studentStart(teacher, recipe, pictures(["ant", "bee"]), {
+    ...stage,
+    distill: "mine",
+    guidance: 3,
+  });
+  assertEquals(start.card, {
+    labels: ["ant", "bee"],
+    recommended: { scheduler: "ddim", steps: 2 },
+    distilled: { teacher: "mine", guidance: 3, steps: 2 },
+  });
+  const { steps: _, ...guided } = { ...stage, evaluations: 16 };
+  const whole = studentStart(teacher, recipe, pictures(["ant", "bee"]), {
+    ...guided,
+    distill: "mine",
+    guidance: 3,
+  });
+  assertEquals(whole.card.distilled, { teacher: "mine", guidance: 3 });
+  assertEquals(whole.card.recommended, { scheduler: "ddim", steps: 16 });
+});
+
+Deno.test("students take half the steps each, with updates for each of them", () => {
+  assertEquals(distillRecipe().warmup, 20);
+  for (const students of [[8, 4, 1], [8, 2], [2, 4], [3, 2], [4, 4]]) {
+    const keys = { students, student_updates: students };
+    assertThrows(() => distillRecipe(keys), InputError, "half the steps of the one before");
+  }
+  for (const student_updates of [[5], [5, 5, 5]]) {
+    const keys = { students: [2, 1], student_updates };
+    assertThrows(() => distillRecipe(keys), InputError, "2 values, one for each of students");
+  }
+});
+
+Deno.test("a recipe's later parts go over earlier ones; what is undefined is not there", () => {
+  const recipe = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: 0.2, seed: undefined }, {
+    data: "b",
+  });
+  assertEquals([recipe.data, recipe.lr, recipe.seed], ["b", 0.2, 0]);
+  const again = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: undefined });
+  assertEquals(again.lr, 0.1);
+});
+
+Deno.test("parameters lie by name, each where the layout says; the first mean is the parameters", () => {
+  const layout = layoutOf(new Map([["b", [2, 2]], ["a", [3]], ["c", []]]));
+  assertEquals(layout.params.map(({ name, offset, size }) => [name, offset, size]), [
+    ["a", 0, 3],
+    ["b", 3, 4],
+    ["c", 7, 1],
+  ]);
+  const tensors = new Map(
+    [["c", [9]], ["a", [1, 2, 3]], ["b", [4, 5, 6, 7]]].map(([name, data]) =>
+      [name as string, Float32Array.from(data as number[])] as const
+    ),
+  );
+  const theta = packParams(layout, tensors);
+  assertEquals([...theta], [1, 2, 3, 4, 5, 6, 7, 9]);
+  assertThrows(
+    () => packParams(layout, new Map([...tensors, ["a", new Float32Array(2)]])),
+    Error,
+    'parameter "a": expected 3 numbers, found 2',
+  );
+  const state = initialState(theta);
+  assertEquals([[...state.m], [...state.v]], [Array(8).fill(0), Array(8).fill(0)]);
+  assert(state.ema !== state.theta && state.ema.every((x, i) => x === theta[i]));
+});
