@@ -59,7 +59,7 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
     }),
     recommended: optional(object("{ scheduler, steps, guidance?, guided? }", {
       scheduler: { type: text() },
-      steps: { type: whole() },
+      steps: { type: whole(1) },
       guidance: optional(number()),
       guided: optional(guidedType),
     })),
