@@ -1,9 +1,17 @@
 /** The pictures that the commands draw of a process: schedules as curves, a run as a film. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { curvesSvg } from "../src/cli/drawing/curves.ts";
 import { Film } from "../src/cli/drawing/film.ts";
+import { closedForm, stepByStep, timestepsToShow } from "../src/cli/drawing/forward.ts";
 import { stepsToShow } from "../src/sampling/making.ts";
-import { linearBetas, makeSchedule, parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import {
+  createGenerator,
+  linearBetas,
+  makeSchedule,
+  parseSchedulerConfig,
+  q_step,
+} from "../src/diffusion/mod.ts";
+import { textWidth } from "../src/image/text.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import type { SampleFrame } from "../src/sampling/sample.ts";
 import { planRun } from "../src/sampling/plan.ts";
@@ -61,4 +69,136 @@ Deno.test("a film's steps are even in log-SNR, and the last is always shown", ()
   const even = (schedule.lambda(0) - schedule.lambda(999)) / 10;
   // Beside t = 0 the timesteps themselves lie further apart than that.
   for (const gap of gaps.slice(0, 6)) assert(Math.abs(gap - even) < 0.1 * even, `${gaps}`);
+});
+
+/** The points of every curve, and the texts beside them. */
+function drawn(svg: string) {
+  const curves = [...svg.matchAll(/<polyline points="([^"]+)" fill="none" stroke="(#\w+)"/g)].map(
+    ([, points, colour]) => ({
+      colour,
+      points: points.split(" ").map((point) => point.split(",").map(Number)),
+    }),
+  );
+  const texts = [...svg.matchAll(/<text [^>]*>([^<]+)</g)].map(([, text]) => text);
+  return { curves, texts };
+}
+
+Deno.test("curves reach from side to side and never leave their panel, also of a single step", () => {
+  // ᾱ falls to 1e-20: its log SNR of −46 lies far below the axis.
+  const steep = makeSchedule(Array.from({ length: 20 }, () => 0.9));
+  const { curves, texts } = drawn(curvesSvg(new Map([["steep", steep]])));
+  for (const { points } of curves) {
+    assertEquals([points.length, points[0][0], points.at(-1)![0]], [200, 0, WIDTH]);
+    for (const [x, y] of points) assert(x >= 0 && x <= WIDTH && y >= 0 && y <= HEIGHT, `${x},${y}`);
+  }
+  assertEquals(curves[1].points.at(-1), [WIDTH, HEIGHT], "it lies on the bottom");
+  assertEquals(curves[0].points[0][1], 207, "ᾱ_1 = 0.1 of 230 from below");
+  const times = (T: number) => {
+    const schedule = makeSchedule(Array.from({ length: T }, () => 0.1));
+    const { texts } = drawn(curvesSvg(new Map([["s", schedule]])));
+    return texts.slice(6, 11).join();
+  };
+  assertEquals([times(1000), times(10), times(1)], [
+    "1,250,500,750,1000",
+    "1,3,5,8,10",
+    "1,1,1,1,1",
+  ]);
+  assert(texts.includes("−15") && texts.includes("15"), "a minus, not a hyphen");
+  const single = drawn(curvesSvg(new Map([["one", makeSchedule([0.5])]])));
+  assertEquals(single.curves[0].points[0], [0, 115]);
+});
+
+Deno.test("each schedule has a colour of its own and its name in it; the sixth begins anew", () => {
+  const schedule = makeSchedule(linearBetas(10));
+  const names = ["a", "b", "c", "d", "e", "f"];
+  const svg = curvesSvg(new Map(names.map((name) => [name, schedule])));
+  const { curves, texts } = drawn(svg);
+  const colours = curves.slice(0, 6).map(({ colour }) => colour);
+  assertEquals(new Set(colours.slice(0, 5)).size, 5);
+  assertEquals([colours[5], curves[6].colour], [colours[0], colours[0]]);
+  assertEquals(texts.slice(-6), names);
+  const legend = [...svg.matchAll(/h24" stroke="(#\w+)"/g)].map(([, colour]) => colour);
+  assertEquals(legend, colours);
+});
+
+/** A film of grey pictures, whose levels say whose they are. */
+function filmOf(pictures: number, timesteps: number[]) {
+  const config = parseSchedulerConfig({});
+  const plan = planRun(config, { scheduler: schedulers.ddim, steps: timesteps.length, timesteps });
+  const film = new Film(plan, [1, 4, 4], pictures);
+  const grey = (value: number) => new Float32Array(16).fill(value / 127.5 - 1);
+  for (let step = 1; step <= timesteps.length; step++) {
+    for (let index = pictures - 1; index >= 0; index--) {
+      const at = { seed: 1, index, step, steps: timesteps.length, t: timesteps[step - 1] };
+      const [x, x_0] = [grey(20 * index + step), grey(100 + 20 * index + step)];
+      film.add({ ...at, recipe: {} as SampleFrame["recipe"], x, x_0, done: false });
+    }
+  }
+  return film.develop();
+}
+
+/** Levels of the cells from left to right and top to bottom, paper and words left out. */
+function cellsOf({ pixels, width, height, channels }: ReturnType<typeof filmOf>["frames"][0]) {
+  const rows: number[][] = [];
+  for (let y = 0; y < height; y++) {
+    const row: number[] = [];
+    for (let x = 2; x < width; x++) {
+      const at = (y * width + x) * channels;
+      const level = pixels[at];
+      const flat = [1, 2].every((d) => pixels[at - d * channels] === level);
+      if (flat && level > 0 && level < 255 && row.at(-1) !== level) row.push(level);
+    }
+    if (row.length > 0 && row.join() !== rows.at(-1)?.join()) rows.push(row);
+  }
+  return rows.filter((row) => row.length > 1);
+}
+
+Deno.test("a film has pairs of x_t and x_0 in about a square, each picture in its place", () => {
+  const [frame] = filmOf(1, [500, 0]).frames;
+  assertEquals(cellsOf(frame), [[1, 101]]);
+  assertEquals(cellsOf(filmOf(2, [500, 0]).frames[1]), [[2, 102, 22, 122]]);
+  assertEquals(cellsOf(filmOf(3, [500, 0]).frames[0]), [[1, 101, 21, 121], [41, 141]]);
+  assertEquals(cellsOf(filmOf(4, [500, 0]).frames[0]), [[1, 101, 21, 121], [41, 141, 61, 161]]);
+});
+
+Deno.test("all frames of a film are of one size, whatever t they tell", () => {
+  for (const timesteps of [[999, 99, 9, 0], [5, 0]]) {
+    const { frames, delay } = filmOf(3, timesteps);
+    assertEquals([frames.length, delay.length], [timesteps.length, timesteps.length]);
+    assertEquals(new Set(frames.map(({ width, height }) => `${width} ${height}`)).size, 1);
+    // The words beside the pictures are as wide as the longest t: after the first step it is that of the second.
+    const longest = textWidth(`t=${timesteps[1] + 1}`);
+    const cells = 4 * 64;
+    assertEquals(frames[0].width, 4 + longest + 4 + cells + 4 * 4);
+  }
+  const [first, second, last] = filmOf(1, [999, 50, 20]).frames;
+  assertNotEquals(first.pixels, second.pixels);
+  assertNotEquals(second.pixels, last.pixels);
+});
+
+Deno.test("of the forward process the first state is the picture and the last is T − 1, evenly between", () => {
+  assertEquals(timestepsToShow(1000, 2), [-1, 999]);
+  assertEquals(timestepsToShow(10, 11), [-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assertEquals(timestepsToShow(1000, 9).at(-1), 999);
+});
+
+Deno.test("in closed form all states have the same noise; a walk draws anew, with each step's own β", () => {
+  const schedule = makeSchedule([0.1, 0.4, 0.2]);
+  const x_0 = Float32Array.of(0.5, -0.5);
+  const states = [...closedForm(x_0, schedule, [-1, 0, 2], createGenerator(4))];
+  const eps = createGenerator(4).randn(2);
+  for (const [i, t] of [-1, 0, 2].entries()) {
+    const alpha_bar = schedule.alpha_bar(t);
+    for (const p of [0, 1]) {
+      const expected = Math.sqrt(alpha_bar) * x_0[p] + Math.sqrt(1 - alpha_bar) * eps[p];
+      assert(Math.abs(states[i][p] - expected) < 1e-6, `t = ${t}`);
+    }
+  }
+  const noise = createGenerator(4);
+  let x: Float32Array = x_0;
+  const walk = [x];
+  for (const t of [0, 1, 2]) walk.push(x = q_step(x, t, schedule, noise.randn(2)));
+  const walked = [...stepByStep(x_0, schedule, [-1, 0, 1, 2], createGenerator(4))];
+  assertEquals(walked, walk);
+  assertEquals([...stepByStep(x_0, schedule, [1], createGenerator(4))], [walk[2]]);
 });

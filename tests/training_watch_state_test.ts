@@ -1,0 +1,176 @@
+/** How far a run is by its files, and what its page answers. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { watchApp } from "../src/cli/watch/app.ts";
+import { LogTail } from "../src/cli/watch/log_tail.ts";
+import { RunFolder } from "../src/cli/watch/run_state.ts";
+import { temporaryFolder } from "./cli.ts";
+
+const line = (step: number, ms = 10, loss = 1) => ({ step, loss, grad_norm: 1, lr: 1e-3, ms });
+const logOf = (...lines: ReturnType<typeof line>[]) =>
+  lines.map((one) => `${JSON.stringify(one)}\n`).join("");
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => line(i + 1));
+
+/** A folder with files by name; JSON where they are no text. */
+async function runWith(contents: Record<string, unknown>) {
+  const folder = await temporaryFolder();
+  const write = async (name: string, content: unknown) => {
+    const path = `${folder.path}/run/${name}`;
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await Deno.writeTextFile(path, typeof content === "string" ? content : JSON.stringify(content));
+  };
+  for (const [name, content] of Object.entries(contents)) await write(name, content);
+  const run = new RunFolder(`${folder.path}/run`);
+  return { run, write, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+}
+
+Deno.test("a log is read on from its last whole line, and anew where updates come again", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/log.jsonl`;
+  const log = new LogTail(path);
+  const steps = async () => (await log.read()).map(({ step }) => step).join();
+  const all = upTo(9);
+  await Deno.writeTextFile(path, logOf(...all.slice(0, 3)));
+  assertEquals(await steps(), "1,2,3");
+  for (const [i, expected] of [[3, "1,2,3,4"], [4, "1,2,3,4,5"], [5, "1,2,3,4,5,6"]] as const) {
+    await Deno.writeTextFile(path, logOf(all[i]), { append: true });
+    assertEquals(await steps(), expected);
+  }
+  assertEquals(await steps(), "1,2,3,4,5,6", "nothing new");
+  const next = logOf(all[6]);
+  await Deno.writeTextFile(path, next.slice(0, -1), { append: true });
+  assertEquals(await steps(), "1,2,3,4,5,6", "a line without its end");
+  await Deno.writeTextFile(path, "\n", { append: true });
+  assertEquals(await steps(), "1,2,3,4,5,6,7");
+  // The run went back to update 6 and has made the seventh again: the log is as long as it was.
+  const again = [...all.slice(0, 6), { ...all[6], loss: 2 }];
+  await Deno.writeTextFile(path, logOf(...again, { ...all[6] }));
+  assertEquals(await steps(), "1,2,3,4,5,6,7,7");
+  await Deno.writeTextFile(path, `${logOf(all[0])}not JSON\n${logOf(all[1])}`);
+  assertEquals(await steps(), "1,2");
+  await Deno.remove(path);
+  assertEquals(await steps(), "");
+  await Deno.mkdir(path);
+  await assertRejects(() => log.read(), Error);
+});
+
+Deno.test("two who ask at once read the log once", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/log.jsonl`;
+  await Deno.writeTextFile(path, logOf(...upTo(2)));
+  const log = new LogTail(path);
+  const [first, second] = await Promise.all([log.read(), log.read()]);
+  assertEquals([first.length, second === first], [2, true]);
+});
+
+Deno.test("loss and speed are means of the last 50 updates, the time left is that of the rest", async () => {
+  const lines = Array.from(
+    { length: 60 },
+    (_, i) => line(i + 1, i < 10 ? 1e6 : 20, i < 10 ? 9 : 2),
+  );
+  await using files = await runWith({
+    "recipe.json": { steps: 160 },
+    "log.jsonl": logOf(...lines),
+    "samples/step-00000100.png": "",
+    "samples/step-00000020.png": "",
+    "samples/step-00000003.png": "",
+    "samples/step-00000004.png.part": "",
+    "samples/step-5.png": "",
+  });
+  const { stages: [stage], ...state } = await files.run.state();
+  const whole = { name: "run", current: 0, done: 60, updates: 160, secondsLeft: 2 };
+  assertEquals(state, whole);
+  assertEquals(stage, {
+    name: "",
+    updates: 160,
+    done: 60,
+    loss: 2,
+    msPerUpdate: 20,
+    grids: [3, 20, 100],
+  });
+  // A run whose recipe was cut shorter than it is has nothing left.
+  await files.write("recipe.json", { steps: 40 });
+  assertEquals((await files.run.state()).secondsLeft, 0);
+  await files.write("recipe.json", {});
+  const unknown = await files.run.state();
+  assertEquals([unknown.updates, unknown.secondsLeft], [undefined, undefined]);
+});
+
+Deno.test("a folder that is not there yet is a run before its first update, under its own name", async () => {
+  await using folder = await temporaryFolder();
+  for (const name of ["mine", "mine/", "mine//", "a\\mine"]) {
+    const state = await new RunFolder(`${folder.path}/${name}`).state();
+    assertEquals([state.name, state.done, state.current, state.updates], ["mine", 0, 0, undefined]);
+    const stage = { name: "", updates: undefined, done: 0, grids: [] };
+    assertEquals(state.stages, [{ ...stage, loss: undefined, msPerUpdate: undefined }]);
+  }
+});
+
+Deno.test("a distillation's stages: guided where there is guidance to fold in, then each student", async () => {
+  const recipe = { students: [4, 2], student_updates: [30, 20], guide_updates: 10 };
+  const told = async (files: Awaited<ReturnType<typeof runWith>>) => {
+    const { stages, current, done, updates } = await files.run.state();
+    return [stages.map(({ name, done }) => `${name} ${done}`).join(), current, done, updates];
+  };
+  await using files = await runWith({ "recipe.json": recipe });
+  assertEquals(await told(files), ["guided 0,steps-4 0,steps-2 0", 0, 0, 60], "to come");
+  await files.write("guided/log.jsonl", logOf(...upTo(10)));
+  assertEquals(await told(files), ["guided 10,steps-4 0,steps-2 0", 0, 10, 60]);
+  await files.write("steps-4/samples/step-00000000.png", "");
+  assertEquals(
+    await told(files),
+    ["guided 10,steps-4 0,steps-2 0", 1, 10, 60],
+    "by its first grid",
+  );
+  await files.write("steps-4/log.jsonl", logOf(...upTo(5)));
+  assertEquals(await told(files), ["guided 10,steps-4 5,steps-2 0", 1, 15, 60]);
+  // A teacher with nothing to fold in is halved at once.
+  await using other = await runWith({
+    "recipe.json": recipe,
+    "steps-4/log.jsonl": logOf(...upTo(5)),
+  });
+  assertEquals(await told(other), ["steps-4 5,steps-2 0", 0, 5, 50]);
+  await using none = await runWith({ "recipe.json": { ...recipe, guide_updates: 0 } });
+  assertEquals(await told(none), ["steps-4 0,steps-2 0", 0, 0, 50]);
+});
+
+Deno.test("the page answers by this machine's names, and keeps nothing", async () => {
+  await using files = await runWith({
+    "recipe.json": { steps: 2 },
+    "log.jsonl": logOf(...upTo(2)),
+    "samples/step-00000002.png": "grid of the run",
+    "steps-4/samples/step-00000001.png": "grid of a student",
+    "steps-4x/samples/step-00000001.png": "not a stage",
+  });
+  const events: string[] = [];
+  const app = watchApp(files.run, {
+    ended: () => (events.push("ended?"), true),
+    onAsked: () => events.push("asked"),
+  });
+  const { run } = files;
+  const state = run.state.bind(run);
+  run.state = () => (events.push("read"), state());
+  const get = async (path: string, host = "127.0.0.1:80") => {
+    const response = await app.request(`http://${host}${path}`);
+    return [response.status, await response.text(), response.headers] as const;
+  };
+  for (const host of ["127.0.0.1:1234", "localhost", "[::1]:1234"]) {
+    assertEquals((await get("/", host))[0], 200, host);
+  }
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "10.0.0.1"]) {
+    const [status, text] = await get("/state.json", host);
+    assertEquals([status, text], [421, "expected the address that was printed\n"], host);
+  }
+  const paths = ["/", "/page.css", "/page.js", "/state.json", "/loss.svg", "/samples/2.png"];
+  for (const path of paths) {
+    const [status, , headers] = await get(path);
+    assertEquals([status, headers.get("cache-control")], [200, "no-store"], path);
+  }
+  assertEquals(events, ["ended?", "read", "asked"], "asked for its end before it is read");
+  assertEquals(JSON.parse((await get("/state.json"))[1]).ended, true);
+  assertEquals((await get("/samples/2.png?stage="))[1], "grid of the run");
+  assertEquals((await get("/samples/1.png?stage=steps-4"))[1], "grid of a student");
+  for (const path of ["/samples/1.png", "/samples/1.png?stage=steps-4x", "/samples/x.png", "/x"]) {
+    assertEquals((await get(path))[0], 404, path);
+  }
+  assertEquals((await get("/loss.svg?stage=xguided"))[0], 404);
+});
