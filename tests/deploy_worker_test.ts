@@ -1,5 +1,6 @@
 /** The Cloudflare Worker's own part: what it loads, and what the data centre's cache keeps of it. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { WholeDigest } from "../deploy/cloudflare/digest.ts";
 import { createWorker, type Worker, type WorkerWeights } from "../deploy/cloudflare/worker.ts";
 import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import { hubFiles } from "./hub.ts";
@@ -38,6 +39,7 @@ Deno.test("weights are loaded once; what could not be loaded is asked for again"
     assertEquals(failed.status, 500);
     assertStringIncludes((await failed.json()).title, "mine/");
   }
+  assertEquals(after.length, 2, "loading goes on when its visitor leaves");
   await Promise.all(after);
 
   Object.assign(weights, whole);
@@ -87,13 +89,58 @@ Deno.test("the data centre keeps pictures under their ETag, and nothing else", a
 
     const known = await ask(path, { headers: { "if-none-match": etag } });
     assertEquals(known.status, 304);
-    assertEquals((await ask(path, { method: "HEAD" })).status, 200);
+    const head = await ask(path, { method: "HEAD" });
+    assertEquals([head.status, head.headers.get("x-edge-cache")], [200, null]);
     assertEquals((await ask("v1/images/7.png?steps=0")).status, 422);
     assertEquals((await ask("v1/models")).status, 200);
     await Promise.all(after);
     assertEquals(cache.kept.size, 1, "no error, no HEAD, nothing that is no picture");
+
+    for (const format of ["gif", "apng"]) {
+      const film = `v1/images/7.${format}?steps=2`;
+      const first = await (await ask(film)).bytes();
+      await Promise.all(after);
+      const second = await ask(film);
+      assertEquals(second.headers.get("x-edge-cache"), "hit", format);
+      assertEquals(await second.bytes(), first);
+    }
+    assertEquals(cache.kept.size, 3);
   } finally {
     if (before) Object.defineProperty(globalThis, "caches", before);
     else delete (globalThis as { caches?: unknown }).caches;
   }
+});
+
+Deno.test("the data centre keeps no answer that failed, though the picture could be described", async () => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "caches");
+  const cache = new FakeCache();
+  Object.defineProperty(globalThis, "caches", { configurable: true, value: { default: cache } });
+  try {
+    const weights = await folder();
+    const name = "unet/diffusion_pytorch_model.safetensors";
+    const bytes = new Uint8Array(weights[name]).slice();
+    // Numbers that are finite and make others of the network that are not.
+    const numbers = new DataView(bytes.buffer);
+    const start = 8 + Number(numbers.getBigUint64(0, true));
+    for (let at = start; at + 4 <= bytes.length; at += 4) numbers.setFloat32(at, 3e38, true);
+    const { ask, after } = started({ ...weights, [name]: bytes.buffer });
+    const failed = await ask();
+    await failed.body?.cancel();
+    assertEquals(failed.status >= 500, true, `${failed.status}`);
+    await Promise.all(after);
+    assertEquals(cache.kept.size, 0);
+  } finally {
+    if (before) Object.defineProperty(globalThis, "caches", before);
+    else delete (globalThis as { caches?: unknown }).caches;
+  }
+});
+
+Deno.test("a bundled file's digest is of it whole: a second piece would be another file", async () => {
+  const digest = new WholeDigest();
+  const text = new TextEncoder().encode("abc");
+  digest.update(text);
+  const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  assertEquals(await digest.hex(), abc);
+  assertThrows(() => digest.update(text), Error, "found a second");
+  assertEquals((await new WholeDigest().hex()).slice(0, 8), "e3b0c442");
 });

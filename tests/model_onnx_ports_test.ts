@@ -56,6 +56,8 @@ Deno.test("inputs that may be either, that are too many or of other types are re
     [sample, t("a"), t("b")],
     [sample, t("t", 1), t("time", 1)],
     [sample, t("t"), t("steps")],
+    [sample, t("t"), t("time", 1)],
+    [sample, t("y"), t("labels", 1)],
     [sample, t("y", 1), t("labels", 1)],
     [sample, t("t", 1), t("y", 1), t("z", 1)],
     [sample, t("t", 1, 1)],

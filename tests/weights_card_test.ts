@@ -31,3 +31,29 @@ Deno.test("names of classes are in the form that keyboards give, in whichever th
     assertEquals(card({ labels }).labels, names.map((name) => name.normalize("NFC")), form);
   }
 });
+
+Deno.test("what is recommended and how it was distilled have all their parts, of the right kinds", () => {
+  const fine: Record<string, unknown>[] = [
+    { recommended: { scheduler: "ddim", steps: 1 } },
+    { recommended: { scheduler: "ddim", steps: 50, guidance: 1.5 } },
+    { distilled: { teacher: "heroes", guidance: 2 } },
+    { distilled: { teacher: "heroes", guidance: 0, steps: 1 } },
+    {},
+  ];
+  for (const said of fine) assertEquals(card(said) as unknown, said);
+  const wrong: [string, unknown[]][] = [
+    ["recommended", [7, {}, { scheduler: "ddim" }, { scheduler: 7, steps: 1 }, { steps: 1 }]],
+    ["recommended", [{ scheduler: "ddim", steps: 0 }, { scheduler: "ddim", steps: 1.5 }]],
+    ["recommended", [{ scheduler: "ddim", steps: 1, guidance: "2" }]],
+    ["distilled", ["heroes", {}, { teacher: "heroes" }, { guidance: 1 }, {
+      teacher: 1,
+      guidance: 1,
+    }]],
+    ["distilled", [0, -1, 1.5, "4"].map((steps) => ({ teacher: "heroes", guidance: 1, steps }))],
+  ];
+  for (const [key, values] of wrong) {
+    for (const value of values) {
+      assertThrows(() => card({ [key]: value }), InputError, `_denoise: ${key}: expected {`);
+    }
+  }
+});

@@ -14,7 +14,7 @@ import {
 } from "../src/weights/files.ts";
 import { archiveFiles } from "../src/weights/find/archive.ts";
 import { cacheFolder, environment } from "../src/weights/find/cache.ts";
-import { checkAddress } from "../src/weights/find/download.ts";
+import { checkAddress, download } from "../src/weights/find/download.ts";
 import { hubPlace, hubToken, isCommit } from "../src/weights/find/hub.ts";
 import { locate } from "../src/weights/find/locate.ts";
 import { weightEnding } from "../src/weights/read/formats.ts";
@@ -46,6 +46,39 @@ Deno.test("names are names: signs that mean something in an address are asked fo
   }
   const disc = filesAt(new URL("file:///some%20where/w"));
   assertEquals(disc.where, "/some where/w/");
+});
+
+Deno.test("answers that are not read are let go", async () => {
+  const real = globalThis.fetch;
+  const letGo = async (status: number, headers: HeadersInit, ask: () => Promise<unknown>) => {
+    let cancelled = 0;
+    globalThis.fetch = () => {
+      const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+        pull: (controller) => controller.enqueue(new Uint8Array(64)),
+        cancel: () => void cancelled++,
+      }, { highWaterMark: 0 });
+      return Promise.resolve(new Response(body, { status, headers }));
+    };
+    try {
+      await ask().catch((error) => assert(error instanceof InputError, `${error}`));
+    } finally {
+      globalThis.fetch = real;
+    }
+    return cancelled;
+  };
+  const url = new URL("https://example.org/w");
+  const files = filesAt(url);
+  for (const status of [404, 401, 500]) {
+    assertEquals(await letGo(status, {}, () => files.read("a")), 1, `${status}`);
+    assertEquals(await letGo(status, {}, () => download(url)), 1, `${status}`);
+  }
+  assertEquals(await letGo(403, {}, () => files.read("a", true)), 1);
+  assertEquals(await letGo(302, { location: "ftp://example.org/" }, () => download(url)), 1);
+  assertEquals(
+    await letGo(200, { "content-length": "9000" }, () => download(url, { maxBytes: 99 })),
+    1,
+  );
+  assertEquals(await letGo(200, {}, () => download(url, { maxBytes: 99 })), 1);
 });
 
 Deno.test("files in memory are those that are given, whatever else objects have", async () => {
@@ -134,7 +167,15 @@ Deno.test("the Hub may be elsewhere, and not every page of it is a repository's"
   for (const at of [origin, `${origin}/`, `${origin}//`]) {
     assertEquals(await of(`${origin}/o/n/blob/refs%2Fpr%2F1/unet/a%20b.bin`, at), found, at);
   }
-  const others = ["datasets/o/n", "spaces/o/n", "api/models/o/n", "o", "", "o/n/discussions/1"];
+  const others = [
+    "datasets/o",
+    "spaces/o",
+    "api/models",
+    "datasets/o/n",
+    "o",
+    "",
+    "o/n/discussions/1",
+  ];
   for (const path of others) assertEquals(await of(`${origin}/${path}`), undefined, path);
   for (const place of ["https://huggingface.co/o/n", "digits", "./hf", "faces=hf:o/n"]) {
     assertEquals(await of(place), undefined, place);

@@ -252,3 +252,71 @@ Deno.test("streamed: weights of another network, ONNX, and parts of a pipeline",
     "not finite",
   );
 });
+
+/** Files by their paths from a root, seen from a folder in it; none are listed. */
+function seenFrom(folder: string, files: Record<string, Uint8Array>): Files {
+  return {
+    where: `https://example.org/${folder}`,
+    read(path) {
+      const { pathname } = new URL(path, `https://example.org/${folder}`);
+      return Promise.resolve(files[pathname.slice(1)]);
+    },
+  };
+}
+
+Deno.test("schedule and card are looked for in the folder, beside it and above it", async () => {
+  const network = { "config.json": whole["unet/config.json"], weights: whole[WEIGHTS] };
+  const at = (folder: string) => ({
+    [`${folder}config.json`]: network["config.json"],
+    [`${folder}diffusion_pytorch_model.safetensors`]: network.weights,
+  });
+  const schedule = (T: number) => encode({ num_train_timesteps: T });
+  const steps = async (folder: string, parts: string, more: Record<string, Uint8Array>) =>
+    (await readFolder(seenFrom(folder, { ...at(folder + parts), ...more }))).scheduler
+      .num_train_timesteps;
+  const name = "scheduler_config.json";
+  // From the nearest to the farthest; each is found where there is no nearer one.
+  const bare = [`run/x/unet/scheduler/${name}`, `run/x/unet/${name}`, `run/x/scheduler/${name}`];
+  bare.push(`run/x/${name}`, `run/scheduler/${name}`);
+  for (const i of bare.keys()) {
+    const there = Object.fromEntries(bare.slice(i).map((path, k) => [path, schedule(10 + i + k)]));
+    assertEquals(await steps("run/x/unet/", "", there), 10 + i, bare[i]);
+  }
+  const pipeline = [`run/x/scheduler/${name}`, `run/x/${name}`, `run/scheduler/${name}`];
+  for (const i of pipeline.keys()) {
+    const there = Object.fromEntries(
+      pipeline.slice(i).map((path, k) => [path, schedule(10 + i + k)]),
+    );
+    assertEquals(await steps("run/x/", "unet/", there), 10 + i, pipeline[i]);
+  }
+  const labels = (...labels: string[]) => encode({ _denoise: { labels } });
+  const cards = {
+    "run/x/unet/model_index.json": labels("own"),
+    "run/x/model_index.json": labels("above"),
+  };
+  const card = async (folder: string, parts: string, more: Record<string, Uint8Array>) =>
+    (await readFolder(seenFrom(folder, { ...at(folder + parts), ...more }))).card.labels;
+  assertEquals(await card("run/x/unet/", "", cards), ["own"]);
+  const { "run/x/model_index.json": above } = cards;
+  assertEquals(await card("run/x/unet/", "", { "run/x/model_index.json": above }), ["above"]);
+  assertEquals(await card("run/x/", "unet/", { "run/model_index.json": above }), undefined);
+});
+
+Deno.test("of a checkpoint whose files are not listed the running mean is asked for first", async () => {
+  const network = (folder: string, bytes: Uint8Array) => ({
+    [`${folder}config.json`]: whole["unet/config.json"],
+    [`${folder}diffusion_pytorch_model.safetensors`]: bytes,
+  });
+  const [name, { data }] = [...tensors][0];
+  const from = async (folder: string) => {
+    const both = {
+      ...network(`${folder}unet/`, whole[WEIGHTS]),
+      ...network(`${folder}unet_ema/`, scaled(2)),
+    };
+    const found = await readFolder(seenFrom(folder, both));
+    return found.tensors.get(name)!.data[0] / data[0];
+  };
+  assertEquals(await from("run/checkpoint-500/"), 2);
+  assertEquals(await from("run/checkpoint-x/"), 1);
+  assertEquals(await from("run/"), 1);
+});

@@ -1,4 +1,5 @@
 /** What a picture is asked for by, resolved against what is loaded here. */
+import { type Guided, guidedText } from "../../diffusion/guided.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import type { Inputs } from "../../recipe/inputs.ts";
 import type { MixRequest } from "../../recipe/mix.ts";
@@ -22,6 +23,7 @@ export interface RecipeRequest {
   readonly steps?: number;
   readonly label?: string | number;
   readonly guidance?: number;
+  readonly guided?: Guided;
   readonly mix?: MixRequest;
   readonly scale?: number;
   readonly size?: Size;
@@ -149,6 +151,7 @@ export function addressOf(recipe: ServedRecipe, model: ServedModel, kind = ".png
       Object.entries(describeSubject(recipe, model)).map(([key, value]) => [key, String(value)]),
     ),
     ...(model.labels ? { guidance: String(recipe.guidance) } : {}),
+    ...(recipe.guided ? { guided: guidedText(recipe.guided) } : {}),
     ...Object.fromEntries(Object.entries(recipe.options).map(([k, v]) => [k, String(v)])),
     ...(size ? { size: size.join("x") } : scale === 1 ? {} : { scale: String(scale) }),
   });
