@@ -28,6 +28,7 @@ export type { Model } from "./src/model/model.ts";
 export { openModel } from "./src/model/model.ts";
 export { type FetchFile, type Files, filesAt, filesOf } from "./src/weights/files.ts";
 export { readFolder, type ReadOptions, type WeightsFolder } from "./src/weights/read/folder.ts";
+export type { Guided } from "./src/diffusion/guided.ts";
 export type { Network, Recommendation } from "./src/model/network.ts";
 export { Batcher, type BatcherOptions, type Evaluation } from "./src/sampling/batcher.ts";
 export type { Call } from "./src/sampling/batcher.ts";

@@ -14,6 +14,7 @@ import {
   groupNorm,
   linear,
   matmul,
+  mul,
   neg,
   pad,
   paramShapes,
@@ -23,8 +24,10 @@ import {
   scale,
   type Shape,
   shift,
+  sigmoid,
   slice,
   square,
+  sub,
   transpose,
   upsampleNearest,
   type Value,
@@ -32,6 +35,7 @@ import {
 } from "../src/graph/mod.ts";
 import { gatherGrad } from "../src/graph/ops/shape.ts";
 import { axisOf, broadcast, sameShape, sizeOf } from "../src/graph/value.ts";
+import { interpret } from "./graph_reference.ts";
 
 const graph = new Graph();
 let made = 0;
@@ -239,4 +243,83 @@ Deno.test("a gradient is asked of one number, a vector–Jacobian product along 
   assertEquals(vjp(neg(open), value("N", 3), [open])[0].shape, ["N", 3]);
   const unknown = graph.add("mystery", [x], x.shape);
   refused(() => vjp(unknown, value(2, 3), [x]), 'operation "mystery" cannot be differentiated');
+});
+
+/** The gradient of the sum of u·f(x). */
+function gradientOf(
+  f: (x: Value) => Value,
+  shape: number[],
+  x: number[],
+  u: (n: number) => number,
+) {
+  const graph = new Graph();
+  const input = graph.input("x", shape);
+  const y = f(input);
+  const weights = Float32Array.from({ length: sizeOf(y.shape) }, (_, i) => u(i));
+  const [dx] = vjp(y, graph.constant(weights, y.shape as number[]), [input]);
+  return [...interpret(graph, dx, { x }).data];
+}
+
+Deno.test("a part of a tensor has its own place in the gradient, a turned one its own axes", () => {
+  const x = Array.from({ length: 6 }, (_, i) => i);
+  const part = gradientOf((x) => slice(x, 1, 1, 2), [2, 3], x, (i) => i + 1);
+  assertEquals(part, [0, 1, 0, 0, 2, 0]);
+  assertEquals(gradientOf((x) => pad(x, 0, 1, 2), [6], x, (i) => i), [1, 2, 3, 4, 5, 6]);
+  const turned = gradientOf((x) => transpose(x, [2, 0, 1]), [1, 2, 3], x, (i) => i);
+  assertEquals(turned, [0, 2, 4, 1, 3, 5]);
+  const joined = gradientOf((x) => concat([scale(x, 2), x], 0), [2], [0, 0], (i) => 10 ** i);
+  assertEquals(joined, [2 + 100, 20 + 1000]);
+});
+
+Deno.test("what fills no square takes no part in a mean, and has no gradient", () => {
+  const x = Array.from({ length: 15 }, (_, i) => i);
+  const found = gradientOf((x) => avgPool(x), [1, 1, 3, 5], x, (i) => 4 * (i + 1));
+  assertEquals(found, [1, 1, 2, 2, 0, 1, 1, 2, 2, 0, 0, 0, 0, 0, 0]);
+});
+
+Deno.test("gradients of one value by several ways add up, each way its own", () => {
+  const close = (f: (x: Value) => Value, expected: (x: number) => number) => {
+    const x = [0.5, -1, 2];
+    gradientOf(f, [3], x, (i) => i + 1)
+      .forEach((d, i) => assert(Math.abs(d - (i + 1) * expected(x[i])) < 1e-6, `${d}`));
+  };
+  close((x) => add(mul(x, x), scale(x, 3)), (x) => 2 * x + 3);
+  close((x) => sigmoid(x), (x) => Math.exp(-x) / (1 + Math.exp(-x)) ** 2);
+  close((x) => sub(square(x), neg(x)), (x) => 2 * x + 1);
+});
+
+Deno.test("a weight that meets pictures of an open batch has a gradient, and turned matrices theirs", () => {
+  const graph = new Graph();
+  const x = graph.input("x", ["N", 3, 4]), w = graph.param("w", [4, 2]);
+  const [dw] = vjp(matmul(x, w), graph.input("u", ["N", 3, 2]), [w]);
+  assertEquals(dw.shape, [4, 2]);
+  for (const transposeA of [false, true]) {
+    for (const transposeB of [false, true]) {
+      const graph = new Graph();
+      const a = graph.input("a", transposeA ? [3, 2] : [2, 3]);
+      const b = graph.input("b", transposeB ? [4, 3] : [3, 4]);
+      const y = matmul(a, b, { transposeA, transposeB });
+      const gradients = vjp(
+        y,
+        graph.constant(Float32Array.from({ length: 8 }, (_, i) => i), [2, 4]),
+        [a, b],
+      );
+      const feeds = {
+        a: Array.from({ length: 6 }, (_, i) => i * i),
+        b: Array.from({ length: 12 }, (_, i) => 5 - i),
+      };
+      // The gradient of Σ u·y along a itself is Σ u·y, as y is linear in it; so along b.
+      const u = (graph: Graph, value: Value) => [...interpret(graph, value, feeds).data];
+      const along = u(graph, y).reduce((sum, v, i) => sum + v * i, 0);
+      gradients.forEach((d, k) => {
+        const input = k === 0 ? feeds.a : feeds.b;
+        const found = u(graph, d).reduce((sum, v, i) => sum + v * input[i], 0);
+        assert(
+          Math.abs(found - along) < 1e-3 * Math.abs(along),
+          `${transposeA} ${transposeB} ${k}: ${found}`,
+        );
+        assertEquals(d.shape, k === 0 ? a.shape : b.shape);
+      });
+    }
+  }
 });

@@ -5,11 +5,11 @@ import {
   checkConditioning,
   classCount,
   defaultLabel,
-  evaluationsPerCall,
   isLabel,
   labelIndex,
   labelName,
   labelNamed,
+  mostEvaluations,
 } from "../src/recipe/conditioning.ts";
 import { etag } from "../src/recipe/etag.ts";
 import { checkInputs, hashesOf, tensorInput, valuesOf } from "../src/recipe/inputs.ts";
@@ -273,7 +273,7 @@ Deno.test("a network is asked for its classes, for a second one, and for none, o
     );
   }
   const each = (guidance: number, label?: number) =>
-    evaluationsPerCall({ guidance, mix: { label, share: 0.5 } });
+    mostEvaluations({ guidance, mix: { label, share: 0.5 } });
   assertEquals([each(1), each(2), each(1, 0), each(0, 0)], [1, 2, 2, 3]);
-  assert(evaluationsPerCall({ guidance: 1 }) === 1);
+  assert(mostEvaluations({ guidance: 1 }) === 1);
 });

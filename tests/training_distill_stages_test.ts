@@ -63,6 +63,17 @@ Deno.test("the guidance is what is asked for, else what the teacher recommends, 
   assertEquals(of(null, { recommended, distilled }), 1);
 });
 
+Deno.test("the guidance is folded in at the times that are asked for, else the teacher's own", () => {
+  const recommended = { scheduler: "ddim", steps: 50, guidance: 3, guided: [170, 880] } as const;
+  const of = (rest: Record<string, unknown>, card: WeightsFolder["card"] = { recommended }) =>
+    planStages(recipe(rest), teacher(card)).guided;
+  assertEquals(of({}), [170, 880]);
+  assertEquals(of({ guidance: 2, guided: [0, 999] }), [0, 999]);
+  assertEquals(of({ guidance: 2 }, {}), undefined);
+  assertEquals(of({ guidance: 1 }), undefined, "nothing is guided");
+  assertThrows(() => of({ guided: [1000, 1200] }), InputError, "guided: expected timesteps from 0");
+});
+
 Deno.test("there is nothing to learn first of a teacher that predicts v, without guidance", () => {
   const names = (rest: Record<string, unknown>, prediction_type: "epsilon" | "v_prediction") =>
     planStages(recipe(rest), teacher({}, { prediction_type })).stages.map(({ name }) => name);

@@ -1,7 +1,9 @@
 /** The options of every command that samples, and what they ask for. */
 import { backendNames } from "../backends/names.ts";
+import { guidedType } from "../diffusion/guided.ts";
 import { SCHEDULE_NAMES, type Scheduler } from "../diffusion/mod.ts";
 import { FieldError, InputError } from "../errors.ts";
+import { parse } from "../schema.ts";
 import { type BackendName, load } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { schedulers } from "../../schedulers/mod.ts";
@@ -46,6 +48,7 @@ export interface SamplingFlags extends ModelFlags {
   n?: string;
   label?: string;
   guidance?: string;
+  guided?: string;
   nullLabel?: string;
   option?: string[];
   batch?: string;
@@ -78,6 +81,10 @@ export function defineSamplingOptions(command: Command): Command {
     .option("--with <seed>", "mix with another seed's picture, or with one for each")
     .option("--mix <share>", "how much of the second label or seed: 0 to 1, or one for each (0.5)")
     .option("-g, --guidance <scale>", "how much the class counts; 1 is off")
+    .option(
+      "--guided <from-to>",
+      "the timesteps at which it does: 170-880 (default: the weights', else all)",
+    )
     .option("--null-label <index>", 'the class that means "none", where the weights do not say')
     .option("-o, --option <name=value>", "an option of the scheduler: eta=0.5", collect)
     .option("--scale <n>", "enlarge every pixel to n × n")
@@ -194,6 +201,7 @@ export async function readSamplingFlags(
     timesteps: flags.timesteps?.split(",").map((t) => parseNumber("--timesteps", t)) ??
       (flags.steps === undefined ? recipe?.timesteps : undefined),
     guidance: parsed(flags.guidance, (text) => parseNumber("--guidance", text)) ?? recipe?.guidance,
+    guided: parsed(flags.guided, (text) => parse(guidedType, text, "--guided")) ?? recipe?.guided,
     nullLabel:
       parsed(flags.nullLabel, (text) => parseWhole("--null-label", text, 0, 2 ** 31 - 1)) ??
         recipe?.nullLabel,

@@ -19,4 +19,5 @@ export * from "./remap.ts";
 export * from "./schedule.ts";
 export * from "./spacing.ts";
 export * from "./time_travel.ts";
+export type { Guided } from "./guided.ts";
 export type * from "./scheduler.ts";

@@ -1,4 +1,5 @@
 /** The interface of a noise-predicting network, whoever runs it. */
+import type { Guided } from "../diffusion/guided.ts";
 import type { SchedulerConfig } from "../diffusion/scheduler.ts";
 import type { Distilled } from "../weights/read/card.ts";
 
@@ -10,6 +11,8 @@ export interface Recommendation {
   readonly steps: number;
   /** Guidance scale; left out it is 1, off. */
   readonly guidance?: number;
+  /** The timesteps at which it is guided; left out, all. */
+  readonly guided?: Guided;
 }
 
 /** A noise-predicting network, whoever runs it. */

@@ -1,4 +1,5 @@
 /** Classes and guidance: what a network can be asked for, and what it draws when nothing is asked. */
+import { type Guided, isGuided } from "../diffusion/guided.ts";
 import { FieldError } from "../errors.ts";
 import type { Network } from "../model/network.ts";
 import { check, number } from "../schema.ts";
@@ -14,13 +15,23 @@ export interface Conditioning {
   readonly mix?: { readonly label?: number; readonly share: number };
   /** s in raw_uncond + s·(raw_cond − raw_uncond); 1 asks for the class alone. */
   readonly guidance: number;
+  /** When it is guided; left out, at every time. */
+  readonly guided?: Guided;
   /** The class that means none; default what the weights say. */
   readonly nullLabel?: number;
 }
 
-/** How often the network is asked for each call: for its class, a second one, and none. */
-export function evaluationsPerCall({ guidance, mix }: Pick<Conditioning, "guidance" | "mix">) {
-  return 1 + Number(mix?.label !== undefined) + Number(guidance !== 1);
+/** What decides how often a network is asked. */
+export type Asked = Pick<Conditioning, "guidance" | "guided" | "mix">;
+
+/** How often the network is asked for a call at its time t: for its class, a second one, and none. */
+export function evaluationsAt(asked: Asked, t: number): number {
+  return 1 + Number(asked.mix?.label !== undefined) + Number(isGuided(asked, t));
+}
+
+/** How often it is asked for a call at most. */
+export function mostEvaluations({ guidance, mix }: Asked): number {
+  return evaluationsAt({ guidance, mix }, 0);
 }
 
 /** Of more classes messages list the first ones. */

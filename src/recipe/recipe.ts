@@ -1,5 +1,6 @@
 /** What is to be made: everything that decides a picture, and its text in a PNG. */
 import type { SchedulerOptions } from "../diffusion/scheduler.ts";
+import { type Guided, guidedType } from "../diffusion/guided.ts";
 import { FieldError, InputError } from "../errors.ts";
 import {
   type Field,
@@ -43,6 +44,8 @@ export interface Method {
   readonly options: SchedulerOptions;
   /** Guidance scale; 1 is off. */
   readonly guidance: number;
+  /** The model's timesteps at which it is guided, from … to; left out, all. */
+  readonly guided?: Guided;
   /** The class that was taken for none, where the weights did not say. */
   readonly nullLabel?: number;
   /** Every pixel became scale × scale pixels; left out it is 1. */
@@ -75,7 +78,7 @@ export interface Recipe extends Method, Subject {}
 export function toText(recipes: readonly Recipe[]): string {
   const [{ seed: _, label: __, inputs: ___, mix: ____, ...first }] = recipes;
   const { weights, source, scheduler, schedule, steps, timesteps, options, ...rest } = first;
-  const { guidance, nullLabel, backend, scale, size, plugin } = rest;
+  const { guidance, guided, nullLabel, backend, scale, size, plugin } = rest;
   const labels = recipes.map(({ label }) => label);
   const mixes = recipes.map(({ mix = null }) => mix);
   const inputs = recipes.map((recipe) => recipe.inputs);
@@ -85,7 +88,7 @@ export function toText(recipes: readonly Recipe[]): string {
     seeds: recipes.map(({ seed }) => seed),
     labels: labels.includes(undefined) ? undefined : labels,
     mixes: mixes.every((mix) => mix === null) ? undefined : mixes,
-    ...{ guidance, nullLabel, backend, scale, size, plugin },
+    ...{ guidance, guided, nullLabel, backend, scale, size, plugin },
     inputs: inputs.includes(undefined) ? undefined : inputs,
   };
   return JSON.stringify(facts).replace(
@@ -159,6 +162,7 @@ const fields: Fields<File> = {
   labels: optional(listOf("a list of classes", whole(0))),
   mixes: optional(list(mixOrNone)),
   guidance: { type: number() },
+  guided: optional(guidedType),
   nullLabel: optional(whole(0)),
   scale: optional(whole(1)),
   size: optional({

@@ -1,4 +1,5 @@
 /** From what a request says to a recipe: names looked up, defaults filled in, everything checked. */
+import { checkGuided, type Guided } from "../diffusion/guided.ts";
 import { seedType } from "../diffusion/seed.ts";
 import type { Scheduler } from "../diffusion/scheduler.ts";
 import { FieldError } from "../errors.ts";
@@ -39,6 +40,8 @@ export interface MethodRequest {
   readonly options?: Readonly<Record<string, unknown>>;
   /** Guidance scale; default what the weights recommend, else 1 (off). */
   readonly guidance?: number;
+  /** The model's timesteps at which it is guided, from … to; default what the weights recommend, else all. */
+  readonly guided?: Guided;
   /** The class that means "none", where the weights do not say. */
   readonly nullLabel?: number;
   /** Enlarges every pixel of the finished picture to scale × scale; default 1. */
@@ -67,7 +70,7 @@ export interface RecipeRequest extends MethodRequest {
  * @throws FieldError listing the names there are
  */
 export function chooseScheduler(
-  network: Network,
+  network: Pick<Network, "recommended">,
   schedulers: Schedulers,
   chosen?: string | Scheduler,
 ): Scheduler {
@@ -92,6 +95,8 @@ export function resolveMethod(
   const steps = request.steps ?? timesteps?.length ?? recommended?.steps ?? DEFAULT.steps;
   const guidance = request.guidance ?? recommended?.guidance ?? 1;
   checkGuidance(network, { guidance, nullLabel });
+  const guided = request.guided ?? recommended?.guided;
+  if (guided !== undefined) checkGuided(guided, network.scheduler.num_train_timesteps);
   check(whole(1), steps, "steps");
   return withoutUndefined({
     weights: hash,
@@ -102,6 +107,7 @@ export function resolveMethod(
     timesteps,
     options: resolveOptions(scheduler, request.options),
     guidance,
+    guided: guidance === 1 ? undefined : guided,
     nullLabel,
     ...enlargement(network, request),
     backend,

@@ -13,7 +13,7 @@ const ROUNDING_NOISE = 0.003;
 export function defaultNoise({ s }: LinearOperator): number {
   const seen = s.filter((value) => value > 0);
   const [least, most] = seen.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 0]);
-  return seen.length === 0 || least > 0.999 * most ? 0 : ROUNDING_NOISE;
+  return least > 0.999 * most ? 0 : ROUNDING_NOISE;
 }
 
 /**

@@ -2,6 +2,7 @@
  * A network as a sampler asks it about one image: in the sampler's own time, guided, its output turned
  * into eps and x_0. Sampling, inversion, evaluation and distillation ask through this one function.
  */
+import { isGuided } from "../diffusion/guided.ts";
 import { combine, type Denoised, denoisedFrom, predictionCoefficients } from "../diffusion/mod.ts";
 import type { Network } from "../model/network.ts";
 import { Batcher } from "./batcher.ts";
@@ -12,7 +13,7 @@ import type { Plan } from "./plan.ts";
 export interface Denoiser {
   /** How many numbers x_t has. */
   readonly size: number;
-  /** Whether the answers are guided. */
+  /** Whether answers are guided, at some time at least. */
   readonly guided: boolean;
   /**
    * What the network says about x_t, never clipped.
@@ -66,7 +67,7 @@ export function denoiserOf(
   /** The network's own output, or its vjp with u, guided (Ho & Salimans 2022): both are linear in it. */
   const ask = async (x: Float32Array, t: number, u?: Float32Array): Promise<Float32Array> => {
     const conditional = askClass(x, t, u);
-    if (!guided) return conditional;
+    if (!isGuided(conditioning, t)) return conditional;
     const [cond, uncond] = await Promise.all([
       conditional,
       batcher.evaluate({ x, t, label: nullLabel, u, signal }),

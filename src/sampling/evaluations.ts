@@ -1,6 +1,6 @@
 /** Counts a run's network evaluations by running its sampler without a network. */
 import type { Measurement, Vector } from "../diffusion/mod.ts";
-import { evaluationsPerCall } from "../recipe/conditioning.ts";
+import { type Asked, evaluationsAt } from "../recipe/conditioning.ts";
 import type { Denoiser } from "./denoiser.ts";
 import { sampleImage } from "./image.ts";
 import type { Plan } from "./plan.ts";
@@ -38,11 +38,12 @@ class Enough extends Error {}
  */
 export async function countEvaluations(
   plan: Plan,
-  asked: Parameters<typeof evaluationsPerCall>[0] = { guidance: 1 },
+  asked: Asked = { guidance: 1 },
   atMost = Infinity,
   sigma_y = 0,
 ): Promise<number> {
-  const each = evaluationsPerCall(asked);
+  const each = (t: number, alpha_bar?: number) =>
+    evaluationsAt(asked, plan.modelTime(t, alpha_bar));
   let count = 0;
   const ask = (evaluations: number) => {
     count += evaluations;
@@ -52,13 +53,13 @@ export async function countEvaluations(
     size: 1,
     guided: asked.guidance !== 1,
     // deno-lint-ignore require-await
-    denoise: async (x_t) => {
-      ask(each);
+    denoise: async (x_t, t, alpha_bar) => {
+      ask(each(t, alpha_bar));
       return { eps: x_t.slice(), x_0: x_t.slice(), variance: x_t.slice() };
     },
     // deno-lint-ignore require-await
-    vjp: async (_x_t, _t, u) => {
-      ask(2 * each);
+    vjp: async (_x_t, t, u, alpha_bar) => {
+      ask(2 * each(t, alpha_bar));
       return u.slice();
     },
   };

@@ -2,7 +2,7 @@
 import { schedulers } from "../../schedulers/mod.ts";
 import type { Scheduler } from "../diffusion/mod.ts";
 import { FieldError, InputError } from "../errors.ts";
-import { type Conditioning, evaluationsPerCall, type Label } from "../recipe/conditioning.ts";
+import { type Conditioning, type Label, mostEvaluations } from "../recipe/conditioning.ts";
 import { type Inputs, tensorInput, valuesOf } from "../recipe/inputs.ts";
 import type { MixRequest } from "../recipe/mix.ts";
 import type { Method, Recipe, Subject } from "../recipe/recipe.ts";
@@ -105,7 +105,7 @@ export async function* sample(
   const all = subjectsOf(network, prepared.scheduler, options);
   const { guidance } = prepared.method;
   const callsEach = all.reduce(
-    (most, { mix }) => Math.max(most, evaluationsPerCall({ guidance, mix })),
+    (most, { mix }) => Math.max(most, mostEvaluations({ guidance, mix })),
     1,
   );
   const subjects = all.entries();

@@ -10,6 +10,7 @@ export { defaultLimits, type Limits } from "./work/limits.ts";
 export type { Log, LogEntry } from "./log.ts";
 export type { ServedModel } from "./work/served_model.ts";
 export type { Distilled } from "../weights/read/card.ts";
+export type { Guided } from "../diffusion/guided.ts";
 export type { Network, Recommendation } from "../model/network.ts";
 export type {
   Denoised,

@@ -1,9 +1,16 @@
 /** `inspect`: what weights are, without running them. */
+import { InputError } from "../../errors.ts";
+import type { Recommendation } from "../../model/network.ts";
 import { inspectWeights, type WeightsReport } from "../../model/inspect.ts";
 import { inspectOnnx, type OnnxReport } from "../../model/onnx/inspect.ts";
 import { portText } from "../../weights/read/onnx/ports.ts";
 import { readWeights } from "../../model/open.ts";
 import { DEFAULT } from "../../recipe/recipe.ts";
+import { chooseScheduler } from "../../recipe/resolve.ts";
+import { countEvaluations } from "../../sampling/evaluations.ts";
+import { planRun } from "../../sampling/plan.ts";
+import { parseSchedulerConfig } from "../../diffusion/mod.ts";
+import { schedulers } from "../../../schedulers/mod.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { type LoadFlags, loadFlags, readOptions, weightsArgument } from "../weights.ts";
@@ -24,22 +31,31 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
   const found = await readWeights(files, options);
   if ("notices" in found) found.notices.forEach((notice) => io.err(notice));
   const report = "onnx" in found ? inspectOnnx(found) : inspectWeights(found);
-  const text = () => "config" in report ? describe(report) : describeOnnx(report);
-  io.out(json ? JSON.stringify({ ...report, ...defaultRun(report) }, null, 2) : text());
+  const byDefault = await defaultRun(report);
+  const text = () =>
+    "config" in report ? describe(report, byDefault) : describeOnnx(report, byDefault);
+  io.out(json ? JSON.stringify({ ...report, ...byDefault }, null, 2) : text());
 }
 
-/** What `sample` does with weights when nothing is asked for. */
-function defaultRun({ recommended }: WeightsReport | OnnxReport) {
-  const { scheduler, steps, guidance = 1 } = recommended ?? { ...DEFAULT, guidance: 1 };
-  return {
-    default_run: { scheduler, steps, guidance },
-    evaluations: steps * (guidance === 1 ? 1 : 2),
-  };
+/** What `sample` does with weights when nothing is asked for, and how often it asks the network. */
+async function defaultRun({ recommended, scheduler: config }: WeightsReport | OnnxReport) {
+  const { steps, guidance = 1, guided }: Recommendation = recommended ?? DEFAULT;
+  const scheduler = chooseScheduler({ recommended: recommended ?? undefined }, schedulers);
+  const default_run = { scheduler: scheduler.name, steps, guidance, ...(guided && { guided }) };
+  try {
+    const plan = planRun(config ?? parseSchedulerConfig({}), { scheduler, steps });
+    return { default_run, evaluations: await countEvaluations(plan, { guidance, guided }) };
+  } catch (error) {
+    // Weights that cannot be sampled so can still be looked at.
+    if (error instanceof InputError) return { default_run, refused: error.message };
+    throw error;
+  }
 }
+type DefaultRun = Awaited<ReturnType<typeof defaultRun>>;
 
 type Facts = readonly (readonly [name: string, value: string])[];
 
-function describe(report: WeightsReport): string {
+function describe(report: WeightsReport, byDefault: DefaultRun): string {
   const facts: Facts = [
     ...pictureFacts(report),
     ["blocks", report.layers.join(" ")],
@@ -49,7 +65,7 @@ function describe(report: WeightsReport): string {
       "memory",
       `${bytes(report.memory.weights)} weights + ${bytes(report.memory.activations)} a picture`,
     ],
-    ["by default", defaultText(report)],
+    ["by default", defaultText(byDefault)],
   ];
   const widest = Math.max(...report.blocks.map(({ name }) => name.length));
   return [
@@ -63,7 +79,7 @@ function describe(report: WeightsReport): string {
   ].join("\n");
 }
 
-function describeOnnx(report: OnnxReport): string {
+function describeOnnx(report: OnnxReport, byDefault: DefaultRun): string {
   const { inputs, output, operators } = report;
   return factsText([
     ...pictureFacts(report),
@@ -72,7 +88,7 @@ function describeOnnx(report: OnnxReport): string {
     ["made by", `${report.producer}, opset ${report.opset}`],
     ["operators", Object.entries(operators).map(([name, n]) => `${name} ${n}`).join(", ")],
     ["parameters", `${count(report.parameters)} in ${report.tensors} tensors`],
-    ["by default", defaultText(report)],
+    ["by default", defaultText(byDefault)],
   ]);
 }
 
@@ -98,10 +114,12 @@ function factsText(facts: Facts): string {
   return facts.map(([name, value]) => `${name.padEnd(14)} ${value}`).join("\n");
 }
 
-function defaultText(report: WeightsReport | OnnxReport): string {
-  const { default_run: { scheduler, steps, guidance }, evaluations } = defaultRun(report);
-  const guided = guidance === 1 ? "" : `, guidance ${guidance}`;
-  return `${scheduler}, ${steps} steps${guided}: ${evaluations} evaluations a picture`;
+function defaultText({ default_run, evaluations, refused }: DefaultRun): string {
+  const { scheduler, steps, guidance, guided } = default_run;
+  const when = guided ? ` at t = ${guided[0]} … ${guided[1]}` : "";
+  const strength = guidance === 1 ? "" : `, guidance ${guidance}${when}`;
+  const asked = `${evaluations} ${evaluations === 1 ? "evaluation" : "evaluations"} a picture`;
+  return `${scheduler}, ${steps} ${steps === 1 ? "step" : "steps"}${strength}: ${refused ?? asked}`;
 }
 
 function count(n: number): string {

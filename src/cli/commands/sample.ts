@@ -79,7 +79,15 @@ Examples:
 }
 
 /** What few-step weights decide themselves. */
-const CHOICES = ["scheduler", "schedule", "steps", "timesteps", "guidance", "option"] as const;
+const CHOICES = [
+  "scheduler",
+  "schedule",
+  "steps",
+  "timesteps",
+  "guidance",
+  "guided",
+  "option",
+] as const;
 
 /** The picture's weights, or those that take every choice where one is made. */
 function defaultWeights(flags: Flags, from: RecipeFile | undefined): string {

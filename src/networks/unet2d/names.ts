@@ -2,7 +2,6 @@
 
 /** Applied in order, as diffusers' own conversion does. */
 const renames: readonly [RegExp, string][] = [
-  [/^time_steps\./, "time_proj."],
   [/^mid\./, "mid_block."],
   [/^downsample_blocks\./, "down_blocks."],
   [/^upsample_blocks\./, "up_blocks."],

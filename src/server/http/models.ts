@@ -1,5 +1,6 @@
 /** /v1/models: OpenAI's list of models, and one of them. */
 import { z } from "npm:zod@4.6.7";
+import { guidedText } from "../../diffusion/guided.ts";
 import { DEFAULT } from "../../recipe/recipe.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
 import { knowsEveryTimestep } from "../../sampling/distilled.ts";
@@ -97,6 +98,7 @@ function describeModel(services: Services, name: string, model: ServedModel): Js
         scheduler,
         steps: model.recommended?.steps ?? DEFAULT.steps,
         guidance: model.recommended?.guidance ?? 1,
+        guided: model.recommended?.guided && guidedText(model.recommended.guided),
       },
       schedule: {
         beta_schedule: model.scheduler.beta_schedule,

@@ -1,4 +1,5 @@
 /** What a generation request asks for, and how an answer says what was made. */
+import { guidedText } from "../../diffusion/guided.ts";
 import { invalid } from "../problem.ts";
 import type { Charge, Order } from "../work/cost.ts";
 import { describeSubject, findWeights, resolve, type ServedRecipe } from "../work/recipe.ts";
@@ -75,7 +76,7 @@ function firstSeed(
 
 /** A recipe in an answer's words. */
 export function describeImage(recipe: ServedRecipe, model: ServedModel): Record<string, unknown> {
-  const { seed, scheduler, schedule, steps, guidance, options, source } = recipe;
+  const { seed, scheduler, schedule, steps, guidance, guided, options, source } = recipe;
   const subject = describeSubject(recipe, model);
   const chosen = subject.label === undefined ? "" : `label ${subject.label}, `;
   const other = subject.with === undefined ? "" : ` with ${subject.with}`;
@@ -88,6 +89,7 @@ export function describeImage(recipe: ServedRecipe, model: ServedModel): Record<
     steps,
     ...subject,
     guidance,
+    ...(guided === undefined ? {} : { guided: guidedText(guided) }),
     ...options,
   };
 }

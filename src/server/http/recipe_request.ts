@@ -1,4 +1,5 @@
 /** From validated fields to what a recipe is made from. */
+import { guidedType } from "../../diffusion/guided.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
 import { sizeFromText, sizesOf } from "../../recipe/size.ts";
@@ -41,10 +42,19 @@ export function recipeRequest(
     label: labels?.[0] ?? label,
     mix: Object.values(mix).every((part) => part === undefined) ? undefined : mix,
     guidance,
+    guided: readGuided(fields.guided as string | undefined),
     scale,
     size: readSize(fields.size as string | undefined, model),
     options,
   } as RecipeRequest;
+}
+
+/** "170-880". @throws Problem 422 for another text */
+function readGuided(text: string | undefined) {
+  if (text === undefined) return undefined;
+  const guided = guidedType.fromText(text);
+  if (!guidedType.accepts(guided)) throw invalid("guided", guidedType.expected, text);
+  return guided;
 }
 
 /** "128", "128x96", or "auto" for the weights' own. @throws Problem 422 for another text */

@@ -68,6 +68,9 @@ function choiceFields({ models, schedulers, limits }: Catalog): Shape {
     ),
     steps: z.int().min(1).max(limits.maxSteps).describe("denoising steps"),
     guidance: z.number().min(0).max(20).describe("classifier-free guidance; 1 is none"),
+    guided: z.string().max(100).describe(
+      "the timesteps at which it guides, as 170-880; default: the weights' own, else all",
+    ),
     label: z.string().min(1).max(2 * longest + 1).describe(
       labels.length
         ? `a class, or two with + between: ${listed(labels)}`

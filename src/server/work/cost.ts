@@ -1,7 +1,7 @@
 /** What a picture costs, before it is made. */
 import type { RunInputs } from "../../diffusion/mod.ts";
 import { FieldError } from "../../errors.ts";
-import { evaluationsPerCall } from "../../recipe/conditioning.ts";
+import { mostEvaluations } from "../../recipe/conditioning.ts";
 import { etag } from "../../recipe/etag.ts";
 import { sizeOfFile } from "../../recipe/size.ts";
 import { checkTaughtTimesteps } from "../../sampling/distilled.ts";
@@ -86,9 +86,9 @@ export class Orders {
 
   /** Runs are the same whatever the seed, the classes, the strength of guidance and the size. */
   async #run(recipe: ServedRecipe, charge: Charge): Promise<Run> {
-    const { source, scheduler, schedule, steps, options } = recipe;
-    const each = evaluationsPerCall(recipe);
-    const key = JSON.stringify([source, scheduler, schedule, steps, options, each]);
+    const { source, scheduler, schedule, steps, options, guided } = recipe;
+    const each = mostEvaluations(recipe);
+    const key = JSON.stringify([source, scheduler, schedule, steps, options, each, guided]);
     const known = this.#runs.get(key);
     if (known) return known;
     charge(Math.floor(steps * each / COUNTED_PER_EVALUATION));

@@ -1,4 +1,5 @@
 /** What a picture is asked for by, resolved against what is loaded here. */
+import { type Guided, guidedText } from "../../diffusion/guided.ts";
 import type { Scheduler } from "../../diffusion/mod.ts";
 import type { Inputs } from "../../recipe/inputs.ts";
 import type { MixRequest } from "../../recipe/mix.ts";
@@ -22,6 +23,7 @@ export interface RecipeRequest {
   readonly steps?: number;
   readonly label?: string | number;
   readonly guidance?: number;
+  readonly guided?: Guided;
   readonly mix?: MixRequest;
   readonly scale?: number;
   readonly size?: Size;
@@ -118,12 +120,18 @@ export function etagMatches(header: string | undefined | null, etag: string): bo
   });
 }
 
-/** A picture's class and what it is mixed with, in the words of a request; its seed is told elsewhere. */
+/**
+ * A picture's class and what it is mixed with, in the words of a request; its seed is told elsewhere. What
+ * means no class is none, as restorations have it.
+ */
 export function describeSubject(
   { label, mix }: ServedRecipe,
   model: ServedModel,
 ): { label?: string; with?: number; mix?: number } {
-  const labels = [label, mix?.label].filter((index) => index !== undefined);
+  const classes = labelNames(model).length;
+  const labels = [label, mix?.label].filter((index): index is number =>
+    index !== undefined && index < classes
+  );
   return {
     ...(labels.length === 0 ? {} : { label: labelsText(model, labels) }),
     ...(mix?.seed === undefined ? {} : { with: mix.seed }),
@@ -143,6 +151,7 @@ export function addressOf(recipe: ServedRecipe, model: ServedModel, kind = ".png
       Object.entries(describeSubject(recipe, model)).map(([key, value]) => [key, String(value)]),
     ),
     ...(model.labels ? { guidance: String(recipe.guidance) } : {}),
+    ...(recipe.guided ? { guided: guidedText(recipe.guided) } : {}),
     ...Object.fromEntries(Object.entries(recipe.options).map(([k, v]) => [k, String(v)])),
     ...(size ? { size: size.join("x") } : scale === 1 ? {} : { scale: String(scale) }),
   });

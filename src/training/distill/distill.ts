@@ -1,4 +1,5 @@
 /** A whole distillation in a folder: a run for each stage, each learning from the one before. */
+import type { Guided } from "../../diffusion/guided.ts";
 import { openModel } from "../../model/model.ts";
 import { readFolder, type WeightsFolder } from "../../weights/read/folder.ts";
 import { locate } from "../../weights/find/locate.ts";
@@ -14,7 +15,7 @@ import { partsOf, wholeTheta } from "../run/start.ts";
 import type { LabelParts } from "../objective/label_parts.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import { planStages, type Stage } from "./stages.ts";
-import { stageRecipe, studentNetwork, studentStart } from "./student.ts";
+import { stageRecipe, studentNetwork, studentStart, type Taught } from "./student.ts";
 import { teacherOf } from "./teacher.ts";
 
 export interface DistillOptions extends Omit<RunOptions, "recipe" | "init" | "onProgress"> {
@@ -34,6 +35,7 @@ export interface DistillResult extends RunResult {
 interface Teaching {
   readonly folder: WeightsFolder;
   readonly guidance: number;
+  readonly guided?: Guided;
 }
 
 /**
@@ -46,7 +48,7 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
   const teacher = await readFolder(
     await locate(recipe.distill, { signal, onProgress: onDownload }),
   );
-  const { guidance, stages } = planStages(recipe, teacher);
+  const { guidance, guided, stages } = planStages(recipe, teacher);
   const parts = partsOf(teacher, recipe);
   let student = studentNetwork(teacher);
   const data = await readPictures(stageRecipe(recipe, stages[0], student), options);
@@ -58,17 +60,19 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
   );
   await Deno.mkdir(folder, { recursive: true });
   // What the weights recommend is written down: they may recommend something else another day.
-  const recipeText = `${JSON.stringify({ ...recipe, guidance }, null, 2)}\n`;
+  const recipeText = `${
+    JSON.stringify({ ...recipe, guidance, guided: guided ?? null }, null, 2)
+  }\n`;
   await writeTextDurably(`${folder}/recipe.json`, recipeText);
 
-  let teaching: Teaching = { folder: teacher, guidance };
+  let teaching: Teaching = { folder: teacher, guidance, guided };
   const students: string[] = [];
   let result: RunResult | undefined;
   for (const stage of stages) {
     const ended = await runStage(stage, {
       options,
       recipeText,
-      guidance,
+      taught: { distill: recipe.distill, guidance, guided },
       data,
       parts,
       student,
@@ -86,7 +90,7 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
 interface StageContext {
   readonly options: DistillOptions;
   readonly recipeText: string;
-  readonly guidance: number;
+  readonly taught: Taught;
   readonly data: PictureSource;
   readonly parts?: LabelParts;
   /** What the stage's student is before it. */
@@ -97,17 +101,17 @@ interface StageContext {
 /** Runs a stage, or what is left of it, and gives its student as it is after it. */
 async function runStage(
   stage: Stage,
-  { options, recipeText, guidance, data, parts, student, teaching }: StageContext,
+  { options, recipeText, taught, data, parts, student, teaching }: StageContext,
 ): Promise<{ result: RunResult; student: WeightsFolder }> {
-  const { backend, session, recipe: { distill, keep_checkpoints } } = options;
+  const { backend, session, recipe: { keep_checkpoints } } = options;
   const recipe = stageRecipe(options.recipe, stage, student);
-  const start = studentStart(student, recipe, data, { ...stage, distill, guidance }, parts);
+  const start = studentStart(student, recipe, data, { ...stage, ...taught }, parts);
   const folder = `${options.folder}/${stage.name}`;
   const checkpoints = new Checkpoints(`${folder}/checkpoints`, keep_checkpoints);
   const resume = (await checkpoints.steps()).length > 0;
 
   await using model = await openModel(teaching.folder, backend, session);
-  const teacher = teacherOf(model, teaching.guidance);
+  const teacher = teacherOf(model, teaching.guidance, teaching.guided);
   const result = await carryOut(start, {
     ...options,
     recipe,

@@ -1,4 +1,5 @@
 /** A distillation as one JSON object. */
+import { type Guided, guidedType } from "../../diffusion/guided.ts";
 import { FieldError } from "../../errors.ts";
 import type { TrainingField } from "../../networks/architecture.ts";
 import { parseFields, trainingFields, type TrainingRecipe } from "../recipe.ts";
@@ -27,6 +28,7 @@ export interface DistillRecipe extends
   /** The teacher: a built-in name, a folder or an address. */
   readonly distill: string;
   readonly guidance: number | null;
+  readonly guided: Guided | null;
   readonly guide_updates: number;
   readonly guide_lr: number;
   readonly students: readonly number[];
@@ -69,6 +71,12 @@ export const distillFields: {
     missing: null,
     type: nullable(number(-100, 100)),
     help: "with --distill: the guidance to fold in; null is what the teacher recommends",
+  },
+  guided: {
+    missing: null,
+    type: nullable(guidedType),
+    help:
+      "with --distill: the timesteps at which the teacher is guided; null is what it recommends",
   },
   guide_updates: {
     missing: 1200,

@@ -1,4 +1,5 @@
 /** Plans the stages of a distillation: guidance first, then half the steps each time. */
+import { checkGuided, type Guided } from "../../diffusion/guided.ts";
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { DistillRecipe } from "./recipe.ts";
@@ -20,6 +21,8 @@ export interface Stage {
 /** What a distillation will do to these weights. */
 export interface DistillPlan {
   readonly guidance: number;
+  /** When it is guided; left out, at every time. */
+  readonly guided?: Guided;
   readonly stages: readonly Stage[];
 }
 
@@ -35,6 +38,8 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
   const guidance = recipe.guidance ??
     (card.distilled ? 1 : card.recommended?.guidance ?? 1);
   if (guidance !== 1) checkGuidance(guidance, teacher);
+  const guided = guidance === 1 ? undefined : recipe.guided ?? card.recommended?.guided;
+  if (guided !== undefined) checkGuided(guided, T);
   const uneven = students.find((steps) => T % steps !== 0);
   if (uneven !== undefined) {
     throw new InputError(
@@ -56,8 +61,8 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
       }; found students ${students.join()}`,
     );
   }
-  const guided = guide_updates > 0 && (guidance !== 1 || prediction_type !== "v_prediction");
-  const first: Stage[] = !guided ? [] : [{
+  const learns = guide_updates > 0 && (guidance !== 1 || prediction_type !== "v_prediction");
+  const first: Stage[] = !learns ? [] : [{
     name: "guided",
     evaluations: 2 * students[0],
     updates: guide_updates,
@@ -72,7 +77,7 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
     lr: student_lr,
     seed: (seed + 1 + i) % 2 ** 32,
   }));
-  return { guidance, stages: [...first, ...halvings] };
+  return { guidance, guided, stages: [...first, ...halvings] };
 }
 
 function checkGuidance(guidance: number, { card, network, where }: WeightsFolder): void {

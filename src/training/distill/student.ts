@@ -2,6 +2,7 @@
 import { InputError } from "../../errors.ts";
 import { paramShapes } from "../../graph/mod.ts";
 import { type NetworkDefinition, networkGraph } from "../../networks/architecture.ts";
+import type { Distilled } from "../../weights/read/card.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import type { LabelParts } from "../objective/label_parts.ts";
@@ -95,6 +96,9 @@ function channelsOf(channels: number): 1 | 3 {
   );
 }
 
+/** Whom a student learns from, and the guidance it is to have folded in. */
+export type Taught = Pick<Distilled, "guidance" | "guided"> & { readonly distill: string };
+
 /**
  * The state a stage begins with, and what is recorded with its weights.
  * @param parts the teacher's labels made of others: a student no longer says which class means none
@@ -103,7 +107,7 @@ export function studentStart(
   network: WeightsFolder,
   recipe: TrainingRecipe,
   data: PictureSource,
-  { distill, guidance, evaluations, steps }: Stage & { distill: string; guidance: number },
+  { distill, guidance, guided, evaluations, steps }: Stage & Taught,
   parts?: LabelParts,
 ): Start {
   const start = startFrom(network, recipe, data);
@@ -114,7 +118,12 @@ export function studentStart(
     card: {
       ...(labels && { labels }),
       recommended: { scheduler: "ddim", steps: evaluations },
-      distilled: { teacher: distill, guidance, ...(steps && { steps }) },
+      distilled: {
+        teacher: distill,
+        guidance,
+        ...(guided && { guided }),
+        ...(steps && { steps }),
+      },
     },
   };
 }

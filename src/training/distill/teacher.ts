@@ -1,4 +1,5 @@
 /** The teacher's guided and clipped estimates of x_0. */
+import type { Guided } from "../../diffusion/guided.ts";
 import { makeClip, scheduleFor } from "../../diffusion/mod.ts";
 import type { Network } from "../../model/network.ts";
 import { Batcher } from "../../sampling/batcher.ts";
@@ -23,8 +24,9 @@ export interface Teacher {
 
 /**
  * @param guidance s in uncond + s·(cond − uncond), of the network's raw output (Ho & Salimans 2022)
+ * @param guided the timesteps at which it is guided
  */
-export function teacherOf(network: Network, guidance: number): Teacher {
+export function teacherOf(network: Network, guidance: number, guided?: Guided): Teacher {
   const { scheduler: config } = network;
   const schedule = scheduleFor(config);
   const levels = { schedule, config, modelTime: (t: number) => t };
@@ -34,7 +36,7 @@ export function teacherOf(network: Network, guidance: number): Teacher {
     estimate({ z, t, labels }) {
       const batcher = new Batcher(network, { maxBatch: z.length });
       return Promise.all(z.map(async (z_t, i) => {
-        const conditioning = { label: labels?.[i], guidance };
+        const conditioning = { label: labels?.[i], guidance, guided };
         const { x_0 } = await denoiserOf(batcher, levels, conditioning).denoise(z_t, t[i]);
         return clip(x_0);
       }));

@@ -1,6 +1,6 @@
 /** README.md of trained weights: what they are, what they come from, how to use them. */
 import type { Architecture } from "../../networks/architecture.ts";
-import type { WeightsCard } from "../../weights/read/card.ts";
+import type { Distilled, WeightsCard } from "../../weights/read/card.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { countOf, group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
@@ -77,10 +77,11 @@ export function modelCard(facts: TrainingFacts): string {
   ].join("\n");
 }
 
-function distilledRows({ teacher, guidance, steps }: NonNullable<WeightsCard["distilled"]>) {
+function distilledRows({ teacher, guidance, guided, steps }: Distilled) {
+  const when = guided ? `, at t = ${guided[0]} … ${guided[1]}` : "";
   return [
     ["Distilled from", teacher],
-    ["Guidance folded in", guidance === 1 ? "none" : String(guidance)],
+    ["Guidance folded in", guidance === 1 ? "none" : `${guidance}${when}`],
     ["Network evaluations a picture", steps === undefined ? "any number" : String(steps)],
   ];
 }

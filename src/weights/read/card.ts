@@ -1,4 +1,5 @@
 /** What denoise adds to a diffusers folder, under a key of `model_index.json` that diffusers skips. */
+import { type Guided, guidedType } from "../../diffusion/guided.ts";
 import {
   type Field,
   type Fields,
@@ -18,6 +19,8 @@ export interface Distilled {
   readonly teacher: string;
   /** The guidance that is folded in: asking for more would apply it twice. */
   readonly guidance: number;
+  /** The timesteps at which its teacher was guided; left out, all. */
+  readonly guided?: Guided;
   /** How many steps it was taught to take; left out, it knows every timestep. */
   readonly steps?: number;
 }
@@ -29,7 +32,7 @@ export interface WeightsCard {
   /** The index that was trained to mean "no class". */
   readonly null_label?: number;
   /** What `sample` does when nothing is asked for. */
-  readonly recommended?: { scheduler: string; steps: number; guidance?: number };
+  readonly recommended?: { scheduler: string; steps: number; guidance?: number; guided?: Guided };
   /** How few-step weights came to be, and what they therefore know. */
   readonly distilled?: Distilled;
 }
@@ -54,14 +57,16 @@ export function parseCard(modelIndex: unknown, classes: number | null, where: st
       ...whole(0, (classes ?? 0) - 1),
       expected: `an index below num_class_embeds ${classes}`,
     }),
-    recommended: optional(object("{ scheduler, steps, guidance? }", {
+    recommended: optional(object("{ scheduler, steps, guidance?, guided? }", {
       scheduler: { type: text() },
       steps: { type: whole(1) },
       guidance: optional(number()),
+      guided: optional(guidedType),
     })),
-    distilled: optional(object("{ teacher, guidance, steps? }", {
+    distilled: optional(object("{ teacher, guidance, guided?, steps? }", {
       teacher: { type: text() },
       guidance: { type: number() },
+      guided: optional(guidedType),
       steps: optional(whole(1)),
     })),
   }, at);

@@ -1,0 +1,225 @@
+/** Samples judged by classifiers: what each is read as, by whom, beside whom, and what is kept of them. */
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { backendByName } from "../src/backends/select.ts";
+import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import { classifierFor } from "../src/evaluation/classifier_cache.ts";
+import { pixelScores } from "../src/evaluation/pixel_scores.ts";
+import { Reader } from "../src/evaluation/reader.ts";
+import { type SampleScores, type ScoreOptions, scoreSamples } from "../src/evaluation/score.ts";
+import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
+import type { Model } from "../src/model/model.ts";
+import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
+import { temporaryFolder } from "./cli.ts";
+import { withEnvironment } from "./hub.ts";
+
+const backend = await backendByName("native");
+const session = { threads: 1 };
+
+/** Dark and light pictures in turn, the classes in the order of `names`. */
+function shades(
+  names: readonly [dark: string, light: string],
+  labelNames: readonly string[],
+  count = 40,
+): DataSet {
+  const bytes = new Uint8Array(16 * count);
+  const labels = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const light = i % 2;
+    for (let p = 0; p < 16; p++) bytes[16 * i + p] = (light ? 190 : 20) + (7 * i + 3 * p) % 40;
+    labels[i] = labelNames.indexOf(names[light]);
+  }
+  return bytesDataSet(bytes, [1, 4, 4], { labels, labelNames });
+}
+
+/** Draws dark pictures for its first label and light ones for its second, a little of the noise in them. */
+function painter(labels: readonly string[] | undefined, facts: Partial<Model> = {}): Model {
+  return {
+    shape: [1, 4, 4],
+    outChannels: 1,
+    scheduler: parseSchedulerConfig({ num_train_timesteps: 10, prediction_type: "sample" }),
+    labels,
+    nullLabel: labels && labels.length,
+    source: "painter",
+    hash: "ab",
+    backend: "fake",
+    predict: (x: Float32Array, t: Float32Array, asked?: Int32Array) =>
+      Promise.resolve(x.map((v, i) => {
+        const level = asked ? [-0.7, 0.7, 0][asked[Math.floor(i / 16)]] : 0.7;
+        return level + 0.05 * Math.sin(v) + 0 * t.length;
+      })),
+    ...facts,
+  } as unknown as Model;
+}
+
+async function scores(model: Model, rest: Partial<ScoreOptions> = {}): Promise<SampleScores> {
+  const train = shades(["a", "b"], ["a", "b"]);
+  let last: SampleScores | undefined;
+  const options = {
+    train,
+    heldOut: shades(["a", "b"], ["a", "b"], 30),
+    backend,
+    session,
+    classifierSteps: 40,
+    samples: 8,
+    samplers: [{ guidance: 1, steps: 2, scheduler: "ddim" }],
+    ...rest,
+  };
+  for await (const scores of scoreSamples(model, options)) last = scores;
+  return last!;
+}
+
+Deno.test("samples are read as what they were asked for, by each classifier in its own classes", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const also = {
+      name: "others",
+      train: shades(["dim", "lit"], ["lit", "dim"]),
+      heldOut: shades(["dim", "lit"], ["lit", "dim"], 30),
+    };
+    const found = await scores(painter(["a-dim", "b-lit"]), { also: [also] });
+    assert(found.classifier.heldOutAccuracy > 0.9, `${found.classifier.heldOutAccuracy}`);
+    assertEquals(found.also?.map(({ data }) => data), ["others"]);
+    const [own] = found.samples;
+    assertEquals([own.of, own.teacher, own.samples, own.steps, own.scheduler], [
+      "weights",
+      undefined,
+      8,
+      2,
+      "ddim",
+    ]);
+    assertEquals([own.readAsLabel, own.also![0].readAsLabel], [1, 1]);
+    assert(own.readAsLabel95![0] < 1 && own.readAsLabel95![1] <= 1);
+    assertEquals(own.psnrToTeacher, undefined);
+    // Asked for the other way round, none is what it should be.
+    const swapped = await scores(painter(["b-dim", "a-lit"]), {});
+    assertEquals(swapped.samples[0].readAsLabel, 0);
+  });
+});
+
+Deno.test("two halves of real pictures are not one half twice", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const found = await scores(painter(["a", "b"]));
+    // Dark ones are the even half, light ones the odd: nothing is farther apart.
+    assert(found.frechetOfRealHalves > found.samples[0].frechet, `${found.frechetOfRealHalves}`);
+    assert(found.kernelOfRealHalves > 0.01);
+    assertEquals(found.realPixels, pixelScores(shades(["a", "b"], ["a", "b"], 30)));
+  });
+});
+
+Deno.test("teachers are measured first, as they recommend themselves; a student against the first", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const recommended = { scheduler: "heun", steps: 3, guidance: 2 };
+    const teachers = [
+      { name: "big", network: painter(["a", "b"], { recommended }) },
+      {
+        name: "small",
+        network: painter(["a", "b"], { recommended: { scheduler: "ddim", steps: 2 } }),
+      },
+    ];
+    const { samples } = await scores(painter(["a", "b"]), { teachers });
+    assertEquals(samples.map((s) => [s.of, s.teacher, s.scheduler, s.steps, s.guidance]), [
+      ["teacher", "big", "heun", 3, 2],
+      ["teacher", "small", "ddim", 2, 1],
+      ["weights", undefined, "ddim", 2, 1],
+    ]);
+    assertEquals(samples.map(({ psnrToTeacher }) => psnrToTeacher === undefined), [
+      true,
+      false,
+      false,
+    ]);
+    assert(samples[2].psnrToTeacher! > samples[1].psnrToTeacher! - 60);
+  });
+});
+
+Deno.test("a network without classes is judged by distances alone", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const { samples: [own] } = await scores(painter(undefined), {
+      samplers: [{ guidance: 2, steps: 2, scheduler: "ddim" }],
+    });
+    assertEquals([own.readAsLabel, own.readAsLabel95, own.also], [undefined, undefined, undefined]);
+    assert(own.frechet > 0 && own.kernelToReal > 0);
+  });
+});
+
+Deno.test("a classifier is kept under all that it depends on, and trained anew where the file is not it", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const data = shades(["a", "b"], ["a", "b"]);
+    const files = () => [...Deno.readDirSync(`${cache.path}/classifiers`)].map(({ name }) => name);
+    const made = async (options: Record<string, number> = {}, of = data) => {
+      let steps = 0;
+      const onProgress = () => steps++;
+      const theta = await classifierFor(backend, of, {
+        steps: 3,
+        batch: 4,
+        session,
+        onProgress,
+        ...options,
+      });
+      return { theta, steps };
+    };
+    const first = await made();
+    assertEquals(first.steps, 3);
+    const again = await made();
+    assertEquals([again.steps, again.theta], [0, first.theta]);
+    const others: Record<string, number>[] = [{ steps: 2 }, { batch: 5 }, { seed: 1 }];
+    for (const other of others) assert((await made(other)).steps > 0, JSON.stringify(other));
+    assertEquals((await made({}, shades(["a", "b"], ["b", "a"]))).steps, 3);
+    assertEquals(files().length, 5);
+    // A file of another network under this name.
+    const [name] = files().filter((name) => {
+      const { tensors } = parseSafetensors(Deno.readFileSync(`${cache.path}/classifiers/${name}`));
+      return tensors.get("theta")!.data.every((x, i) => x === first.theta[i]);
+    });
+    const short = new Map([["theta", { shape: [2], data: new Float32Array(2) }]]);
+    Deno.writeFileSync(`${cache.path}/classifiers/${name}`, writeSafetensors(short));
+    const mended = await made();
+    assertEquals([mended.steps, mended.theta], [3, first.theta]);
+    assertEquals((await made()).steps, 0);
+  });
+});
+
+Deno.test("without a place to keep it a classifier is trained each time", async () => {
+  await using cache = await temporaryFolder();
+  const file = `${cache.path}/file`;
+  Deno.writeTextFileSync(file, "in the way");
+  await withEnvironment({ DENOISE_CACHE: file }, async () => {
+    const theta = await classifierFor(backend, shades(["a", "b"], ["a", "b"]), {
+      steps: 1,
+      batch: 2,
+      session,
+    });
+    assert(theta.length > 0);
+  });
+});
+
+Deno.test("a reader says how many pictures it learned from: no more than there are, or than it was shown", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const train = shades(["a", "b"], ["a", "b"]);
+    const heldOut = shades(["a", "b"], ["a", "b"], 6);
+    const learned = async (
+      data: typeof train | (Omit<typeof train, "length"> & { length: number }),
+      classifierSteps: number,
+    ) => {
+      await using reader = await Reader.open(backend, { train: data, heldOut }, {
+        session,
+        classifierSteps,
+      });
+      return reader.facts;
+    };
+    const { trainedOn, sha256, heldOutAccuracy } = await learned(train, 1);
+    assertEquals(trainedOn, 40);
+    assert(/^[0-9a-f]{64}$/.test(sha256) && heldOutAccuracy >= 0);
+    const endless = {
+      ...train,
+      length: Infinity,
+      labels: { at: (i: number) => i % 2 },
+      picture: (i: number, out: Float32Array) => train.picture(i % 40, out),
+    };
+    assertAlmostEquals((await learned(endless as unknown as typeof train, 1)).trainedOn, 64, 0);
+  });
+});
