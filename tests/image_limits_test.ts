@@ -83,6 +83,23 @@ Deno.test("256 colours are exact, in one palette for all frames or in one of a f
   assert(sizes[1] < sizes[2] - 700, "two frames share one palette");
 });
 
+Deno.test("frames of more than 256 colours get each a palette that comes near its own", () => {
+  const shades = (k: number): Pixels => ({
+    pixels: Uint8Array.from({ length: 3 * 1024 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % 32, Math.floor(i / 96)];
+      return [[8 * x, 8 * y, 255 * k], [255 * k, 8 * x, 8 * y]][k][i % 3];
+    }),
+    width: 32,
+    height: 32,
+    channels: 3,
+  });
+  const frames = [shades(0), shades(1)];
+  for (const [k, found] of gifFrames(encodeGif(frames)).entries()) {
+    const off = found.flat().reduce((sum, v, i) => sum + Math.abs(v - frames[k].pixels[i]), 0);
+    assert(off / (3 * 1024) < 8, `frame ${k} is ${off / (3 * 1024)} off on average`);
+  }
+});
+
 Deno.test("grey frames share one palette, and alpha is laid over white", () => {
   const frames = Array.from({ length: 4 }, (_, k) => blank(4, 4, 1, 40 * k));
   const sizes = [1, 2, 3, 4].map((count) => encodeGif(frames.slice(0, count)).length);
