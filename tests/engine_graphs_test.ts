@@ -227,6 +227,17 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
     const [a, b] = [conv("w"), silu(other)];
     return { first: concat([a, b], 1), second: concat([b, a, a], 1), batch: concat([a, b], 0) };
   },
+  "a layer's result twice in one concatenation": (graph) => {
+    const y = silu(layer(graph).conv("w"));
+    return { y: concat([y, y], 1) };
+  },
+  "parts of six channels, each by a layer of its own": (graph) => {
+    const x = graph.input("x", [2, 16, 5, 5]);
+    const parts = ["a", "b", "c"].map((name) =>
+      conv2d(x, graph.param(name, [6, 16, 3, 3]), undefined, around)
+    );
+    return { y: concat(parts, 1) };
+  },
   "a pixel that is repeated all over a picture": (graph) => {
     const x = graph.input("x", [2, 16, 1, 1]);
     const wide = expand(x, [2, 16, 4, 4]);
