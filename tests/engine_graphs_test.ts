@@ -233,10 +233,10 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
   },
   "parts of six channels, each by a layer of its own": (graph) => {
     const x = graph.input("x", [2, 16, 5, 5]);
-    const parts = ["a", "b", "c"].map((name) =>
-      conv2d(x, graph.param(name, [6, 16, 3, 3]), undefined, around)
-    );
-    return { y: concat(parts, 1) };
+    const part = (name: string) => conv2d(x, graph.param(name, [6, 16, 3, 3]), undefined, around);
+    const parts = ["a", "b", "c"].map(part);
+    const others = ["d", "e", "f"].map(part);
+    return { y: concat(parts, 1), z: concat(others.toReversed(), 1) };
   },
   "a pixel that is repeated all over a picture": (graph) => {
     const x = graph.input("x", [2, 16, 1, 1]);
