@@ -84,6 +84,7 @@ Deno.test("engine graphs: a batch is computed in parts where pictures do not mee
 Deno.test("engine graphs: weights and results keep their places when a shared memory is exchanged", async () => {
   const shared = new WebAssembly.Module(kernelBytes());
   const lives = { opened: 0, closed: 0 };
+  const order: string[] = [];
   const crew: Crew = {
     threads: 1,
     shared: true,
@@ -91,9 +92,12 @@ Deno.test("engine graphs: weights and results keep their places when a shared me
       lives.opened++;
       const kernels = instantiate(shared, memory);
       return Promise.resolve({
-        run: (at) =>
-          Promise.resolve(kernels.run(at, 0, 1, Atomics.load(new Int32Array(memory.buffer), 17))),
-        settle: () => Promise.resolve(),
+        run(at) {
+          order.push("run");
+          kernels.run(at, 0, 1, Atomics.load(new Int32Array(memory.buffer), 17));
+          return Promise.resolve();
+        },
+        settle: () => Promise.resolve(void order.push("settle")),
         close: () => void lives.closed++,
       });
     },
@@ -101,17 +105,18 @@ Deno.test("engine graphs: weights and results keep their places when a shared me
   const graph = new Graph();
   const x = graph.input("x", ["N", 4]);
   const [w, last] = [graph.param("w", [4]), graph.param("last", [4])];
-  graph.output("y", add(mul(matmul(matmul(x, x, { transposeB: true }), x), w), last));
-  const weights = new Map([["w", Float32Array.of(1, 2, 3, 4)], [
-    "last",
-    Float32Array.of(5, 6, 7, 8),
-  ]]);
+  const scaled = add(mul(matmul(matmul(x, x, { transposeB: true }), x), w), last);
+  graph.output("y", linear(scaled, graph.param("packed", [4, 4])));
+  const weights = new Map([["w", ramp(4, 1)], ["last", ramp(4, 2)], ["packed", ramp(16)]]);
   const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 16 });
   const alone = await simdInline({ module }).createSession(graph, weights);
+  // Commands are written over when no thread reads them any more, and only when others are wanted.
+  assertEquals(order.splice(0), ["settle", "run"]);
   for (const n of [2, 400, 2, 700, 400]) {
     const feed = { x: { data: ramp(4 * n), dims: [n, 4] } };
     assertEquals(await session.run(feed), await alone.run(feed), `${n}`);
   }
+  assertEquals(order, Array(5).fill(["settle", "run"]).flat());
   assertEquals(lives, { opened: 3, closed: 2 });
   await Promise.all([session.close(), session.close(), alone.close()]);
   assertEquals(lives, { opened: 3, closed: 3 });
