@@ -111,6 +111,21 @@ Deno.test("auto: WebGPU goes first where an adapter is hardware by all that it s
     assertEquals(await first(() => Promise.resolve({})), "simd");
     assertEquals(await first(() => Promise.reject(new Error("lost"))), "simd");
     assertEquals(await first(undefined), "simd");
+
+    // The adapter is lost between the choice and the first session.
+    let asked = 0;
+    const requestAdapter = () => Promise.resolve(asked++ === 0 ? { info } : null);
+    Object.defineProperty(navigator, "gpu", { configurable: true, value: { requestAdapter } });
+    const notices: string[] = [];
+    const backend = await backendByName("auto", { onNotice: (notice) => notices.push(notice) });
+    const { graph, weights } = doubling();
+    await (await backend.createSession(graph, weights, { threads: 1 })).close();
+    assertEquals([backend.name, notices.length], ["simd", 1]);
+    assertEquals(
+      /^webgpu: no GPU adapter .*; using simd instead$/.test(notices[0]),
+      true,
+      notices[0],
+    );
   } finally {
     if (before) Object.defineProperty(navigator, "gpu", before);
     else delete (navigator as { gpu?: unknown }).gpu;

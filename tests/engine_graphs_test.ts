@@ -1,13 +1,12 @@
-/** What the engine makes of whole graphs: what it fuses and what it must not, several outputs, batches in parts. */
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+/** What the engine makes of whole graphs: what it fuses and what it must not, where it puts things. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { openSimdSession } from "../src/backends/simd/session.ts";
 import type { Crew } from "../src/engine/engine_session.ts";
-import { batchDimension } from "../src/engine/feeds.ts";
+
 import { inlineCrew } from "../src/engine/inline_crew.ts";
-import { instantiate, kernelBytes, unshared } from "../src/engine/kernels_module.ts";
-import { layOut } from "../src/engine/plan/arena.ts";
-import type { Buffer } from "../src/engine/plan/view.ts";
+import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
+
 import {
   add,
   concat,
@@ -23,7 +22,6 @@ import {
   neg,
   type Padding,
   reduceSum,
-  reshape,
   scale,
   sigmoid,
   silu,
@@ -138,6 +136,33 @@ const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
     const scores = matmul(q, k, { transposeB: true });
     const scaled = scale(scores, 0.5);
     return { y: matmul(softmax(scaled), v), sum: add(exp(scores), scaled) };
+  },
+  "an attention whose scaled scores are read elsewhere": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
+    const scaled = scale(matmul(q, k, { transposeB: true }), 0.5);
+    return { y: matmul(softmax(scaled), v), z: neg(scaled) };
+  },
+  "an attention whose bare scores are read elsewhere": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
+    const scores = matmul(q, k, { transposeB: true });
+    return { y: matmul(softmax(scores), v), z: neg(scores) };
+  },
+  "scores times as many numbers, and times one that is computed": (graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 4]));
+    const scores = matmul(q, k, { transposeB: true });
+    const one = neg(graph.input("one", [1]));
+    return {
+      y: matmul(softmax(mul(scores, v)), v),
+      z: matmul(softmax(mul(matmul(v, k, { transposeB: true }), one)), v),
+    };
+  },
+  "a layer scaled twice": (graph) => ({ y: scale(scale(layer(graph).conv("w"), 0.5), 3) }),
+  "more weights than there is room for at once while they are packed": (graph) => {
+    let y = graph.input("x", [1, 32, 4, 4]);
+    for (let i = 0; i < 8; i++) {
+      y = conv2d(y, graph.param(`w${i}`, [32, 32, 3, 3]), undefined, around);
+    }
+    return { y: scale(y, 1e-6) };
   },
   "an attention whose probabilities are read elsewhere": (graph) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
@@ -285,159 +310,4 @@ Deno.test("engine graphs: what there is no kernel for is refused by its name, be
       `simd: cannot load the graph: it has no kernel for ${name}`,
     );
   }
-});
-
-Deno.test("engine graphs: an input that is an output is copied", async () => {
-  const graph = new Graph();
-  const x = graph.input("x", ["N"]);
-  graph.output("same", x);
-  graph.output("y", neg(x));
-  const session = await simdInline({ module }).createSession(graph);
-  const data = Float32Array.of(1, 2);
-  const { same } = await session.run({ x: { data, dims: [2] } });
-  assertEquals(same, { data: Float32Array.of(1, 2), dims: [2] });
-  data.fill(7);
-  assertEquals(same.data, Float32Array.of(1, 2));
-  await session.close();
-});
-
-Deno.test("engine graphs: a batch in parts has the dimensions of the whole", async () => {
-  const graph = new Graph();
-  const x = graph.input("x", ["N", 3]);
-  graph.output("y", scale(x, 2));
-  graph.output("r", reshape(x, ["N", 3, 1]));
-  const session = await simdInline({ module }).createSession(graph);
-  for (const n of [1, 16, 17, 32, 33]) {
-    const data = ramp(3 * n);
-    const { y, r } = await session.run({ x: { data, dims: [n, 3] } });
-    assertEquals([y.dims, r.dims], [[n, 3], [n, 3, 1]]);
-    assertEquals([y.data, r.data], [data.map((v) => 2 * v), data]);
-  }
-  await session.close();
-});
-
-Deno.test("engine graphs: a batch is computed in parts where pictures do not meet, and nowhere else", () => {
-  const of = (make: (graph: Graph, x: Value) => Value, shape: (string | number)[] = ["N", 4]) => {
-    const graph = new Graph();
-    graph.output("y", make(graph, graph.input("x", shape)));
-    return batchDimension(graph);
-  };
-  assertEquals(of((_, x) => neg(x)), "N");
-  assertEquals(of((graph, x) => linear(x, graph.param("w", [3, 4]))), "N");
-  assertEquals(of((_, x) => concat([x, x], 1)), "N");
-  assertEquals(of((graph, x) => add(x, graph.input("z", [4]))), undefined);
-  assertEquals(of((_, x) => matmul(x, x, { transposeB: true })), undefined);
-  assertEquals(of((_, x) => reduceSum(x, [0])), undefined);
-  assertEquals(of((_, x) => transpose(x, [1, 0])), undefined);
-  const apart = (graph: Graph, x: Value) => {
-    graph.output("z", neg(graph.input("z", ["M", 4])));
-    return neg(x);
-  };
-  assertEquals(of(apart), undefined);
-  assertEquals(of((_, x) => neg(x), [3, 4]), undefined);
-  assertEquals(of((_, x) => neg(x), [3, "N"]), undefined);
-});
-
-Deno.test("engine graphs: weights and results keep their places when a shared memory is exchanged", async () => {
-  const shared = new WebAssembly.Module(kernelBytes());
-  const lives = { opened: 0, closed: 0 };
-  const crew: Crew = {
-    threads: 1,
-    shared: true,
-    open(memory) {
-      lives.opened++;
-      const kernels = instantiate(shared, memory);
-      return Promise.resolve({
-        run: (at) =>
-          Promise.resolve(kernels.run(at, 0, 1, Atomics.load(new Int32Array(memory.buffer), 17))),
-        settle: () => Promise.resolve(),
-        close: () => void lives.closed++,
-      });
-    },
-  };
-  const graph = new Graph();
-  const x = graph.input("x", ["N", 4]);
-  const [w, last] = [graph.param("w", [4]), graph.param("last", [4])];
-  graph.output("y", add(mul(matmul(matmul(x, x, { transposeB: true }), x), w), last));
-  const weights = new Map([["w", Float32Array.of(1, 2, 3, 4)], [
-    "last",
-    Float32Array.of(5, 6, 7, 8),
-  ]]);
-  const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 16 });
-  const alone = await simdInline({ module }).createSession(graph, weights);
-  for (const n of [2, 400, 2, 700, 400]) {
-    const feed = { x: { data: ramp(4 * n), dims: [n, 4] } };
-    assertEquals(await session.run(feed), await alone.run(feed), `${n}`);
-  }
-  assertEquals(lives, { opened: 3, closed: 2 });
-  await session.close();
-  await alone.close();
-  assertEquals(lives, { opened: 3, closed: 3 });
-});
-
-Deno.test("engine graphs: compact weights take less memory, a small arena fewer pictures at once", async () => {
-  const graph = new Graph();
-  const x = graph.input("x", ["N", 64, 8, 8]);
-  graph.output("y", conv2d(x, graph.param("w", [64, 64, 3, 3]), undefined, around));
-  const halves = Float32Array.from(ramp(64 * 64 * 9), (v) => Math.f16round(v));
-  const weights = new Map([["w", halves]]);
-  const opened = async (options: Parameters<typeof simdInline>[0]) => {
-    const session = await simdInline({ module, ...options }).createSession(graph, weights);
-    const n = 4;
-    const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
-    const { base, batch } =
-      (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
-    await session.close();
-    return { weights: base, most: batch.most, y };
-  };
-  const plain = await opened({});
-  const bytes = 64 * 64 * 9;
-  assert(plain.weights > 4 * bytes * 4 - 1000, `${plain.weights}`);
-  for (const compact of [true, 1, plain.weights - 2000]) {
-    const small = await opened({ compact });
-    assert(small.weights < 2 * bytes + 4096, `${small.weights}`);
-    assertEquals(small.y, plain.y);
-  }
-  for (const compact of [false, undefined, 0, plain.weights]) {
-    assertEquals((await opened({ compact })).weights, plain.weights);
-  }
-  assertEquals(plain.most, 16);
-  const little = await opened({ arenaBytes: 1 });
-  assertEquals([little.most, little.y], [1, plain.y]);
-});
-
-Deno.test("buffers lie apart where they are in use at the same time, and share places where not", () => {
-  const buffer = (bytes: number, first: number, last: number): Buffer => ({
-    bytes,
-    kind: "arena",
-    address: 0,
-    first,
-    last,
-  });
-  const check = (buffers: Buffer[], most: number, base = 0) => {
-    const bytes = layOut(buffers, base);
-    for (const [i, a] of buffers.entries()) {
-      assert(a.address >= base && a.address % 64 === 0 && a.address + a.bytes <= base + bytes);
-      for (const b of buffers.slice(i + 1)) {
-        const together = a.first <= b.last && b.first <= a.last;
-        const apart = a.address + a.bytes <= b.address || b.address + b.bytes <= a.address;
-        assert(!together || apart, JSON.stringify([a, b]));
-      }
-    }
-    assert(bytes <= most, `${bytes} bytes`);
-  };
-  check([], 0);
-  check([buffer(100, 0, 1), buffer(100, 1, 2)], 256);
-  check([buffer(100, 0, 1), buffer(100, 2, 3)], 128);
-  check([buffer(128, 0, 9), buffer(64, 0, 3), buffer(64, 4, 9)], 192, 640);
-  // The one in the middle leaves a place of just its size.
-  check([buffer(192, 0, 9), buffer(128, 0, 2), buffer(64, 0, 9), buffer(128, 3, 9)], 384);
-  const random = ramp(120, 5).map((v) => Math.abs(v));
-  const many = Array.from({ length: 40 }, (_, i) => {
-    const first = Math.floor(random[3 * i] * 30);
-    const last = first + Math.floor(random[3 * i + 1] * 10);
-    return buffer(1 + Math.floor(random[3 * i + 2] * 999), first, last);
-  });
-  check(many, many.reduce((sum, { bytes }) => sum + bytes, 0));
-  assertThrows(() => check([buffer(64, 0, 1), buffer(64, 1, 2)], 64), Error, "128 bytes");
 });

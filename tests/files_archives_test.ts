@@ -174,6 +174,14 @@ Deno.test("of an archive the arrays are read that are wanted, and not what macOS
   const arrays = await readNpz(zip, "x.npz", undefined, (name) => name === "a");
   assertEquals(arrays, new Map([["a", { shape: [1], data: Uint8Array.of(1) }]]));
   assertEquals((await readNpz(zip, "x.npz", undefined, () => false)).size, 0);
+  const litter = ["__MACOSX/a.npy", "__MACOSX/._a.npy", "._a.npy", "c/._a.npy"].map((name) =>
+    [name, bytes("no array")] as const
+  );
+  const own = ["a.npy", "c/a.npy", "x._a.npy"].map((name) =>
+    [name, writeNpy({ shape: [1], data: Uint8Array.of(1) })] as const
+  );
+  const both = await readNpz(await writeZip(new Map([...litter, ...own])), "x.npz");
+  assertEquals([...both.keys()], ["a", "c/a", "x._a"]);
   await assertRejects(
     () => readNpz(zip, "x.npz"),
     InputError,

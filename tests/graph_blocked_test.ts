@@ -7,6 +7,7 @@ import {
   avgPool,
   concat,
   conv2d,
+  div,
   gradients,
   Graph,
   groupNorm,
@@ -15,9 +16,11 @@ import {
   reduceSum,
   reshape,
   scale,
+  shift,
   silu,
   slice,
   square,
+  sub,
   upsampleNearest,
   type Value,
 } from "../src/graph/mod.ts";
@@ -114,6 +117,7 @@ const cases: readonly Case[] = [
   ),
   inBlocks("slice at blocks", 48, (x) => slice(x, 1, 16, 48)),
   inBlocks("slice beside blocks", 48, (x) => slice(x, 1, 8, 24)),
+  inBlocks("slice beside any blocks", 48, (x) => slice(x, 1, 4, 36)),
   inBlocks("slice of rows", 16, (x) => slice(x, 2, 1, 3)),
   inBlocks("sums over pixels", 32, (x) => reduceSum(x, [2, 3])),
   inBlocks("sums over pictures and rows", 32, (x) => reduceSum(x, [0, 2])),
@@ -121,6 +125,31 @@ const cases: readonly Case[] = [
   inBlocks("avgPool", 16, (x) => avgPool(x)),
   inBlocks("avgPool, odd sizes", 16, (x) => avgPool(slice(x, 3, 0, 5))),
   inBlocks("reshape to another picture", 16, (x) => reshape(x, [16, 16, 6, 4])),
+  ...Object.entries({ sub, div }).flatMap(([name, f]) =>
+    [[16, 16, 1, 1], [1, 16, 1, 1], [16, 16, 4, 6]].map((shape): Case => ({
+      about: `${name} of numbers [${shape}], and by them`,
+      inputs: [[16, 16, 4, 6], [16, 16, 1, 1], shape],
+      build: (x, weight, z) => {
+        const y = shift(conv2d(x, weight, undefined, { stride: 1, padding: none }), 9);
+        const far = shift(z, 3);
+        return add(f(y, far), f(far, y));
+      },
+    }))
+  ),
+  convolution("few channels to some more", [16, 3, 6, 6], 5),
+  {
+    about: "two norms of one tensor that differ by eps alone",
+    inputs: [[16, 16, 4, 4], [16], [16]],
+    build: (x, w, b) => {
+      const norm = (eps: number) => groupNorm(x, w, b, { groups: 4, eps });
+      return add(norm(1e-5), scale(norm(0.5), 2));
+    },
+  },
+  {
+    about: "a norm of numbers that are far from 0",
+    inputs: [[16, 16, 4, 4], [16], [16]],
+    build: (x, w, b) => groupNorm(shift(x, 200), w, b, { groups: 4, eps: 1e-5 }),
+  },
   ...[1, 4, 16, 32].map((groups): Case => ({
     about: `groupNorm: ${groups} groups`,
     inputs: [[16, 32, 5, 3], [32], [32]],

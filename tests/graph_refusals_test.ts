@@ -262,11 +262,13 @@ function gradientOf(
 
 Deno.test("a part of a tensor has its own place in the gradient, a turned one its own axes", () => {
   const x = Array.from({ length: 6 }, (_, i) => i);
-  const part = gradientOf((x) => slice(x, 1, 1, 2), [2, 3], x, (i) => i + 1);
-  assertEquals(part, [0, 1, 0, 0, 2, 0]);
+  assertEquals(gradientOf((x) => slice(x, 1, 0, 2), [2, 3], x, (i) => i + 1), [1, 2, 0, 3, 4, 0]);
+  assertEquals(gradientOf((x) => slice(x, 0, 1, 2), [2, 3], x, (i) => i + 1), [0, 0, 0, 1, 2, 3]);
   assertEquals(gradientOf((x) => pad(x, 0, 1, 2), [6], x, (i) => i), [1, 2, 3, 4, 5, 6]);
-  const turned = gradientOf((x) => transpose(x, [2, 0, 1]), [1, 2, 3], x, (i) => i);
-  assertEquals(turned, [0, 2, 4, 1, 3, 5]);
+  // x [2, 3, 4] turned to [3, 4, 2]: x at (a, b, c) is y at (b, c, a).
+  const shape = [2, 3, 4], numbers = Array.from({ length: 24 }, (_, i) => i);
+  const turned = gradientOf((x) => transpose(x, [1, 2, 0]), shape, numbers, (i) => i);
+  assertEquals(turned, numbers.map((i) => i % 12 * 2 + Math.floor(i / 12)));
   const joined = gradientOf((x) => concat([scale(x, 2), x], 0), [2], [0, 0], (i) => 10 ** i);
   assertEquals(joined, [2 + 100, 20 + 1000]);
 });

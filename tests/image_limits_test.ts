@@ -177,9 +177,6 @@ function segment(marker: number, data: Iterable<number>): number[] {
   return [0xff, marker, (bytes.length + 2) >> 8, (bytes.length + 2) & 255, ...bytes];
 }
 
-const behindStart = (...more: number[]) =>
-  Uint8Array.from([...plain.subarray(0, 2), ...more, ...plain.subarray(2)]);
-
 Deno.test("a JPEG is taken apart as its segments say: scans, frames, colours", () => {
   const text = (letters: string) => [...new TextEncoder().encode(letters)];
   const frame = (ids: number[]) =>
@@ -203,7 +200,9 @@ Deno.test("a JPEG is taken apart as its segments say: scans, frames, colours", (
   assertEquals(transformed([1, 2, 3, 4], adobe(0)), false);
   assertEquals(transformed([1, 2, 3, 4]), false);
   // Twelve bytes or it says nothing.
-  assertEquals(transformed([1, 2, 3], adobe(0).toSpliced(3, 1, 13).slice(0, -1)), true);
+  const short = adobe(0).toSpliced(3, 1, 13).slice(0, -1);
+  assertEquals(transformed([1, 2, 3], short), true);
+  assertEquals([...of(short, frame([1, 2, 3, 4])).bytes.subarray(2, 4)], [0xff, 0xc0]);
 
   const cmyk = of(adobe(2), frame([1, 2, 3, 4]));
   assertEquals([cmyk.components, [...cmyk.bytes.subarray(2, 4)]], [4, [0xff, 0xee]]);

@@ -1,9 +1,9 @@
 /** How constants are written: equal ones once, others apart. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { fromBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import { add, Graph, mul, neg, reshape } from "../src/graph/mod.ts";
 import type { ConstantData } from "../src/graph/value.ts";
-import { emit, portable } from "../src/onnx/mod.ts";
+import { emit, extendLowering, portable } from "../src/onnx/mod.ts";
 import { pb } from "./onnx_fixtures.ts";
 
 /** The tensors of a model that gives each of these constants back, negated. */
@@ -56,4 +56,71 @@ Deno.test("a number and a list of that one number broadcast as they did in the g
       dims.has(name) ? [dims.get(name)] : []
     );
   assertEquals([read("Mul"), read("Add")], [[[]], [[1, 1]]]);
+});
+
+const written = (graph: Graph, options: Partial<Parameters<typeof emit>[1]> = {}) =>
+  fromBinary(pb.ModelProtoSchema, emit(graph, { lowering: portable, ...options }));
+
+Deno.test("a model declares its inputs and outputs with their types and the names of their dimensions", () => {
+  const graph = new Graph();
+  const x = graph.input("x", ["N", 3]);
+  graph.input("unused", [7]);
+  graph.output("y", neg(x));
+  graph.output("i", graph.input("i", ["N"], "int32"));
+  const { graph: model, producerName, metadataProps } = written(graph, { metadata: { a: "b" } });
+  const said = [...model!.input, ...model!.output].map(({ name, type }) => {
+    const { elemType, shape } = type!.value.value as pb.TypeProto_Tensor;
+    return [name, pb.TensorProto_DataType[elemType], ...shape!.dim.map(({ value }) => value.value)];
+  });
+  const expected: unknown[] = [["x", "FLOAT", "N", 3n], ["i", "INT32", "N"]];
+  assertEquals(said as unknown[], [...expected, ["y", "FLOAT", "N", 3n], ["i", "INT32", "N"]]);
+  assertEquals([producerName, metadataProps.map(({ key, value }) => [key, value])], [
+    "denoise",
+    [["a", "b"]],
+  ]);
+});
+
+Deno.test("weights are as long as their parameters, and there", () => {
+  const graph = new Graph();
+  graph.output("y", neg(graph.param("w", [2, 2])));
+  const of = (length: number) => () =>
+    written(graph, { weights: new Map([["w", new Float32Array(length)]]) });
+  assertEquals(of(4)().graph!.initializer.map(({ name, dims }) => [name, dims]), [["w", [2n, 2n]]]);
+  for (const length of [3, 5]) {
+    assertThrows(of(length), Error, `parameter "w" has ${length} elements, expected [2, 2]`);
+  }
+  assertThrows(() => written(graph), Error, 'no weights for parameter "w"');
+  assertThrows(() => written(new Graph()), Error, "the graph has no outputs");
+});
+
+Deno.test("a lowering's own forms come before those it inherits; their domains are declared, what is not read is left out", () => {
+  const mine = extendLowering(portable, "mine", {
+    neg: (e, _, [x]) => {
+      e.constant(Float32Array.of(1, 2, 3));
+      e.op("Abs", [x]);
+      return e.op("Negate", [x], { times: 2, by: { float: 0.5 }, how: "so", at: [1, 2] }, "my.own");
+    },
+  });
+  const graph = new Graph();
+  graph.output("y", neg(add(graph.input("x", [3]), graph.constant(Float32Array.of(7)))));
+  const model = written(graph, { lowering: mine });
+  assertEquals(model.opsetImport.map(({ domain, version }) => [domain, version]), [
+    ["", 21n],
+    ["my.own", 1n],
+  ]);
+  assertEquals(model.graph!.node.map(({ opType }) => opType), ["Add", "Negate", "Identity"]);
+  assertEquals(model.graph!.initializer.length, 1);
+  const [, { attribute }] = model.graph!.node;
+  assertEquals(attribute.map(({ name, i, f, s, ints }) => [name, i, f, s.length, ints]), [
+    ["times", 2n, 0, 0, []],
+    ["by", 0n, 0.5, 0, []],
+    ["how", 0n, 0, 2, []],
+    ["at", 0n, 0, 0, [1n, 2n]],
+  ]);
+  const missing = { name: "bare", ops: {} };
+  assertThrows(
+    () => written(graph, { lowering: missing }),
+    Error,
+    'lowering "bare" has no form for "add"',
+  );
 });

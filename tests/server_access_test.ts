@@ -206,6 +206,8 @@ Deno.test("a proxy that writes Forwarded is read by its rules", () => {
   assertEquals(of("for=1.2.3.4, for=203.0.113.7;proto=https;by=10.0.0.1"), "203.0.113.7");
   assertEquals(of('proto=http; For="[2001:db8:1:2::9]:4711"'), "2001:db8:1:2");
   assertEquals(of("for=unknown"), "unknown");
+  assertEquals(of("proto=http;notfor=1.2.3.4"), "unknown", "another parameter");
+  assertEquals(of("host=a;FOR=1.2.3.4:99"), "1.2.3.4");
 });
 
 Deno.test("without keys generations are public: limited by cost like pictures, and never signed", async () => {

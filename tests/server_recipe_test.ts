@@ -163,6 +163,8 @@ Deno.test("an address says everything that decides its picture, and nothing else
   const recipe = { ...resolve(all, {}, 7), mix: { label: 0, share: 0.5 } } as ServedRecipe;
   assertEquals(describeSubject(recipe, model), { label: "dog+cat", mix: 0.5 });
   assertEquals(describeSubject(resolve(all, { weights: "plain" }, 7), model), {});
+  const unclassed = { ...resolve(all, {}, 7), label: 3 } as ServedRecipe;
+  assertEquals(describeSubject(unclassed, model), {}, "the class that means none is no class");
 });
 
 Deno.test("a class is its name in any Unicode form, else its index", () => {

@@ -313,3 +313,33 @@ Deno.test("previews and pictures of a request are one seed's each, counted up", 
   const { b64_json } = await image(app, { seed: 0 });
   assertEquals(decode(b64_json).join(), pictures[2]);
 });
+
+Deno.test("a sampler that asks the network no more is ended, too, when its reader leaves", async () => {
+  const seen = { steps: 0 };
+  const idle: Scheduler = {
+    name: "idle",
+    api: 1,
+    async *sampler(run) {
+      const [t] = run.timesteps;
+      const { x_0 } = await run.denoise(run.x, t);
+      for (let step = 0; step < 100; step++) {
+        if (run.x.length > 1) {
+          seen.steps++;
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        }
+        yield { t, x: x_0, x_0 };
+      }
+      return x_0;
+    },
+  };
+  const app = make({ schedulers: { ...builtIn, idle } });
+  const leaving = new AbortController();
+  const init = { signal: leaving.signal };
+  const asked = app.request(new Request("http://x/v1/images/1.png?scheduler=idle", init));
+  await until(() => seen.steps > 3, "some steps");
+  leaving.abort();
+  assertEquals((await asked).status, 499);
+  const { steps } = seen;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert(seen.steps <= steps + 1, `${seen.steps - steps} steps more`);
+});

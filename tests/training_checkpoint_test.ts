@@ -1,6 +1,7 @@
 /** Checkpoints and the log on disc. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
+import { writeSafetensors } from "../src/files/safetensors.ts";
 import { Checkpoints, encodeCheckpoint } from "../src/training/run/checkpoint.ts";
 import { Log } from "../src/training/run/log.ts";
 import { temporaryFolder } from "./cli.ts";
@@ -67,6 +68,36 @@ Deno.test("a checkpoint of another network is refused", async () => {
   const checkpoints = new Checkpoints(folder.path, 2);
   await checkpoints.save(checkpointOf(1));
   await assertRejects(() => checkpoints.newest(4), InputError, "network has 4 parameters");
+});
+
+Deno.test("a file that says no step, or not all of a state, is no checkpoint", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(folder.path, 2);
+  const path = `${folder.path}/step-00000001.safetensors`;
+  const write = async (metadata: Record<string, string>, names: readonly string[]) => {
+    const tensors = new Map(names.map((name) => [name, { shape: [3], data: vector(1) }]));
+    await Deno.writeFile(path, writeSafetensors(tensors, { metadata }));
+  };
+  const all = ["theta", "m", "v", "ema"];
+  await write({ step: "1" }, all);
+  assertEquals((await checkpoints.newest(3))!.step, 1);
+  for (
+    const metadata of [{}, { step: "-1" }, { step: "1.5" }, { step: "one" }] as Record<
+      string,
+      string
+    >[]
+  ) {
+    await write(metadata, all);
+    await assertRejects(
+      () => checkpoints.newest(3),
+      InputError,
+      "expected a checkpoint with its step, found none",
+    );
+  }
+  for (const name of all) {
+    await write({ step: "1" }, all.filter((other) => other !== name));
+    await assertRejects(() => checkpoints.newest(3), InputError, `"${name}" has none`);
+  }
 });
 
 Deno.test("the log of a resumed run forgets what came after its checkpoint, and a torn line", async () => {

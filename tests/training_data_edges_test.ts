@@ -1,18 +1,20 @@
 /** Data sets at their edges: order, what is passed over, what is refused, and what a set is known by. */
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { writeNpy } from "../src/files/npy.ts";
+import { type NpyArray, writeNpy } from "../src/files/npy.ts";
 import { writeZip } from "../src/files/zip.ts";
+import { writeNpz } from "../src/image/npz.ts";
 import { encodePng } from "../src/image/png.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
 import { fingerprintOf } from "../src/training/data/fingerprint.ts";
 import { fitPicture } from "../src/training/data/fit.ts";
-import { hasTestSplit, openData, openSource } from "../src/training/data/open.ts";
+import { DRAWN, hasTestSplit, openData, openSource } from "../src/training/data/open.ts";
 import {
   checkDataPlugin,
   type DataPlugin,
   drawnDataSet,
   generatedPictures,
+  loadDataPlugin,
 } from "../src/training/data/plugin.ts";
 import { splitData, subset } from "../src/training/data/split.ts";
 import { temporaryFolder } from "./cli.ts";
@@ -332,4 +334,41 @@ Deno.test("what plug-ins do not keep to is refused", () => {
   const byTurns = { classes: ["a", "b"], picture: () => ({ ...picture, label: "ab"[k++ % 2] }) };
   refused(byTurns, "came out differently when it was asked for again");
   assert(checkDataPlugin({ default: { name: "a", api: 1, picture: () => picture } }, "data x"));
+});
+
+Deno.test("an archive's labels are as many as its pictures, its classes those of its own parts", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/set.npz`;
+  const images = { shape: [2, 1, 1], data: Uint8Array.of(7, 8) };
+  const labels = (...values: number[]) => ({
+    shape: [values.length],
+    data: Uint8Array.from(values),
+  });
+  const opened = async (arrays: Record<string, NpyArray>) => {
+    await Deno.writeFile(path, await writeNpz(new Map(Object.entries(arrays))));
+    return await openData(path, dot);
+  };
+  for (const wrong of [labels(1), labels(1, 2, 3)]) {
+    const open = () => opened({ images, labels: wrong });
+    await assertRejects(open, InputError, `expected 2 labels, found [${wrong.shape}]`);
+  }
+  const parts = { x_train: images, y_train: labels(5, 3), x_test: images, y_test: labels(9, 3) };
+  assertEquals((await opened(parts)).labelNames, ["3", "5", "9"]);
+});
+
+Deno.test("what a classifier learns from is drawn by the seed of training, whatever part is asked for", async () => {
+  const options = { size: [8, 8], channels: 1 } as const;
+  const first = (source: { picture(i: number, out: Float32Array): void }) => {
+    const out = new Float32Array(64);
+    source.picture(0, out);
+    return out.join();
+  };
+  const plugin = await loadDataPlugin("examples/rings.ts");
+  const [train, test] = [DRAWN.train, DRAWN.test].map(({ seed }) =>
+    first(generatedPictures(plugin, seed, options))
+  );
+  assertNotEquals(test, train);
+  for (const split of [undefined, "test"] as const) {
+    assertEquals(first(await openSource("examples/rings.ts", { ...options, split })), train);
+  }
 });

@@ -9,6 +9,7 @@ import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "../src/trainin
 import { teacherOf } from "../src/training/distill/teacher.ts";
 import type { TrainBatch } from "../src/training/objective/batch.ts";
 import { gaussianOracle } from "./scheduler_contract.ts";
+import { fakeNetwork } from "./sampling_network.ts";
 
 const T = 1000;
 const config = (prediction_type: string): SchedulerConfig =>
@@ -172,4 +173,20 @@ Deno.test("and its own student draws in half of that again", async () => {
   assert(largest(one, sixteen) < 1e-2);
   const mean = one.reduce((sum, x) => sum + x, 0) / one.length;
   assertAlmostEquals(mean, 0.2, 0.15);
+});
+
+Deno.test("each picture is asked about at its own time, as its own class, in one evaluation", async () => {
+  const network = fakeNetwork({ labels: ["a", "b", "c"], nullLabel: 3 });
+  const z = [0.25, 0.5, -0.5].map((x) => new Float32Array(16).fill(x));
+  const question = { z, t: Float32Array.of(10, 500, 900), labels: Int32Array.of(2, 0, 1) };
+  const together = await teacherOf(network, 1).estimate(question);
+  assertEquals(network.asked.map(({ t, labels }) => [t, labels]), [[[10, 500, 900], [2, 0, 1]]]);
+  for (const i of [0, 1, 2]) {
+    const own = {
+      z: [z[i]],
+      t: question.t.slice(i, i + 1),
+      labels: question.labels.slice(i, i + 1),
+    };
+    assertEquals(await teacherOf(network, 1).estimate(own), [together[i]]);
+  }
 });

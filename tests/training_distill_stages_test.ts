@@ -88,6 +88,13 @@ Deno.test("what a teacher cannot teach is refused", () => {
     assertThrows(() => planStages(recipe(rest), of), InputError, says);
   const few = { teacher: "heroes", guidance: 2, steps: 4 };
   refuses({}, teacher({ distilled: few }), "can teach a student of 2; found students 4,2,1");
+  const eight = teacher({ distilled: { ...few, steps: 8 } });
+  refuses(
+    { students: [2, 1], student_updates: [1, 1] },
+    eight,
+    "can teach a student of 4; found students 2,1",
+  );
+  planStages(recipe(), eight);
   const one = { ...few, steps: 1 };
   refuses({}, teacher({ distilled: one }), "an even number of steps, found weights that draw in 1");
   refuses({ guidance: 2 }, teacher({ distilled: few }), "guidance 2 folded in already");

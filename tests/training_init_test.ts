@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { initialTheta } from "../src/training/optimiser/init.ts";
-import { unpackParams } from "../src/training/optimiser/layout.ts";
+import { layoutOf, unpackParams } from "../src/training/optimiser/layout.ts";
 import { networkLayout } from "../src/training/objective/step.ts";
 import { parseNetwork } from "../src/networks/registry.ts";
 import { readGoldenJson } from "./golden.ts";
@@ -36,4 +36,19 @@ Deno.test("weights have the variance 2/(fan_in + fan_out) and class embeddings 1
 Deno.test("a seed gives the same parameters again, another seed others", () => {
   assertEquals(initial(5), initial(5));
   assertNotEquals(initial(5), initial(6));
+});
+
+Deno.test("a tensor begins by the seed and its own name, whatever is beside it", () => {
+  const shapes = (...names: string[]) => layoutOf(new Map(names.map((name) => [name, [4, 4]])));
+  const of = (seed: number, ...names: string[]) => {
+    const layout = shapes(...names);
+    const theta = initialTheta(layout, seed);
+    return new Map(
+      layout.params.map(({ name, offset, size }) => [name, theta.slice(offset, offset + size)]),
+    );
+  };
+  const both = of(3, "a.weight", "b.weight");
+  assertEquals(of(3, "b.weight").get("b.weight"), both.get("b.weight"));
+  assertNotEquals(both.get("a.weight"), both.get("b.weight"));
+  assertNotEquals(of(4, "a.weight").get("a.weight"), both.get("a.weight"));
 });

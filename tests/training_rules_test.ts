@@ -236,6 +236,28 @@ Deno.test("a network that cannot be is refused before the pictures are read", as
   assertEquals(read, 12);
 });
 
+Deno.test("what had to be taken in place of something that the weights do not say is told", async () => {
+  await using here = await place();
+  const { weights } = await here.run("first");
+  const told = async (name: string) => {
+    const { notices } = await here.run(name, {}, { init: weights });
+    return notices.filter((notice) => notice.includes("scheduler_config.json"));
+  };
+  assertEquals(await told("whole"), []);
+  // Without it the weights are taken for ones of T = 1000, which the recipe does not ask for.
+  Deno.removeSync(`${weights}/scheduler/scheduler_config.json`);
+  const { recipe, path } = here;
+  const notices: string[] = [];
+  await train({
+    recipe: { ...recipe(), num_train_timesteps: 1000 },
+    folder: `${path}/bare`,
+    backend: recordingEngine(),
+    init: weights,
+    onNotice: (notice) => notices.push(notice),
+  });
+  assertMatch(notices[0], /no scheduler_config\.json says how it was trained/);
+});
+
 Deno.test("a distillation writes down its guidance, and folds it in once", async () => {
   await using here = await place();
   const { weights } = await here.run("teacher", { num_train_timesteps: 8 });

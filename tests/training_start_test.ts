@@ -87,6 +87,20 @@ Deno.test("a recipe's sides are height and width", () => {
   assertEquals(shape, [1, 8, 4]);
 });
 
+Deno.test("attention comes at the same levels down and up", () => {
+  const attention = [true, false, false];
+  const { blocks } = networkFor(recipeOf({ block_out_channels: [8, 8, 8], attention }), undefined);
+  assertEquals(blocks, [
+    "AttnDownBlock2D",
+    "DownBlock2D",
+    "DownBlock2D",
+    "UNetMidBlock2D",
+    "UpBlock2D",
+    "UpBlock2D",
+    "AttnUpBlock2D",
+  ]);
+});
+
 /** A network that was trained here, as a folder. */
 function trained(keys: Record<string, unknown> = {}, classes?: readonly string[]): WeightsFolder {
   const start = startFresh(recipeOf(keys), pictures(classes));

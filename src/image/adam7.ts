@@ -22,10 +22,10 @@ const PASSES = [
 
 /** The sizes of the seven passes, in their order; those of small pictures may have no pixels. */
 export function passSizes({ width, height }: Size): Size[] {
-  return PASSES.map(([x, y, dx, dy]) => {
-    const size = { width: Math.ceil((width - x) / dx), height: Math.ceil((height - y) / dy) };
-    return size.width > 0 && size.height > 0 ? size : { width: 0, height: 0 };
-  });
+  return PASSES.map(([x, y, dx, dy]) => ({
+    width: Math.ceil((width - x) / dx),
+    height: Math.ceil((height - y) / dy),
+  }));
 }
 
 /**

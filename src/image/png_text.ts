@@ -58,11 +58,10 @@ const LEAST_BYTES = 8;
 function inflated(data: Uint8Array, budget: Budget): Uint8Array | undefined {
   if (data.length < LEAST_BYTES) return undefined;
   const parts: Uint8Array[] = [];
-  let size = 0, whole = false;
-  const inflate = new Unzlib((part, final) => {
+  let size = 0;
+  const inflate = new Unzlib((part) => {
     parts.push(part);
     size += part.length;
-    whole = final;
   });
   const step = 16384;
   try {
@@ -74,7 +73,7 @@ function inflated(data: Uint8Array, budget: Budget): Uint8Array | undefined {
   } finally {
     budget.left -= size;
   }
-  if (!whole || budget.left < 0) return undefined;
+  if (budget.left < 0) return undefined;
   const bytes = new Uint8Array(size);
   let at = 0;
   for (const part of parts) {

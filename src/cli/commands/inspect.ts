@@ -118,9 +118,8 @@ function defaultText({ default_run, evaluations, refused }: DefaultRun): string 
   const { scheduler, steps, guidance, guided } = default_run;
   const when = guided ? ` at t = ${guided[0]} … ${guided[1]}` : "";
   const strength = guidance === 1 ? "" : `, guidance ${guidance}${when}`;
-  return `${scheduler}, ${steps} steps${strength}: ${
-    refused ?? `${evaluations} evaluations a picture`
-  }`;
+  const asked = `${evaluations} ${evaluations === 1 ? "evaluation" : "evaluations"} a picture`;
+  return `${scheduler}, ${steps} ${steps === 1 ? "step" : "steps"}${strength}: ${refused ?? asked}`;
 }
 
 function count(n: number): string {

@@ -120,12 +120,18 @@ export function etagMatches(header: string | undefined | null, etag: string): bo
   });
 }
 
-/** A picture's class and what it is mixed with, in the words of a request; its seed is told elsewhere. */
+/**
+ * A picture's class and what it is mixed with, in the words of a request; its seed is told elsewhere. What
+ * means no class is none, as restorations have it.
+ */
 export function describeSubject(
   { label, mix }: ServedRecipe,
   model: ServedModel,
 ): { label?: string; with?: number; mix?: number } {
-  const labels = [label, mix?.label].filter((index) => index !== undefined);
+  const classes = labelNames(model).length;
+  const labels = [label, mix?.label].filter((index): index is number =>
+    index !== undefined && index < classes
+  );
   return {
     ...(labels.length === 0 ? {} : { label: labelsText(model, labels) }),
     ...(mix?.seed === undefined ? {} : { with: mix.seed }),

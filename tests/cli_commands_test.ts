@@ -1,0 +1,296 @@
+/** Commands as users type them: every flag counts, and what is shown is what it says. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import omggif from "npm:omggif@1.0.10";
+import { generate, load } from "../mod.ts";
+import { run } from "../src/cli/main.ts";
+import { grid } from "../src/image/grid.ts";
+import { captionScale, labelledGrid } from "../src/image/labelled_grid.ts";
+import type { Pixels } from "../src/image/pixels.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
+import { enlarge } from "../src/image/resize.ts";
+import { cli, temporaryFolder } from "./cli.ts";
+
+const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
+const classes = golden("class_conditional"), colour = golden("train_unconditional");
+const engine = ["--backend", "native", "--threads", "1"];
+
+const pixelsOf = ({ pixels, width, height, channels }: Pixels) => ({
+  pixels: [...pixels],
+  width,
+  height,
+  channels,
+});
+
+Deno.test("compare draws the seed's picture of the class by each scheduler in each number of steps", async () => {
+  await using model = await load(classes, { backend: "native", threads: 1 });
+  const rows = [];
+  for (const scheduler of ["ddim", "dpmpp"]) {
+    const row = [];
+    for (const steps of [1, 2]) {
+      const [picture] = await generate(model, { seeds: [5], labels: 2, scheduler, steps });
+      row.push(enlarge(picture, 10));
+    }
+    rows.push(row);
+  }
+  const columns = ["1 step", "2 steps"];
+  const scale = captionScale(rows[0][0].width);
+  const expected = labelledGrid(rows, { rows: ["ddim", "dpmpp"], columns, scale });
+  const flags = ["--seed", "5", "--label", "2", "--schedulers", "ddim, dpmpp", "--steps", "1, 2"];
+  const made = await cli(["compare", "-w", classes, ...engine, ...flags, "--out", "-"]);
+  assertEquals(made.code, 0, made.err);
+  assertEquals(pixelsOf(decodePng(made.bytes)), pixelsOf(expected));
+});
+
+Deno.test("interpolate goes from end to end by DDIM, of one class, enlarged to be seen", async () => {
+  await using folder = await temporaryFolder();
+  const way = async (...args: string[]) => {
+    const { code, err, bytes } = await cli(["interpolate", ...args, ...engine, "--out", "-"]);
+    assertEquals(code, 0, err);
+    return decodePng(bytes);
+  };
+  await using model = await load(classes, { backend: "native", threads: 1 });
+  const ends = async (steps: number) =>
+    pixelsOf(grid(
+      (await generate(model, { seeds: [3, 8], labels: 0, scheduler: "ddim", steps }))
+        .map((picture) => enlarge(picture, 11)),
+      { gap: 2, background: 255 },
+    ));
+  const two = ["-w", classes, "--frames", "2"];
+  assertEquals(pixelsOf(await way("3", "8", ...two, "--steps", "2")), await ends(2));
+  assertEquals(pixelsOf(await way("3", "8", ...two, "--steps", "3")), await ends(3));
+  const gif = `${folder.path}/a.gif`;
+  const { code, err } = await cli([
+    ...["interpolate", "3", "8", "-w", classes, ...engine, "--frames", "3", "--steps", "1"],
+    ...["--out", gif],
+  ]);
+  assertEquals(code, 0, err);
+  assertMatch(err, /a\.gif: 3 pictures from 3 to 8$/);
+  const reader = new omggif.GifReader(await Deno.readFile(gif));
+  assertEquals([reader.numFrames(), reader.frameInfo(0).delay], [3, 12]);
+  // A grey picture of another width, for weights in colour.
+  const grey = `${folder.path}/grey.png`;
+  await Deno.writeFile(
+    grey,
+    encodePng({ pixels: new Uint8Array(12 * 8).fill(90), width: 12, height: 8, channels: 1 }),
+  );
+  const args = ["interpolate", grey, "2", "-w", colour, ...engine, "--frames", "2", "--steps", "2"];
+  const made = await cli([...args, "--out", "-"]);
+  assertEquals(made.code, 0, made.err);
+  assertMatch(made.err, /grey\.png: cropped and resized from 12×8 to \d+×\d+, the size these/);
+  assertEquals(decodePng(made.bytes).channels, 3);
+  for (const frames of ["1", "1001"]) {
+    const refused = await cli(["interpolate", "1", "2", "--frames", frames, "--out", "-"]);
+    assertStringIncludes(refused.err, "--frames: expected a whole number from 2 to 1000");
+  }
+  const negative = await cli(["interpolate", "1", "--out", "-", "--", "-3"]);
+  assertStringIncludes(negative.err, "-3: expected a seed from 0 to 4294967295, or a picture's");
+});
+
+Deno.test("inspect says what sample will do: sampler, steps, guidance and evaluations of it", async () => {
+  const text = async (weights: string) => (await cli(["inspect", weights])).out;
+  assertMatch(
+    await text("digits"),
+    /^by default +dpmpp, 20 steps, guidance 2: 40 evaluations a picture$/m,
+  );
+  assertMatch(await text("digits-1"), /^by default +\w+, 1 step: 1 evaluation a picture$/m);
+  const whole = await text("digits");
+  assertMatch(whole, /^pictures +28×28, grey$/m);
+  assertMatch(whole, /^classes +0, 1, 2, 3, 4, 5, 6, 7, 8, 9$/m);
+  assertMatch(whole, /^memory +4\.3 MiB weights \+ 883 KiB a picture$/m);
+  const onnx = await text(golden("onnx/fixed_batch.onnx"));
+  assertMatch(onnx, /^pictures +12×8, 3 channels$/m);
+  assertMatch(await text(colour), /^classes +none$/m);
+  const json = JSON.parse((await cli(["inspect", "digits", "--json"])).out);
+  assertEquals([json.default_run, json.evaluations], [
+    { scheduler: "dpmpp", steps: 20, guidance: 2 },
+    40,
+  ]);
+});
+
+Deno.test("convert overwrites where it may, halves what can be halved, and says so in the file", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const convert = async (to: string, ...flags: string[]) =>
+    await cli(["convert", classes, to, ...flags]);
+  await Deno.writeTextFile(at("w.safetensors"), "mine");
+  assertEquals((await convert(at("w.safetensors"))).code, 2);
+  assertEquals((await convert(at("w.safetensors"), "--force")).code, 0);
+  const sizes = [];
+  for (const flags of [[], ["--fp16"]]) {
+    const { code, err } = await convert(at("f/"), "--force", ...flags);
+    assertEquals(code, 0, err);
+    const bytes = await Deno.readFile(at("f/unet/diffusion_pytorch_model.safetensors"));
+    const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+    assertEquals(header.__metadata__?.format, "pt", "as diffusers asks");
+    sizes.push(bytes.length);
+  }
+  assert(sizes[1] < 0.6 * sizes[0], `${sizes}`);
+  for (const name of ["h.npz", "h.onnx"]) {
+    const { code, err } = await convert(at(name), "--fp16");
+    assertEquals(code, 2);
+    assertMatch(err, /^denoise: --fp16: \.(npz|onnx) files have 32-bit weights here$/);
+    assertEquals(await Deno.stat(at(name)).catch(() => undefined), undefined);
+  }
+});
+
+Deno.test("noise: short chains show what there is, grey stays grey, animations rest at both ends", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const pixels = Uint8Array.from({ length: 64 }, (_, i) => i % 2 ? 255 : 4 * i);
+  await Deno.writeFile(at("a.png"), encodePng({ pixels, width: 8, height: 4, channels: 2 }));
+  const noise = (...args: string[]) => cli(["noise", at("a.png"), ...args]);
+  const short = await noise("--steps", "2", "--out", at("s.png"));
+  assertMatch(short.err, /s\.png: linear, 3 of 2 steps, seed 0$/);
+  assertEquals(decodePng(await Deno.readFile(at("s.png"))).channels, 1);
+  const long = await noise("--out", at("l.png"), "--seed", "4");
+  assertMatch(long.err, /9 of 1000 steps, seed 4$/);
+  for (const [steps, frames, most] of [["2", "4", 3], ["5000", "1001", 1000]]) {
+    const { code, err } = await noise("--steps", `${steps}`, "--frames", `${frames}`, "--out", "-");
+    assertEquals(code, 2);
+    assertMatch(err, new RegExp(`--frames: expected a whole number from 2 to ${most}, found`));
+  }
+  assertEquals((await noise("--steps", "12", "--frames", "4", "--out", at("m.gif"))).code, 0);
+  const gif = new omggif.GifReader(await Deno.readFile(at("m.gif")));
+  const delays = [0, 1, 2, 3].map((i) => gif.frameInfo(i));
+  assertEquals(delays.map(({ delay }) => delay), [100, 8, 8, 100]);
+  // x_0 and x_12: the words differ in length, the frames do not.
+  assertEquals(new Set(delays.map(({ width, height }) => `${width} ${height}`)).size, 1);
+});
+
+Deno.test("sample says which seeds it made, of what, and asks before it overwrites its own source", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const tiny = ["sample", "-w", classes, ...engine, "--steps", "1", "--scheduler", "ddim"];
+  const said = async (...args: string[]) => {
+    const { code, err } = await cli([...tiny, ...args]);
+    assertEquals(code, 0, err);
+    return err.split(": ").slice(1).join(": ").replace(/, [\d.]+ s on native$/, "");
+  };
+  assertEquals(await said("--out", at("a.png")), "16 pictures, seeds 0-15, ddim 1 step");
+  assertEquals(await said("--seed", "7", "--out", at("b.png")), "1 picture, seed 7, ddim 1 step");
+  const folderOf = ["--out", at("many/")];
+  assertEquals(await said("--seeds", "3,5", ...folderOf), "2 pictures, 2 seeds");
+  assertEquals(
+    await said("--seeds", "3-5", "--resume", ...folderOf),
+    "1 picture, 2 were there, seeds 3-5",
+  );
+  assertEquals(
+    await said("--seeds", "3", "--shard", "0/2", "--out", at("no/")),
+    "0 pictures, no seeds",
+  );
+  const from = ["sample", "-w", classes, ...engine, "--from", at("b.png")];
+  const own = await cli([...from, "--out", at("b.png")]);
+  assertEquals([own.code, own.err.includes("the file is there already")], [2, true]);
+  const again = await cli([...from, "--out", at("c.png")]);
+  assertEquals(again.code, 0, again.err);
+  assert(!again.err.includes("other weights"), "they are the same");
+  assertMatch(again.err, /1 picture, seed 7, ddim 1 step, the same pixels as .*b\.png, /);
+});
+
+/** Serves with flags until the test has looked at it. */
+async function served(args: string[], look: (base: URL, err: string[]) => Promise<void>) {
+  const stop = new AbortController();
+  const err: string[] = [], out: string[] = [];
+  const looked = Promise.withResolvers<void>();
+  const code = await run(["serve", "--port", "0", ...args], {
+    quiet: args.includes("--quiet"),
+    signal: stop.signal,
+    out: (line) => out.push(line),
+    err: (line) => {
+      err.push(line);
+      const address = /listening on (\S+)/.exec(line)?.[1];
+      if (address === undefined) return;
+      look(new URL(address), err).then(looked.resolve, looked.reject).finally(() => stop.abort());
+    },
+    status: () => {},
+    writeBytes: () => Promise.resolve(),
+  });
+  assertEquals(code, 0, err.join("\n"));
+  await looked.promise;
+  return { out, err };
+}
+
+Deno.test("serve: each flag has its effect", async () => {
+  await using folder = await temporaryFolder();
+  const plugin = `${folder.path}/mine.ts`;
+  const ddim = new URL("../schedulers/ddim.ts", import.meta.url).href;
+  await Deno.writeTextFile(
+    plugin,
+    `import ddim from "${ddim}";\nexport default { ...ddim, name: "mine" };`,
+  );
+  const before = Deno.env.get("DENOISE_KEYS");
+  Deno.env.set("DENOISE_KEYS", " one ,, two,");
+  const status = async (url: URL, headers = {}) => {
+    const response = await fetch(url, { headers });
+    await response.body?.cancel();
+    return response;
+  };
+  try {
+    const flags = [
+      ...["--signed", "--no-page", "--metrics", "public", "--cors", "https://a.example"],
+      ...["--scheduler", plugin, "--scheduler-version", "v1", "--limit", "maxSteps=3"],
+      ...["--public-url", "https://pictures.example/x", "--host", "127.0.0.1"],
+    ];
+    const weights = ["--weights", `w=${classes}`, "--backend", "native", "--threads", "1"];
+    const { out, err } = await served([...weights, ...flags], async (base) => {
+      const at = (path: string) => new URL(path, base);
+      assertEquals(base.hostname, "127.0.0.1");
+      const picture = at("v1/images/7.png?steps=1&scheduler=mine");
+      assertEquals((await status(picture)).status, 401);
+      for (const key of ["one", "two"]) {
+        assertEquals((await status(picture, { authorization: `Bearer ${key}` })).status, 200, key);
+      }
+      const authorization = "Bearer one";
+      const { headers } = await status(picture, { authorization, origin: "https://a.example" });
+      assertEquals(headers.get("access-control-allow-origin"), "https://a.example");
+      assertStringIncludes(headers.get("etag")!, "v1");
+      assertEquals((await status(at("metrics"))).status, 200);
+      assertEquals((await status(at(""))).status, 404);
+      const many = at("v1/images/7.png?steps=4");
+      assertEquals((await status(many, { authorization })).status, 422);
+      const response = await fetch(at("v1/images/generations"), {
+        method: "POST",
+        headers: { authorization, "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "x", steps: 1, response_format: "url" }),
+      });
+      const { data: [{ url }] } = await response.json();
+      assert(url.startsWith("https://pictures.example/x/v1/images/"), url);
+    });
+    assert(err.some((line) => line.startsWith("native computes on the thread that answers")));
+    const lines = out.map((line) => JSON.parse(line));
+    assert(lines.some(({ message, status }) => message === "request" && status === 401));
+    assert(lines.every(({ time }) => Math.abs(Date.parse(time) - Date.now()) < 600_000));
+    const quiet = await served([...weights, "--quiet"], async (base) => {
+      await (await fetch(new URL("livez", base))).text();
+    });
+    assertEquals(quiet.out, []);
+  } finally {
+    if (before === undefined) Deno.env.delete("DENOISE_KEYS");
+    else Deno.env.set("DENOISE_KEYS", before);
+  }
+});
+
+Deno.test("serve: what could not work is refused before weights are loaded", async () => {
+  const cases: [string[], string][] = [
+    [["--signed"], "--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set"],
+    [["--metrics", "nobody"], '--metrics: expected public or key, found "nobody"'],
+    [["--limit", "maxQueue=-1"], "--limit maxQueue: expected a positive number, found -1"],
+    [["--limit", "maxFoo=1"], "--limit: expected one of maxImages, "],
+    [["--limit", "toString=1"], 'found "toString"'],
+    [["--limit", "maxQueue"], "--limit: expected name=value"],
+    [["--port", "65536"], "--port: expected a whole number from 0 to 65535"],
+  ];
+  for (const [args, message] of cases) {
+    const { code, err } = await cli([
+      "serve",
+      "--weights",
+      "no-such-weights",
+      "--port",
+      "0",
+      ...args,
+    ]);
+    assertEquals(code, 2, err);
+    assertStringIncludes(err, message);
+  }
+});
