@@ -119,10 +119,13 @@ Deno.test("a file that is no archive of a bulk run, or a damaged one, is told ap
     ["arr_0.npy", entries.get("arr_0.npy")!.slice(0, -1), "arr_0.npy does not fit 5 pictures"],
     ["arr_0.npy", new Uint8Array([...entries.get("arr_0.npy")!, 0]), "does not fit 5 pictures"],
   ];
+  const open = () => Deno.build.os === "linux" ? [...Deno.readDirSync("/proc/self/fd")].length : 0;
+  const before = open();
   for (const [name, bytes, message] of cases) {
     const to = await changed(name, bytes);
     await assertRejects(() => openArchive(to), InputError, message);
   }
+  assertEquals(open(), before, "what is refused is closed");
   const none = `${folder.path}/none.npz`;
   await assertRejects(() => openArchive(none), InputError, "there is no such file");
 });

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type Io, terminalIo } from "../src/cli/io.ts";
 import { run } from "../src/cli/main.ts";
+import { FieldError } from "../src/errors.ts";
 import { downloadOptions, duration, partProgress, Progress } from "../src/cli/progress.ts";
 import { collect, parseNumber, parsePairs, parseSeed, parseWhole } from "../src/cli/values.ts";
 import { cli } from "./cli.ts";
@@ -271,10 +272,13 @@ Deno.test("flags that every command has may stand before it, and an error's flag
 });
 
 /** Runs a command whose output fails with an error. */
-async function failing(error: unknown, { aborted = false, debug = false } = {}) {
+async function failing(
+  error: unknown,
+  { aborted = false, debug = false, args = ["--version"] } = {},
+) {
   const said: string[] = [];
   const signal = aborted ? AbortSignal.abort() : new AbortController().signal;
-  const code = await run(["--version", ...(debug ? ["--debug"] : [])], {
+  const code = await run([...args, ...(debug ? ["--debug"] : [])], {
     quiet: false,
     signal,
     out: () => {
@@ -297,4 +301,15 @@ Deno.test("a failure that is not the user's is exit code 1, one line, and its st
   assertEquals([code, line, stack], [1, "denoise: a fault of ours", fault.stack!]);
   assertEquals(await failing("text"), [1, "denoise: text (run with --debug for the stack)"]);
   assertEquals(await failing(fault, { aborted: true }), [130, "denoise: stopped"]);
+});
+
+Deno.test("a field is called by the flag that gave it, unless a file did", async () => {
+  const told = async (command: string, field: string, where?: string) =>
+    (await failing(new FieldError(field, "one", 2, where), { args: [command, "--help"] }))[1];
+  assertEquals(await told("merge", "out"), "denoise: --out: expected one, found 2");
+  assertEquals(await told("merge", "out", "a.json"), "denoise: a.json: out: expected one, found 2");
+  assertEquals(await told("compare", "scheduler"), "denoise: --schedulers: expected one, found 2");
+  assertEquals(await told("sample", "nullLabel"), "denoise: --null-label: expected one, found 2");
+  assertEquals(await told("sample", "options.eta"), "denoise: --option eta: expected one, found 2");
+  assertEquals(await told("merge", "other"), "denoise: other: expected one, found 2");
 });

@@ -192,8 +192,11 @@ Deno.test("eval puts a student beside its teachers, on the same seeds, and looks
   assertEquals(code, 0, err);
   const { samples, epsLoss, realPixels, nearest, classifier, also } = JSON.parse(out);
   assertEquals(also, [{ data, ...classifier }]);
-  for (const { readAsLabel, readAsLabel95, also } of samples) {
-    assertEquals(also, [{ data, readAsLabel, readAsLabel95 }], "the same classes, read once more");
+  for (const { readAsLabel, readAsLabel95, readAsLabelByClass, also } of samples) {
+    const own = { data, readAsLabel, readAsLabel95, readAsLabelByClass };
+    assertEquals(also, [own], "the same classes, read once more");
+    const shares: number[] = Object.values(readAsLabelByClass);
+    assertAlmostEquals(shares.reduce((a, b) => a + b) / shares.length, readAsLabel, 1e-9);
   }
   assertEquals(
     samples.map((s: Record<string, unknown>) => [s.of, s.guidance, s.scheduler, s.steps]),

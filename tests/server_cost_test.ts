@@ -3,8 +3,11 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { createApp, type Scheduler } from "../src/server/mod.ts";
+import { createServices } from "../src/server/http/create_services.ts";
 import { RateLimit } from "../src/server/http/rate_limit.ts";
 import { Admission } from "../src/server/work/admission.ts";
+import { Orders } from "../src/server/work/cost.ts";
+import { resolve } from "../src/server/work/recipe.ts";
 import { frozenClock } from "./frozen_clock.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
@@ -240,4 +243,25 @@ Deno.test("who leaves the line of waiting images is passed over, and takes no sl
   assertEquals([admission.running, admission.waiting], [1, 0]);
   next.release();
   assertEquals([admission.running, admission.cost], [0, 0]);
+});
+
+Deno.test("so many runs are remembered, the newest ones", async () => {
+  let planned = 0;
+  const counted: Scheduler = {
+    ...builtIn.ddim,
+    name: "counted",
+    timesteps: () => (planned++, [0]),
+  };
+  const schedulers = { ...builtIn, counted };
+  const { catalog } = createServices({ models: { fake: fakeModel() }, schedulers });
+  const orders = new Orders(catalog, 3);
+  const recipe = resolve(catalog, { scheduler: "counted", steps: 1 }, 7);
+  const of = async (i: number) =>
+    void await orders.of({ ...recipe, options: { ...recipe.options, eta: i / 10 } }, () => {});
+  for (let i = 0; i <= 3; i++) await of(i);
+  assertEquals(planned, 4);
+  await of(1);
+  assertEquals(planned, 4, "one of the newest three");
+  await of(0);
+  assertEquals(planned, 5, "the oldest was forgotten");
 });

@@ -343,3 +343,22 @@ Deno.test("a sampler that asks the network no more is ended, too, when its reade
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert(seen.steps <= steps + 1, `${seen.steps - steps} steps more`);
 });
+
+Deno.test("a run that was given up, when it ends, does not make the next one of its picture forgotten", async () => {
+  const gates: (() => void)[] = [];
+  const model = fakeModel({ before: () => new Promise((resolve) => gates.push(resolve)) });
+  const app = createApp({ models: { fake: model }, limits: { cacheBytes: 0 } });
+  const path = "http://x/v1/images/1.png?steps=1";
+  const leaving = new AbortController();
+  const first = app.request(new Request(path, { signal: leaving.signal }));
+  await until(() => gates.length === 1, "the first evaluation");
+  leaving.abort();
+  const second = app.request(path);
+  assertEquals((await first).status, 499);
+  gates[0]();
+  await until(() => gates.length === 2, "the evaluation of the second");
+  const third = app.request(path);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  gates[1]();
+  assertEquals([(await second).status, (await third).status, model.evaluations], [200, 200, 2]);
+});

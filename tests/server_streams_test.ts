@@ -1,7 +1,7 @@
 /** Event streams: how many there may be, what a generation tells, what is said of a failure. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { decodePng } from "../src/image/png.ts";
-import { errorEvent, OpenStreams } from "../src/server/http/events.ts";
+import { errorEvent, eventStream, OpenStreams } from "../src/server/http/events.ts";
 import { Metrics } from "../src/server/metrics.ts";
 import { createApp } from "../src/server/mod.ts";
 import { Problem } from "../src/server/problem.ts";
@@ -195,4 +195,20 @@ Deno.test("a run that failed stays failed, whatever is told of it later", async 
   const error = await buffer.read().next().catch((error) => error);
   assertEquals(error.message, "first");
   assert(error instanceof Error);
+});
+
+Deno.test("an event that nobody reads is not asked for: a slow reader gets what is new", async () => {
+  let asked = 0;
+  const events = async function* () {
+    for (;;) yield await Promise.resolve({ event: "step", data: ++asked });
+  };
+  const controller = new AbortController();
+  const { body } = eventStream(events(), { controller, onEnd: () => {}, metrics: new Metrics() });
+  const reader = body!.getReader();
+  for (let read = 0; read < 3; read++) {
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(asked, read);
+    await reader.read();
+  }
+  await reader.cancel();
 });

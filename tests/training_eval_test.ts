@@ -5,7 +5,12 @@ import { InputError } from "../src/errors.ts";
 import type { Network } from "../src/model/network.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { bitsPerDim, decoderBits, normalKl } from "../src/evaluation/bits.ts";
-import { agreement, Classifier, trainClassifier } from "../src/evaluation/classifier.ts";
+import {
+  agreement,
+  agreementByClass,
+  Classifier,
+  trainClassifier,
+} from "../src/evaluation/classifier.ts";
 import { FEATURES } from "../src/evaluation/classifier_network.ts";
 import { epsLossByBand } from "../src/evaluation/eps_loss.ts";
 import { frechetDistance } from "../src/evaluation/frechet.ts";
@@ -193,4 +198,10 @@ Deno.test("a share's 95 % interval is Wilson's", () => {
   assertAlmostEquals(high, 0.94477, 1e-5);
   assertEquals(wilsonInterval(0, 10)[0], 0);
   assertAlmostEquals(wilsonInterval(1, 10)[0], 0.72247, 1e-5);
+});
+
+Deno.test("how many of each class are read as it, of those that there are", () => {
+  const read = Int32Array.of(0, 0, 1, 1, 2), expected = [0, 0, 0, 1, 1];
+  assertEquals(agreementByClass(read, expected, ["a", "b", "c"]), { a: 2 / 3, b: 0.5 });
+  assertEquals(agreement(read, expected), 0.6);
 });

@@ -45,6 +45,7 @@ Deno.test("a log is read on from its last whole line, and anew where updates com
   const again = [...all.slice(0, 6), { ...all[6], loss: 2 }];
   await Deno.writeTextFile(path, logOf(...again, { ...all[6] }));
   assertEquals(await steps(), "1,2,3,4,5,6,7,7");
+  assertEquals((await log.read())[6].loss, 2, "as it was made again");
   await Deno.writeTextFile(path, `${logOf(all[0])}not JSON\n${logOf(all[1])}`);
   assertEquals(await steps(), "1,2");
   await Deno.remove(path);

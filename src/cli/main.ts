@@ -87,7 +87,7 @@ async function build(args: readonly string[], io: Io): Promise<Command> {
     else command.action(() => {});
   }
   if (asked === undefined) {
-    program.action(() => program.help({ error: args.length > 0 }));
+    program.action(() => program.help());
   }
   return program;
 }

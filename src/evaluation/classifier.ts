@@ -176,3 +176,19 @@ export class Classifier implements AsyncDisposable {
 export function agreement(read: Int32Array, expected: ArrayLike<number>): number {
   return read.reduce((n, label, i) => n + (label === expected[i] ? 1 : 0), 0) / read.length;
 }
+
+/** The same of each class by itself, by name; classes that nothing is expected of are left out. */
+export function agreementByClass(
+  read: Int32Array,
+  expected: ArrayLike<number>,
+  names: readonly string[],
+): Readonly<Record<string, number>> {
+  const places = Map.groupBy(read.keys(), (i) => expected[i]);
+  return Object.fromEntries(
+    names.flatMap((name, label) => {
+      const of = places.get(label) ?? [];
+      const right = of.filter((i) => read[i] === label).length;
+      return of.length === 0 ? [] : [[name, right / of.length]];
+    }),
+  );
+}

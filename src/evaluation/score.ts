@@ -2,7 +2,7 @@
 import type { Backend, SessionOptions } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
 import { prepare } from "../sampling/sample.ts";
-import { agreement } from "./classifier.ts";
+import { agreement, agreementByClass } from "./classifier.ts";
 import { frechetDistance } from "./frechet.ts";
 import { wilsonInterval } from "./interval.ts";
 import { askedTogether } from "./asked_labels.ts";
@@ -59,6 +59,8 @@ export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
   readonly readAsLabel?: number;
   /** The 95 % confidence interval of that share. */
   readonly readAsLabel95?: readonly [number, number];
+  /** That share of each class. */
+  readonly readAsLabelByClass?: Readonly<Record<string, number>>;
   /** How the other classifiers read the same samples. */
   readonly also?: readonly AlsoScore[];
   /** Fréchet distance of classifier features to the held-out pictures. */
@@ -77,6 +79,7 @@ export interface AlsoScore {
   readonly data: string;
   readonly readAsLabel: number;
   readonly readAsLabel95: readonly [number, number];
+  readonly readAsLabelByClass: Readonly<Record<string, number>>;
 }
 
 /** What judging samples adds to an evaluation, as it becomes known. */
@@ -160,12 +163,18 @@ export async function* scoreSamples(
       samples: count,
       readAsLabel: share,
       readAsLabel95: share === undefined ? undefined : wilsonInterval(share, count),
+      readAsLabelByClass: set.labels && agreementByClass(read.labels, set.labels, names[0]),
       also: set.labels && also.length > 0
         ? await Promise.all(also.map(async ({ name }, i): Promise<AlsoScore> => {
           const { labels } = await others[i].classifier.read(set);
           const expected = labels.map((_, k) => asked[i + 1][k % asked[i + 1].length].expect);
           const readAsLabel = agreement(labels, expected);
-          return { data: name, readAsLabel, readAsLabel95: wilsonInterval(readAsLabel, count) };
+          return {
+            data: name,
+            readAsLabel,
+            readAsLabel95: wilsonInterval(readAsLabel, count),
+            readAsLabelByClass: agreementByClass(labels, expected, names[i + 1]),
+          };
         }))
         : undefined,
       frechet: frechetDistance(read.features, real.features),

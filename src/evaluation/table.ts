@@ -76,15 +76,21 @@ export function evaluationTable(evaluation: Evaluation): string {
 function alsoLines({ also = [], samples }: Evaluation): string[] {
   return also.map(({ data, heldOutAccuracy }, i) => {
     const shares = samples.map((score) => {
-      const { readAsLabel, readAsLabel95 } = score.also![i];
+      const { readAsLabel, readAsLabel95, readAsLabelByClass } = score.also![i];
       return `${samplerOf(score)} ${percent(readAsLabel)} (${
         readAsLabel95.map(percent).join(" – ")
-      })`;
+      }; ${leastRead(readAsLabelByClass)})`;
     });
     return `by ${data}, of which ${percent(heldOutAccuracy)} are read as their label: ${
       shares.join("; ")
     }`;
   });
+}
+
+/** The classes that are read least, where some are read worse than others. */
+function leastRead(byClass: Readonly<Record<string, number>>): string {
+  const least = Object.entries(byClass).toSorted(([, a], [, b]) => a - b).slice(0, 3);
+  return `least: ${least.map(([name, share]) => `${name} ${percent(share)}`).join(", ")}`;
 }
 
 function samplerOf({ teacher, scheduler, steps }: SampleScore): string {

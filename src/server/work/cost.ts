@@ -57,7 +57,8 @@ export interface FileRequest {
 export class Orders {
   readonly #runs = new Map<string, Run>();
 
-  constructor(readonly catalog: Catalog) {}
+  /** @param maxKnown runs that are remembered, the newest ones */
+  constructor(readonly catalog: Catalog, readonly maxKnown = MAX_KNOWN) {}
 
   /**
    * @param charge told what counting costs, where this run was not counted yet
@@ -98,7 +99,7 @@ export class Orders {
       const run = { plan, calls: await countEvaluations(plan, recipe, maxCost) };
       this.#runs.set(key, run);
       const [oldest] = this.#runs.keys();
-      if (this.#runs.size > MAX_KNOWN) this.#runs.delete(oldest);
+      if (this.#runs.size > this.maxKnown) this.#runs.delete(oldest);
       return run;
     } catch (error) {
       // Here the sampler has seen nothing but what the client chose.
