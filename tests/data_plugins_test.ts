@@ -10,6 +10,8 @@ import { train } from "../src/training/run/train.ts";
 import callings from "../weights/heroes/data/callings.ts";
 import heroes from "../weights/heroes/data/heroes.ts";
 import peoples from "../weights/heroes/data/peoples.ts";
+import { locate } from "../src/weights/find/locate.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { dataContract } from "./data_contract.ts";
 import { tinyRecipe } from "./training_pictures.ts";
@@ -77,6 +79,17 @@ Deno.test("a hero is dressed by what its label says", () => {
   assertEquals(drawPicture(peoples, 0, 5).pixels, drawPicture(heroes, 0, 5).pixels);
   const { label } = drawPicture(heroes, 0, 5);
   assert(label!.split("-").includes(drawPicture(peoples, 0, 5).label!) || !label!.includes("-"));
+});
+
+Deno.test("seeds in a row are heroes of all peoples and callings, by the weights as by the data", async () => {
+  const pairs = heroes.classes!.slice(0, 126).map((label) => label.split("-"));
+  assertEquals(new Set(pairs.map(String)).size, 126);
+  assertEquals(new Set(pairs.slice(0, 18).map(([people]) => people)).size, 18);
+  assertEquals(new Set(pairs.slice(0, 7).map(([, calling]) => calling)).size, 7);
+  for (const name of ["heroes", "heroes-4", "heroes-1"]) {
+    const { card } = await readFolder(await locate(name));
+    assertEquals(card.labels, heroes.classes, name);
+  }
 });
 
 Deno.test("what is measured on is never what is trained on", async () => {

@@ -142,7 +142,7 @@ Deno.test({
           await page.waitForSelector("body[data-done], body[data-failed]", { timeout: 60_000 });
           assertMatch(
             (await page.textContent("#status"))!,
-            /^Seed 7, class demonspawn-knight: 2 steps in /,
+            /^Seed 7, class orc-rogue: 2 steps in /,
           );
           assertEquals(documents, 1, "the page is not loaded again");
           assertEquals(await page.textContent("#said"), await page.textContent("#status"));
@@ -160,7 +160,7 @@ Deno.test({
           const said = await page.textContent("#status");
           assertMatch(
             said!,
-            new RegExp(`^Seed 7, class demonspawn-rogue: ${steps} steps in .* on ${engine}\\.$`),
+            new RegExp(`^Seed 7, class minotaur-knight: ${steps} steps in .* on ${engine}\\.$`),
           );
           assertEquals(errors, []);
           await page.close();

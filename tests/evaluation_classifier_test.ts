@@ -1,5 +1,5 @@
 /** What a classifier is shown, by an engine that keeps what it is fed; and what the last bin costs. */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { bitsPerDim, decoderBits } from "../src/evaluation/bits.ts";
 import { trainClassifier } from "../src/evaluation/classifier.ts";
@@ -68,4 +68,17 @@ Deno.test("the last bin is that of the posterior's first variance that is not 0"
   const beta_tilde = betas[1] * (1 - first) / (1 - second);
   const expected = decoderBits(Float32Array.of(0.2), Float64Array.of(0.2), Math.log(beta_tilde));
   assertAlmostEquals(decoder, expected, 1e-4);
+});
+
+Deno.test("a classifier's training ends with the update in which it is stopped", async () => {
+  const engine = recordingEngine();
+  const stop = new AbortController();
+  const training = trainClassifier(engine, data, {
+    steps: 20,
+    batch: 2,
+    signal: stop.signal,
+    onProgress: (done) => done === 3 && stop.abort(new Error("stopped here")),
+  });
+  await assertRejects(() => training, Error, "stopped here");
+  assertEquals([engine.runs.length, engine.open], [3, 0]);
 });

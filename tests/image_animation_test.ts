@@ -69,6 +69,26 @@ Deno.test("a GIF of more colours comes near each frame's", () => {
   }
 });
 
+Deno.test("256 colours a GIF keeps; of 257 each comes near", () => {
+  const side = 17;
+  const picture = (colours: number): Pixels => ({
+    pixels: Uint8Array.from({ length: side * side * 3 }, (_, i) => {
+      const colour = Math.min(colours - 1, Math.floor(i / 3));
+      return colour === 256 ? 255 : i % 3 === 0 ? colour : 0;
+    }),
+    width: side,
+    height: side,
+    channels: 3,
+  });
+  const off = (colours: number) => {
+    const shown = picture(colours);
+    const { rgb } = readGif(encodeGif([shown])).frames[0];
+    return rgb.reduce((most, level, i) => Math.max(most, Math.abs(level - shown.pixels[i])), 0);
+  };
+  assertEquals(off(256), 0);
+  assert(off(257) < 40, `${off(257)} levels off`);
+});
+
 Deno.test("a GIF keeps each frame's time, and plays without end, once or as often as said", () => {
   const timed = readGif(encodeGif(grey, { delay: [40, 100, 1500] }));
   assertEquals(timed.frames.map(({ delay }) => delay), [4, 10, 150]);

@@ -267,6 +267,8 @@ Deno.test("eval --restore, as a user runs it: a table, JSON, and wrong uses in a
     [["--restore", "1", "--restore-samplers", "ddrm:0"], /whole number from 1/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:theta=1"], /theta/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:eta=7"], /eta: expected a number/],
+    // Before any sampler has run.
+    [["--restore", "1", "--restore-samplers", "ddrm:2,ddrm:5000"], /5000/],
     [["--restore", "1", "--restore-tasks", "fog"], /"noise 0.5".*found "fog"/],
     [["--restore", "1", "--answers", "0"], /--answers/],
   ];
