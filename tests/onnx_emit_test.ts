@@ -1,9 +1,10 @@
-/** How constants are written: equal ones once, others apart. */
+/** How constants are written, equal ones once, and which convolutions are written by Winograd. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { fromBinary } from "npm:@bufbuild/protobuf@2.17.0";
-import { add, Graph, mul, neg, reshape } from "../src/graph/mod.ts";
+import { add, conv2d, Graph, mul, neg, reshape } from "../src/graph/mod.ts";
 import type { ConstantData } from "../src/graph/value.ts";
 import { emit, extendLowering, portable } from "../src/onnx/mod.ts";
+import { suitsWinograd } from "../src/onnx/lowerings/winograd.ts";
 import { pb } from "./onnx_fixtures.ts";
 
 /** The tensors of a model that gives each of these constants back, negated. */
@@ -123,4 +124,30 @@ Deno.test("a lowering's own forms come before those it inherits; their domains a
     Error,
     'lowering "bare" has no form for "add"',
   );
+});
+
+Deno.test("Winograd's algorithm is for 3×3 kernels at every pixel of even sides, with channels enough", () => {
+  const suits = (
+    [h, w]: number[],
+    { out = 8, channels = 8, kernel = 3, stride = 1, pad = 1 }: Record<string, number> = {},
+  ) => {
+    const graph = new Graph();
+    const x = graph.input("x", [2, channels, h, w]);
+    const weight = graph.param("w", [out, channels, kernel, kernel]);
+    return suitsWinograd(
+      conv2d(x, weight, undefined, { stride, padding: [pad, pad, pad, pad] }),
+      64,
+    );
+  };
+  assertEquals([[8, 8], [2, 6], [8, 7], [7, 8], [7, 7]].map((side) => suits(side)), [
+    ...[true, true, false, false, false],
+  ]);
+  const others: Record<string, number>[] = [
+    ...[{ stride: 2 }, { kernel: 1, pad: 0 }, { kernel: 5, pad: 2 }, { out: 7 }, { channels: 4 }],
+    { out: 16, channels: 4 },
+  ];
+  assertEquals(others.map((other) => suits([8, 8], other)), [
+    ...[false, false, false, false, false, true],
+  ]);
+  assertEquals(suits([10, 10], { pad: 0 }), false);
 });
