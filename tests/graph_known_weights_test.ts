@@ -129,7 +129,9 @@ Deno.test("on WebAssembly a convolution is written in two strips where a batch w
   assertEquals(form({ out: 65, picture: [8, 8] }), "plain", "more channels than pixels");
   assertEquals(form({ picture: [1, 64] }), "plain", "one row is not divided");
   assertEquals(form({ out: 96, channels: 96 }), "winograd");
-  assertEquals(form({ out: 96, channels: 96, picture: [17, 16] }), "strips");
+  for (const picture of [[17, 16], [16, 17]] as const) {
+    assertEquals(form({ out: 96, channels: 96, picture }), "strips", "Winograd's has even sides");
+  }
   assertEquals(form({}, false), "plain", "weights that are trained are not known");
   assertEquals(form({ out: 96, channels: 96 }, false), "plain");
 });
