@@ -134,6 +134,8 @@ Deno.test("a body that is no JSON, too large, of another type or late has its ow
   assertEquals(await status({ ...post(""), body: endless }), 413);
   const silent = new ReadableStream({});
   assertEquals(await status({ ...post(""), body: silent }), 408);
+  const { detail } = await (await app.request(generations, post("{"))).json();
+  assert(detail.startsWith("body: expected JSON in UTF-8; Expected property name"), detail);
 });
 
 Deno.test("what is nowhere is a 404, and says so", async () => {

@@ -211,6 +211,8 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   });
   const { image: _image, ...two } = several(2);
   assertEquals((await ask(capped, restorations, two)).length, 2);
+  assertEquals(await pays(5, two), [200, 429], "one picture that is sent twice is made once");
+  assertEquals(await pays(6, two), [200, 200]);
   const { image: _more, ...four } = several(4);
   assertEquals((await refused(capped, restorations, four)).slice(0, 2), [422, "n"]);
   assertEquals((await refused(capped, restorations, { ...small, n: "3" })).slice(0, 2), [
@@ -260,4 +262,7 @@ Deno.test("a stream of restorations costs its previews, and tells its kind", asy
   assertEquals(await pays(13, {}), [200, 429]);
   assertEquals(await pays(14, {}), [200, 200]);
   assertEquals(await pays(10, { partial_images: "0" }), [200, 200]);
+  // What is not a stream shows none, whatever it asks for.
+  assertEquals(await pays(9, { stream: "false" }), [200, 429]);
+  assertEquals(await pays(10, { stream: "false" }), [200, 200]);
 });
