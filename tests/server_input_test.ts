@@ -24,6 +24,7 @@ Deno.test("few-step weights take no guidance and no steps but their own", async 
     const [query, field, expected] of [
       ["guidance=2", "guidance", '1: "few" has guidance 2 folded in'],
       ["steps=10", "steps", '4, the steps "few" was distilled to'],
+      ["scheduler=cosine", "scheduler", 'none: "few" was distilled to timesteps of its own'],
       ["schedule=cosine", "schedule", 'none: "few" was distilled to timesteps of its own'],
     ]
   ) {
@@ -31,6 +32,7 @@ Deno.test("few-step weights take no guidance and no steps but their own", async 
     assertEquals(response.status, 422, query);
     const [error] = (await response.json()).errors;
     assertEquals([error.field, error.expected], [field, expected]);
+    assertEquals(String(error.found), query.split("=")[1]);
   }
 });
 

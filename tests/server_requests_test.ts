@@ -202,6 +202,8 @@ Deno.test("apps side by side say what each of them knows", async () => {
   assertEquals(await label(make()), "a class, or two with + between: cat, dog, eel");
   const ant = createApp({ models: { fake: fakeModel({ labels: ["ant"] }) } });
   assertEquals(await label(ant), "a class, or two with + between: ant");
+  const none = createApp({ models: { fake: fakeModel() } });
+  assertEquals(await label(none), "a class, by name or index, or two with + between");
 });
 
 Deno.test("addresses in answers are signed for an hour to who has a key, and lead to where the app is mounted", async () => {

@@ -224,6 +224,28 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   assertEquals(many, [422, "n", "at most 10 answers in one request"]);
 });
 
+Deno.test("pictures that have lost more take more steps: together they are what a request may cost", async () => {
+  const corner = stripes();
+  const alpha = (p: number) => p === 0 ? 0 : 255;
+  const pixels = Uint8Array.from({ length: 128 }, (_, i) => i % 2 ? alpha(i >> 1) : 9);
+  const little = () => file({ ...corner, pixels, channels: 2 });
+  const orders = [[little(), torn()], [torn(), little()]];
+  const alone = await Promise.all([little(), torn()].map(async (image) => {
+    const [{ steps }] = await ask(make(), edits, { image, seed: "1" });
+    return steps;
+  }));
+  assertEquals(alone, [20, 100]);
+  for (const images of orders) {
+    const parts = { "image[]": images, seed: "1" };
+    assertEquals((await ask(make({ limits: { maxCost: 120 } }), edits, parts)).length, 2);
+    assertEquals(await refused(make({ limits: { maxCost: 119 } }), edits, parts), [
+      422,
+      "steps",
+      "at most 119 evaluations in one request",
+    ]);
+  }
+});
+
 Deno.test("a server that is full reads no picture", async () => {
   let open!: () => void;
   const held = new Promise<void>((resolve) => open = resolve);

@@ -178,7 +178,7 @@ Deno.test("of what handlers throw the log has the server's own faults, in full, 
     return [response.status, kept.get("reason"), (await response.json()).instance];
   };
   assertEquals(await answer("a text", "id"), [500, "internal", "urn:request:id"]);
-  const common = { level: "error", requestId: "id" };
+  const common = { level: "error" as const, requestId: "id" };
   const unforeseen = "an error that was not foreseen; the log has it";
   const internal = { ...common, message: unforeseen, reason: "internal" };
   assertEquals(lines, [{ ...internal, error: "a text" }]);
