@@ -154,3 +154,49 @@ Deno.test("continuous times, numbers that are none and a λ of infinity are refu
   refused('{"lambda_min_clipped": Infinity}', "lambda_min_clipped: expected a number, found");
   refused('{"lambda_min_clipped": NaN}', 'lambda_min_clipped: expected a number, found "NaN"');
 });
+
+Deno.test("diffusers' schedulers of the same forward process are read, whatever they sample by", () => {
+  const plain = parseSchedulerConfig({});
+  for (
+    const name of [
+      ...["DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "DDIMInverse", "PNDM"],
+      ...["DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep"],
+      ...["HeunDiscrete", "EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete"],
+    ]
+  ) {
+    const keys = { _class_name: `${name}Scheduler`, solver_order: 3, use_flow_sigmas: false };
+    assertEquals(parseSchedulerConfig(keys), plain, name);
+  }
+  const other = { _class_name: "ScoreSdeVeScheduler" };
+  assertThrows(() => parseSchedulerConfig(other), InputError, "DDPMScheduler, DDPMParallel");
+});
+
+Deno.test("every key reaches the config, and is refused by its own name in whichever file", () => {
+  const keys = {
+    num_train_timesteps: 3,
+    beta_start: 0.01,
+    beta_end: 0.3,
+    beta_schedule: "sigmoid",
+    trained_betas: [0.1, 0.2, 0.3],
+    variance_type: "learned_range",
+    prediction_type: "sample",
+    clip_sample: false,
+    clip_sample_range: 2,
+    thresholding: true,
+    dynamic_thresholding_ratio: 0.5,
+    sample_max_value: 3,
+    timestep_spacing: "linspace",
+    steps_offset: 1,
+    rescale_betas_zero_snr: true,
+    set_alpha_to_one: false,
+    lambda_min_clipped: -5,
+  };
+  assertEquals(parseSchedulerConfig(keys), keys as ReturnType<typeof parseSchedulerConfig>);
+  for (const key of Object.keys(keys)) {
+    assertThrows(
+      () => parseSchedulerConfig({ ...keys, [key]: { wrong: true } }, "mine.json"),
+      InputError,
+      `mine.json: ${key}: expected `,
+    );
+  }
+});

@@ -153,3 +153,24 @@ Deno.test("combine sums in float64 and refuses unequal lengths", () => {
   );
   assertThrows(() => combine([1, new Float32Array(2)], [1, new Float32Array(3)]), RangeError, "3");
 });
+
+Deno.test("β of a step is torch's float32 number, and the mean's weights follow from it", () => {
+  for (const [t, s] of [[999, 998], [500, 480], [3, 0], [0, -1]]) {
+    const [a_t, a_s] = [schedule.alpha_bar(t), schedule.alpha_bar(s)];
+    const { beta, beta_tilde, coef_x_0, coef_x_t } = q_posterior(a_t, a_s);
+    const alpha = Math.fround(a_t / a_s);
+    assertEquals(beta, Math.fround(1 - alpha));
+    assertAlmostEquals(beta_tilde, (1 - a_s) / (1 - a_t) * beta, 1e-15);
+    assertAlmostEquals(coef_x_0, Math.sqrt(a_s) * beta / (1 - a_t), 1e-15);
+    assertAlmostEquals(coef_x_t, Math.sqrt(alpha) * (1 - a_s) / (1 - a_t), 1e-15);
+  }
+});
+
+Deno.test("a variance of 0 has the logarithm of 1e-20, so that a learned one stays a number", () => {
+  const last = q_posterior(schedule.alpha_bar(0), 1), floor = Math.log(1e-20);
+  assertEquals(logVariance("fixed_small", last), floor);
+  assertEquals(logVariance("fixed_large", last), Math.log(last.beta));
+  assertEquals(logVariance("fixed_large", q_posterior(0.5, 0.5)), floor);
+  const learned = logVariance("learned_range", last, Float32Array.of(-1, 1)) as Float64Array;
+  assertEquals([...learned], [floor, Math.log(last.beta)]);
+});

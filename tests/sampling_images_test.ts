@@ -1,0 +1,157 @@
+/** Many images at once: how many are under way, what each ends with, and what of it is left behind. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { parseSchedulerConfig, type Run, type Scheduler } from "../src/diffusion/mod.ts";
+import { FieldError } from "../src/errors.ts";
+import { countEvaluations } from "../src/sampling/evaluations.ts";
+import { invert } from "../src/sampling/interpolate.ts";
+import { planRun } from "../src/sampling/plan.ts";
+import { sample, type SampleOptions } from "../src/sampling/sample.ts";
+import { schedulers } from "../schedulers/mod.ts";
+import { fakeNetwork, type FakeOptions, settled } from "./sampling_network.ts";
+
+const { ddim } = schedulers;
+const classes: FakeOptions = { labels: ["a", "b"], nullLabel: 2 };
+
+/** A sampler under this name that does no more than it is told to. */
+function sampler(run: (run: Run) => ReturnType<NonNullable<Scheduler["sampler"]>>): Scheduler {
+  return { name: "mine", api: 1, sampler: run };
+}
+
+Deno.test("the last frame's x is what the sampler returns, the frames before have their own", async () => {
+  const scheduler = sampler(async function* (run) {
+    for (const t of run.timesteps) {
+      await Promise.resolve();
+      yield { t, x: new Float32Array(16).fill(t), x_0: new Float32Array(16).fill(-t) };
+    }
+    return new Float32Array(16).fill(7);
+  });
+  const request = { seeds: [1], scheduler, timesteps: [500, 30] };
+  const frames = await Array.fromAsync(sample(fakeNetwork(), request));
+  assertEquals(frames.map(({ t, x, x_0, done }) => [t, x[0], x_0[0], done]), [
+    [500, 500, -500, false],
+    [30, 7, -30, true],
+  ]);
+});
+
+Deno.test("samplers that stand at a frame when nobody wants the next one end, too", async () => {
+  let ended = 0;
+  const scheduler = sampler(async function* (run) {
+    try {
+      for (const t of run.timesteps) {
+        await Promise.resolve();
+        yield { t, x: run.x, x_0: run.x };
+      }
+      return run.x;
+    } finally {
+      ended++;
+    }
+  });
+  const frames = sample(fakeNetwork(), { seeds: [1, 2], scheduler, steps: 100, maxBatch: 2 });
+  await frames.next();
+  await settled();
+  await frames.return();
+  assertEquals(ended, 2);
+});
+
+Deno.test("what is given for each seed is given as often as there are seeds", async () => {
+  const x_T = new Float32Array(16), inputs = { hint: { sha256: "ab", value: 1 } };
+  const hinted: Scheduler = { ...ddim, needs: ["hint"] };
+  const lists = (n: number): [string, Partial<SampleOptions>][] => [
+    ["labels", { labels: Array(n).fill(1) }],
+    ["mix", { mix: Array(n).fill({ label: 1 }) }],
+    ["x_T", { x_T: Array(n).fill(x_T) }],
+    ["inputs", { inputs: Array(n).fill(inputs) }],
+  ];
+  for (const n of [0, 1, 2, 3]) {
+    for (const [name, list] of lists(n)) {
+      const network = fakeNetwork(classes);
+      const scheduler = name === "inputs" ? hinted : ddim;
+      const frames = sample(network, { seeds: [4, 5], scheduler, steps: 1, ...list });
+      if (n === 2) {
+        assertEquals((await Array.fromAsync(frames)).length, 2, name);
+        continue;
+      }
+      const says = `${name}: expected one for each of 2 seeds, found ${n}`;
+      await assertRejects(() => frames.next(), FieldError, says);
+      assertEquals(network.asked, []);
+    }
+  }
+});
+
+Deno.test("as many images are under way as their evaluations fill a batch, one at least", async () => {
+  const first = async (request: Partial<SampleOptions>) => {
+    const network = fakeNetwork(classes);
+    const seeds = Array.from({ length: 9 }, (_, i) => 2 * i);
+    await Array.fromAsync(sample(network, { seeds, scheduler: ddim, steps: 2, ...request }));
+    const { x, t } = network.asked[0];
+    const starts = new Set(t.map((_, n) => x.subarray(16 * n, 16 * n + 16).join()));
+    return [starts.size, t.length];
+  };
+  const mix = { label: "b" };
+  assertEquals(await first({ maxBatch: 6 }), [6, 6]);
+  assertEquals(await first({ maxBatch: 6, guidance: 2 }), [3, 6]);
+  assertEquals(await first({ maxBatch: 6, mix }), [3, 6]);
+  assertEquals(await first({ maxBatch: 6, mix, guidance: 2 }), [2, 6]);
+  assertEquals(await first({ maxBatch: 7, mix, guidance: 2 }), [2, 6]);
+  assertEquals(await first({ maxBatch: 2, mix, guidance: 2 }), [1, 2]);
+  assertEquals(await first({ maxBatch: 1, guidance: 2 }), [1, 1]);
+  // One that is mixed is enough: all have room for it.
+  const one = [mix, ...Array(8).fill(undefined)];
+  assertEquals(await first({ maxBatch: 6, mix: one, guidance: 1 }), [3, 4]);
+});
+
+Deno.test("counting ends in a step that does not, and closes the sampler", async () => {
+  const config = parseSchedulerConfig({});
+  let ended = 0;
+  const endless = (first: number) =>
+    sampler(async function* (run) {
+      try {
+        for (const [i, t] of run.timesteps.entries()) {
+          let asked = i === 0 ? first : Infinity;
+          while (asked-- > 0) await run.denoise(run.x, t);
+          yield { t, x: run.x, x_0: run.x };
+        }
+        return run.x;
+      } finally {
+        ended++;
+      }
+    });
+  const count = (scheduler: Scheduler, atMost?: number) =>
+    countEvaluations(planRun(config, { scheduler, steps: 3 }), { guidance: 1 }, atMost);
+  assertEquals(await count(endless(Infinity), 10), 1011, "a step may pass the end, by so much");
+  assertEquals(await count(endless(11), 10), 11, "after the step that passes it no other is asked");
+  assertEquals(ended, 2);
+  assertEquals(await count(ddim, 3), 3);
+  assertEquals(await count(ddim), 3);
+});
+
+Deno.test("a count is told the measurement's noise, whether it is guided, and one pixel", async () => {
+  const config = parseSchedulerConfig({});
+  const seen: unknown[] = [];
+  const scheduler: Scheduler = {
+    ...sampler(async function* ({ x, inputs: { measurement }, guided, timesteps, denoise }) {
+      seen.push([x.length, measurement?.sigma_y, measurement?.y.length, guided]);
+      for (const t of timesteps) yield { t, x, x_0: (await denoise(x, t)).x_0 };
+      return x;
+    }),
+  };
+  const count = (needs: string[], guidance: number, sigma_y?: number) => {
+    const plan = planRun(config, { scheduler: { ...scheduler, needs }, steps: 1 });
+    return countEvaluations(plan, { guidance }, Infinity, sigma_y);
+  };
+  assertEquals(await count(["measurement"], 1, 0.5), 1);
+  assertEquals(await count(["measurement"], 3), 2);
+  assertEquals(await count([], 1, 0.5), 1);
+  assertEquals(seen, [[1, 0.5, 1, false], [1, 0, 1, true], [1, undefined, undefined, false]]);
+});
+
+Deno.test("a picture is inverted from its last timestep to its first, asked about as it is", async () => {
+  const network = fakeNetwork();
+  const x_0 = Float32Array.from({ length: 16 }, (_, i) => i / 8 - 1);
+  const before = x_0.slice();
+  const x_T = await invert(network, x_0, { scheduler: ddim, steps: 4, guidance: 1 });
+  assertEquals(network.asked.map(({ t }) => t), [[0], [250], [500], [750]]);
+  assertEquals([network.asked[0].x, x_0], [before, before]);
+  assert(network.asked.every(({ x }, i, all) => i === 0 || x[0] !== all[i - 1].x[0]));
+  assert(x_T !== x_0 && x_T.every(Number.isFinite));
+});
