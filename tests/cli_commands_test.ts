@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import omggif from "npm:omggif@1.0.10";
 import { generate, load } from "../mod.ts";
-import { run } from "../src/cli/main.ts";
 import { grid } from "../src/image/grid.ts";
 import { captionScale, labelledGrid } from "../src/image/labelled_grid.ts";
 import type { Pixels } from "../src/image/pixels.ts";
@@ -186,111 +185,4 @@ Deno.test("sample says which seeds it made, of what, and asks before it overwrit
   assertEquals(again.code, 0, again.err);
   assert(!again.err.includes("other weights"), "they are the same");
   assertMatch(again.err, /1 picture, seed 7, ddim 1 step, the same pixels as .*b\.png, /);
-});
-
-/** Serves with flags until the test has looked at it. */
-async function served(args: string[], look: (base: URL, err: string[]) => Promise<void>) {
-  const stop = new AbortController();
-  const err: string[] = [], out: string[] = [];
-  const looked = Promise.withResolvers<void>();
-  const code = await run(["serve", "--port", "0", ...args], {
-    quiet: args.includes("--quiet"),
-    signal: stop.signal,
-    out: (line) => out.push(line),
-    err: (line) => {
-      err.push(line);
-      const address = /listening on (\S+)/.exec(line)?.[1];
-      if (address === undefined) return;
-      look(new URL(address), err).then(looked.resolve, looked.reject).finally(() => stop.abort());
-    },
-    status: () => {},
-    writeBytes: () => Promise.resolve(),
-  });
-  assertEquals(code, 0, err.join("\n"));
-  await looked.promise;
-  return { out, err };
-}
-
-Deno.test("serve: each flag has its effect", async () => {
-  await using folder = await temporaryFolder();
-  const plugin = `${folder.path}/mine.ts`;
-  const ddim = new URL("../schedulers/ddim.ts", import.meta.url).href;
-  await Deno.writeTextFile(
-    plugin,
-    `import ddim from "${ddim}";\nexport default { ...ddim, name: "mine" };`,
-  );
-  const before = Deno.env.get("DENOISE_KEYS");
-  Deno.env.set("DENOISE_KEYS", " one ,, two,");
-  const status = async (url: URL, headers = {}) => {
-    const response = await fetch(url, { headers });
-    await response.body?.cancel();
-    return response;
-  };
-  try {
-    const flags = [
-      ...["--signed", "--no-page", "--metrics", "public", "--cors", "https://a.example"],
-      ...["--scheduler", plugin, "--scheduler-version", "v1", "--limit", "maxSteps=3"],
-      ...["--public-url", "https://pictures.example/x", "--host", "127.0.0.1"],
-    ];
-    const weights = ["--weights", `w=${classes}`, "--backend", "native", "--threads", "1"];
-    const { out, err } = await served([...weights, ...flags], async (base) => {
-      const at = (path: string) => new URL(path, base);
-      assertEquals(base.hostname, "127.0.0.1");
-      const picture = at("v1/images/7.png?steps=1&scheduler=mine");
-      assertEquals((await status(picture)).status, 401);
-      for (const key of ["one", "two"]) {
-        assertEquals((await status(picture, { authorization: `Bearer ${key}` })).status, 200, key);
-      }
-      const authorization = "Bearer one";
-      const { headers } = await status(picture, { authorization, origin: "https://a.example" });
-      assertEquals(headers.get("access-control-allow-origin"), "https://a.example");
-      assertStringIncludes(headers.get("etag")!, "v1");
-      assertEquals((await status(at("metrics"))).status, 200);
-      assertEquals((await status(at(""))).status, 404);
-      const many = at("v1/images/7.png?steps=4");
-      assertEquals((await status(many, { authorization })).status, 422);
-      const response = await fetch(at("v1/images/generations"), {
-        method: "POST",
-        headers: { authorization, "content-type": "application/json" },
-        body: JSON.stringify({ prompt: "x", steps: 1, response_format: "url" }),
-      });
-      const { data: [{ url }] } = await response.json();
-      assert(url.startsWith("https://pictures.example/x/v1/images/"), url);
-    });
-    assert(err.some((line) => line.startsWith("native computes on the thread that answers")));
-    const lines = out.map((line) => JSON.parse(line));
-    assert(lines.some(({ message, status }) => message === "request" && status === 401));
-    assert(lines.every(({ time }) => Math.abs(Date.parse(time) - Date.now()) < 600_000));
-    const quiet = await served([...weights, "--quiet"], async (base) => {
-      await (await fetch(new URL("livez", base))).text();
-    });
-    assertEquals(quiet.out, []);
-  } finally {
-    if (before === undefined) Deno.env.delete("DENOISE_KEYS");
-    else Deno.env.set("DENOISE_KEYS", before);
-  }
-});
-
-Deno.test("serve: what could not work is refused before weights are loaded", async () => {
-  const cases: [string[], string][] = [
-    [["--signed"], "--signed: expected DENOISE_SIGNING_KEY or DENOISE_KEYS to be set"],
-    [["--metrics", "nobody"], '--metrics: expected public or key, found "nobody"'],
-    [["--limit", "maxQueue=-1"], "--limit maxQueue: expected a positive number, found -1"],
-    [["--limit", "maxFoo=1"], "--limit: expected one of maxImages, "],
-    [["--limit", "toString=1"], 'found "toString"'],
-    [["--limit", "maxQueue"], "--limit: expected name=value"],
-    [["--port", "65536"], "--port: expected a whole number from 0 to 65535"],
-  ];
-  for (const [args, message] of cases) {
-    const { code, err } = await cli([
-      "serve",
-      "--weights",
-      "no-such-weights",
-      "--port",
-      "0",
-      ...args,
-    ]);
-    assertEquals(code, 2, err);
-    assertStringIncludes(err, message);
-  }
 });

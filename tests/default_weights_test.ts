@@ -3,7 +3,7 @@ import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@
 import { run } from "../src/cli/main.ts";
 import { InputError } from "../src/errors.ts";
 import { defaultSource, defaultSources, sourcesByName } from "../src/weights/find/sources.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, inTime, temporaryFolder } from "./cli.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 
 const golden = new URL("./golden/class_conditional", import.meta.url).pathname;
@@ -117,5 +117,5 @@ Deno.test("serve offers all that it names, each under its name", async () => {
   const models = await (await fetch(new URL("v1/models", await listening.promise))).json();
   assertEquals(models.data.map(({ id }: { id: string }) => id), ["faces", "train_unconditional"]);
   stop.abort(new DOMException("enough", "AbortError"));
-  assertEquals(await running, 0);
+  assertEquals(await inTime(running, "serve ended when it was asked to"), 0);
 });

@@ -37,6 +37,8 @@ Deno.test("what cannot be mixed is refused by name", () => {
     [{ label: "witch" }, "label: expected a class"],
     [{ label: "orc" }, "label: expected none: these weights know no classes", {}],
     [{ seed: 4, share: 1.5 }, "mix: expected a number from 0 to 1, found 1.5"],
+    [{ seed: 4, share: -0.1 }, "mix: expected a number from 0 to 1, found -0.1"],
+    [{ label: 4 }, "label: expected a class"],
     [{ seed: -1 }, "seed: expected"],
   ];
   for (const [mix, message, facts = classes] of wrong) {
@@ -56,7 +58,11 @@ Deno.test("two classes are named with a plus between, which a name may have as w
   assertEquals(labelsMixed("elf+dwarf", known), undefined, "is a class of its own");
   assertEquals(labelsMixed("elf+dwarf+orc", known), ["elf+dwarf", "orc"]);
   assertEquals(labelsMixed("wizard+elf+dwarf", known), ["wizard", "elf+dwarf"]);
-  for (const text of ["wizard", "wizard+", "wizard+witch", "wizard orc"]) {
+  const halves = (text: string) => ["elf", "dwarf", "elf+dwarf"].includes(text);
+  assertEquals(labelsMixed("elf+dwarf", halves), undefined, "also where its halves are classes");
+  for (
+    const text of ["wizard", "wizard+", "+orc", "wizard+witch", "witch+orc", "wizard orc", "+"]
+  ) {
     assertEquals(labelsMixed(text, known), undefined, text);
   }
   assertEquals(labelsMixed("wizard orc", known, /[+ ]/g), ["wizard", "orc"]);

@@ -13,7 +13,7 @@ import {
 } from "../src/recipe/conditioning.ts";
 import { etag } from "../src/recipe/etag.ts";
 import { checkInputs, hashesOf, tensorInput, valuesOf } from "../src/recipe/inputs.ts";
-import { optionsFromText, resolveOptions } from "../src/recipe/options.ts";
+import { optionsFromText, optionType, resolveOptions } from "../src/recipe/options.ts";
 import { fromText, type Recipe, toText } from "../src/recipe/recipe.ts";
 import { resolve } from "../src/recipe/resolve.ts";
 import { enlargementTo, sizeFromText, sizeOfFile } from "../src/recipe/size.ts";
@@ -190,6 +190,7 @@ Deno.test("a sampler is given the inputs that it names, neither fewer nor others
     FieldError,
     `inputs of "p" (none)`,
   );
+  assertThrows(() => checkInputs(sampler, { mask: input, hint: input }), FieldError, `"s" (mask)`);
   assertEquals(Object.keys(hashesOf({ b: input, a: input })!), ["a", "b"]);
   assertEquals([hashesOf({}), hashesOf(), valuesOf()], [undefined, undefined, {}]);
   assertEquals(valuesOf({ a: input }), { a: input.value });
@@ -206,6 +207,31 @@ Deno.test("an option that is undefined is at its default; text becomes its type,
   });
   assertEquals(optionsFromText(ddim, { eta: "much" }), { eta: "much" });
   assertEquals(optionsFromText(schedulers.dpmpp, { clip: "false" }), { clip: false });
+});
+
+Deno.test("an option takes what its description says, to the ends of its range", () => {
+  const common = { description: "", default: 1 };
+  const cases: [Parameters<typeof optionType>[0], string, unknown[], unknown[]][] = [
+    [{ ...common, type: "number" }, "a number", [0.5, -3], ["1", NaN]],
+    [{ ...common, type: "number", minimum: 0 }, "a number of at least 0", [0], [-0.1]],
+    [{ ...common, type: "integer", maximum: 9 }, "a whole number of at most 9", [9, -9], [10, 0.5]],
+    [{ ...common, type: "integer", minimum: 1, maximum: 9 }, "a whole number from 1 to 9", [1, 9], [
+      0,
+      10,
+    ]],
+    [{ ...common, type: "boolean" }, "true or false", [true, false], ["true", 1]],
+    [{ ...common, type: "string" }, "text", ["", "a"], [1, true]],
+    [{ ...common, type: "string", enum: ["a", "b"] }, "one of a, b", ["a", "b"], ["c", ""]],
+    [{ ...common, type: "integer", enum: [2, 4] }, "one of 2, 4", [2, 4], [3, "2"]],
+  ];
+  for (const [schema, expected, accepted, refused] of cases) {
+    const { accepts, expected: told } = optionType(schema);
+    assertEquals(told, expected);
+    assertEquals([accepted.map(accepts), refused.map(accepts)], [
+      accepted.map(() => true),
+      refused.map(() => false),
+    ], expected);
+  }
 });
 
 const labelled = fakeNetwork({ labels: ["wizard", "orc", "2"], nullLabel: 3 });
@@ -233,6 +259,8 @@ Deno.test("classes are their names, in any Unicode form, and their indices, the 
   assertThrows(() => labelIndex(fakeNetwork(), "0"), FieldError, "know no classes");
   const accented = ["é".normalize("NFC"), "o"];
   assertEquals([labelNamed(accented, "é".normalize("NFD")), labelNamed(accented, "e")], [0, -1]);
+  const forms = ["NFD", "NFC"].map((form) => "é".normalize(form));
+  assertEquals(forms.map((name) => labelNamed(forms, name)), [0, 1], "its very letters go before");
   assertEquals([labelName(labelled, 1), labelName(labelled, 3), labelName(fakeNetwork(), 0)], [
     "orc",
     "3",
@@ -272,6 +300,21 @@ Deno.test("a network is asked for its classes, for a second one, and for none, o
       "guidance",
     );
   }
+  const told = (conditioning: Parameters<typeof checkConditioning>[1], of = labelled) =>
+    assertThrows(() => check(conditioning, of), FieldError).expected;
+  const distilled = fakeNetwork({ ...labelled, distilled: { teacher: "t", guidance: 3 } });
+  check({ label: 0, guidance: 1 }, distilled);
+  assertMatch(
+    told({ label: 0, guidance: 2 }, distilled),
+    /from t with guidance 3 folded in.*take t$/,
+  );
+  assertEquals(told({ label: 0, guidance: 1, nullLabel: 4 }), "0 to 3");
+  const none = "none: these weights know no classes";
+  assertEquals(told({ guidance: 1, nullLabel: 0 }, fakeNetwork()), none);
+  assertMatch(told({ guidance: 2 }, fakeNetwork()), /^1: these weights know no classes/);
+  assertMatch(told({ label: 0, guidance: 2 }, unsaid), /^1, or nullLabel beside it/);
+  assertEquals(told({ label: 0, guidance: NaN }), "a number");
+  assertEquals(told({ guidance: 1 }), "a class (wizard, orc, 2) or its index");
   const each = (guidance: number, label?: number) =>
     mostEvaluations({ guidance, mix: { label, share: 0.5 } });
   assertEquals([each(1), each(2), each(1, 0), each(0, 0)], [1, 2, 2, 3]);

@@ -40,6 +40,24 @@ Deno.test("timesteps given by hand are as many steps as they are, whatever the w
   const recommended = { scheduler: "ddim", steps: 12 };
   const { steps, timesteps } = recipeOf({ seed: 7, timesteps: [900, 500, 0] }, { recommended });
   assertEquals([steps, timesteps], [3, [900, 500, 0]]);
+  const both = recipeOf({ seed: 7, timesteps: [900, 500, 0], steps: 5 });
+  assertEquals(both.steps, 3, "they go before a number of steps");
+  assertThrows(() => recipeOf({ seed: 7, timesteps: [] }), FieldError, "steps");
+});
+
+Deno.test("pictures are guided at the times that are asked for, else at those the weights advise, where they are guided", () => {
+  const recommended = { scheduler: "ddim", steps: 12, guidance: 2, guided: [100, 800] as const };
+  const of = (request: Partial<RecipeRequest>) =>
+    recipeOf({ seed: 7, ...request }, { ...classes, recommended }).guided;
+  assertEquals(of({}), [100, 800]);
+  assertEquals(of({ guided: [0, 999] }), [0, 999]);
+  assertEquals(of({ guided: [999, 5000] }), [999, 5000], "its beginning is a timestep");
+  assertEquals(of({ guidance: 1 }), undefined, "what is not guided is so at no time");
+  assertEquals(recipeOf({ seed: 7, guidance: 2 }).guided, undefined, "at every time");
+  for (const guided of [[1000, 1000], [5, 4], [-1, 5], [1, NaN]] as const) {
+    assertThrows(() => of({ guided }), FieldError, "guided: expected");
+    assertThrows(() => of({ guided, guidance: 1 }), FieldError, "guided: expected");
+  }
 });
 
 Deno.test("a picture's recipe has a class and inputs for every seed or for none", () => {
@@ -64,6 +82,10 @@ Deno.test("weights are called by what may be told: no folders, no tokens", () =>
   assertEquals(sourceOf("/home/ada/secret/faces/"), "faces");
   assertEquals(sourceOf("https://example.org/faces.zip?token=1"), "https://example.org/faces.zip");
   assertEquals(sourceOf("digits"), "digits");
+  assertEquals(sourceOf("C:\\Users\\ada\\faces"), "faces");
+  assertEquals(sourceOf("http://ada:secret@example.org/a/b/#c"), "http://example.org/a/b/");
+  assertEquals(sourceOf("npm:@ada/faces@1.0.0"), "faces@1.0.0");
+  assertEquals(sourceOf("/"), "/");
 });
 
 Deno.test("a class is asked for by name or index; a name goes before an index of the same look", () => {

@@ -9,6 +9,7 @@ import {
 import { eventStream, OpenStreams, type ServerEvent } from "../src/server/http/events.ts";
 import { Metrics } from "../src/server/metrics.ts";
 import { createApp } from "../src/server/mod.ts";
+import { heldTime } from "./held_time.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, generations, metric, parseEvents, post } from "./server_http.ts";
 
@@ -46,7 +47,12 @@ Deno.test("events tell each step, then give the picture of the address", async (
     "done",
   ]);
   const steps = events.slice(1, 5).map(({ data }) => JSON.parse(data));
-  assertEquals(steps.map(({ step, t }) => [step, t]), [[1, 750], [2, 500], [3, 250], [4, 0]]);
+  assertEquals(steps.map(({ step, steps, t }) => [step, steps, t]), [
+    [1, 4, 750],
+    [2, 4, 500],
+    [3, 4, 250],
+    [4, 4, 0],
+  ]);
   for (const { preview, x_t } of steps) {
     assertStringIncludes(preview, "data:image/png;base64,");
     assertStringIncludes(x_t, "data:image/png;base64,");
@@ -95,32 +101,6 @@ Deno.test("a stream that ends twice gives its place back once", () => {
   streams.enter("a");
   assertThrows(() => streams.enter("a"), Error, "at most 2 open streams a client");
 });
-
-/** Time that passes when a test says so. */
-function heldTime() {
-  const { setTimeout, clearTimeout } = globalThis;
-  const timers = new Map<number, { at: number; run(): void }>();
-  let now = 0, last = 0;
-  globalThis.setTimeout = ((run: () => void, after = 0) => {
-    timers.set(++last, { at: now + after, run });
-    return last;
-  }) as unknown as typeof setTimeout;
-  globalThis.clearTimeout =
-    ((timer: number) => timers.delete(timer)) as unknown as typeof clearTimeout;
-  const turn = () => new Promise((resolve) => setTimeout(resolve));
-  return {
-    timers,
-    async pass(milliseconds: number) {
-      await turn();
-      now += milliseconds;
-      for (const [timer, { at, run }] of [...timers]) {
-        if (at <= now && timers.delete(timer)) run();
-      }
-      await turn();
-    },
-    [Symbol.dispose]: () => void Object.assign(globalThis, { setTimeout, clearTimeout }),
-  };
-}
 
 /** Events that come when a test says so, and what became of their stream. */
 function heldEvents() {

@@ -237,6 +237,26 @@ async function updates(child: Deno.ChildProcess, run: string, count: number): Pr
   }
 }
 
+/** More updates than this are none that were under way when a signal came. */
+const DEAF = 300;
+
+/** How a run ends that a signal asked to; one that does not hear it is killed. */
+async function ended(child: Deno.ChildProcess, run: string): Promise<Deno.CommandOutput> {
+  const output = child.output();
+  let over = false;
+  output.then(() => over = true);
+  const lines = async () => (await Deno.readTextFile(`${run}/log.jsonl`)).split("\n").length;
+  const first = await lines();
+  while (!over) {
+    if (await lines() > first + DEAF) {
+      child.kill("SIGKILL");
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return await output;
+}
+
 const STEPS = 100;
 
 Deno.test("kill −9 and --resume give the weights and the optimiser's state of an unbroken run", async () => {
@@ -292,7 +312,7 @@ for (
     const child = trainProcess(["--recipe", path, "--out", run]);
     await updates(child, run, 5);
     child.kill(signal);
-    const { code, stderr } = await child.output();
+    const { code, stderr } = await ended(child, run);
     const said = new TextDecoder().decode(stderr);
     assertEquals(code, expected, said);
     assert(said.includes(`train --resume ${run}`), said);

@@ -66,6 +66,22 @@ export async function openTarget(
   return { path, kind };
 }
 
+/**
+ * Whether the file that a command chose itself may be made again without a word: not where it is one of
+ * those that the command reads.
+ */
+export async function isScratch(
+  out: string,
+  read: readonly (string | undefined)[],
+): Promise<boolean> {
+  const placeOf = (path: string) => Deno.realPath(path).catch(() => undefined);
+  const place = await placeOf(out);
+  for (const path of read) {
+    if (place !== undefined && path !== undefined && await placeOf(path) === place) return false;
+  }
+  return true;
+}
+
 /** Writes a file so that it is there whole or not at all. @throws InputError saying why not */
 export async function writeOutput(path: string, bytes: Uint8Array): Promise<void> {
   await explain(path, () => writeWhole(path, bytes));

@@ -132,7 +132,8 @@ export function loadModel(flags: ModelFlags, io: Io): Promise<Model> {
   return untilStopped(model, io.signal);
 }
 
-async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise<Model> {
+/** Waits for a model until the signal comes; one that comes later is closed. */
+export async function untilStopped(model: Promise<Model>, signal: AbortSignal): Promise<Model> {
   const stopped = Promise.withResolvers<never>();
   const stop = () => {
     stopped.reject(signal.reason);

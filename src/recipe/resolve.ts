@@ -92,7 +92,7 @@ export function resolveMethod(
   const { recommended, hash = "", source, backend } = network;
   const { schedule, timesteps, nullLabel } = request;
   const scheduler = chooseScheduler(network, schedulers, request.scheduler);
-  const steps = request.steps ?? timesteps?.length ?? recommended?.steps ?? DEFAULT.steps;
+  const steps = timesteps?.length ?? request.steps ?? recommended?.steps ?? DEFAULT.steps;
   const guidance = request.guidance ?? recommended?.guidance ?? 1;
   checkGuidance(network, { guidance, nullLabel });
   const guided = request.guided ?? recommended?.guided;

@@ -14,7 +14,7 @@ import { labelIndex } from "../../recipe/conditioning.ts";
 import { invert, slerp } from "../../sampling/interpolate.ts";
 import { prepare, sample } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
-import { openTarget, readInput, writeOutput } from "../files.ts";
+import { isScratch, openTarget, readInput, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
 import { Progress } from "../progress.ts";
 import { defineModelOptions, loadModel, type ModelFlags } from "../sampling_options.ts";
@@ -50,9 +50,10 @@ export function define(command: Command, io: () => Io): void {
       "interpolate.gif",
     )
     .option("--force", "overwrite a file that is there", false)
-    .action((a: string, b: string, flags: Flags) =>
-      run([a, b], flags, command.getOptionValueSource("out") === "default", io())
-    );
+    .action(async (a: string, b: string, flags: Flags) => {
+      const isDefault = command.getOptionValueSource("out") === "default";
+      await run([a, b], flags, isDefault && await isScratch(flags.out, [a, b]), io());
+    });
 }
 
 async function run(ends: string[], flags: Flags, scratch: boolean, io: Io): Promise<void> {

@@ -10,7 +10,7 @@ import { enlarge, resizeCrop } from "../../image/resize.ts";
 import type { Command } from "../command.ts";
 import { curvesSvg } from "../drawing/curves.ts";
 import { closedForm, stepByStep, timestepsToShow } from "../drawing/forward.ts";
-import { openTarget, readInput, type TargetKind, writeOutput } from "../files.ts";
+import { isScratch, openTarget, readInput, type TargetKind, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
 import { parseSeed, parseWhole } from "../values.ts";
 
@@ -54,8 +54,9 @@ Examples:
   noise photo.jpg --schedule linear,cosine --out noise.gif
   noise photo.jpg --schedule linear,cosine --out curves.svg`,
     )
-    .action((image: string, flags: Flags) => {
-      const scratch = command.getOptionValueSource("out") === "default";
+    .action(async (image: string, flags: Flags) => {
+      const isDefault = command.getOptionValueSource("out") === "default";
+      const scratch = isDefault && await isScratch(flags.out, [image]);
       return run(image, { ...flags, force: flags.force || scratch }, io());
     });
 }

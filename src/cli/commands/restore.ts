@@ -17,7 +17,7 @@ import { recommendedRestorer } from "../../restoration/recommended.ts";
 import { psnr, ssim } from "../../restoration/similarity.ts";
 import { prepare, sample, type SampleOptions } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
-import { openTarget, readInput, type Target, writeOutput } from "../files.ts";
+import { isScratch, openTarget, readInput, type Target, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
 import {
   defineModelOptions,
@@ -88,8 +88,9 @@ Examples:
   restore grey.png --colour --weights heroes
   restore seven.png --simulate --operator sensing --operator-option share=0.3`,
     )
-    .action((path: string, flags: Flags) => {
-      const scratch = command.getOptionValueSource("out") === "default";
+    .action(async (path: string, flags: Flags) => {
+      const isDefault = command.getOptionValueSource("out") === "default";
+      const scratch = isDefault && await isScratch(flags.out, [path, flags.mask]);
       return run(path, { ...flags, force: flags.force || scratch }, io());
     });
 }

@@ -16,7 +16,7 @@ import { studySource } from "../../weights/find/sources.ts";
 import { Film } from "../drawing/film.ts";
 import { comparison, readRecipeFile, type RecipeFile, weightsOf } from "../from_picture.ts";
 import type { Io } from "../io.ts";
-import { openTarget, type Target, writeOutput } from "../files.ts";
+import { isScratch, openTarget, type Target, writeOutput } from "../files.ts";
 import { duration, Progress } from "../progress.ts";
 import {
   defineSamplingOptions,
@@ -90,7 +90,7 @@ const CHOICES = [
 ] as const;
 
 /** The picture's weights, or those that take every choice where one is made. */
-function defaultWeights(flags: Flags, from: RecipeFile | undefined): string {
+export function defaultWeights(flags: Flags, from: RecipeFile | undefined): string {
   if (from) return weightsOf(from);
   return CHOICES.some((name) => flags[name] !== undefined) ? studySource() : flags.weights;
 }
@@ -107,7 +107,7 @@ async function run(
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
   const requestFor = await readSamplingFlags(flags, seeds, io, from);
   // The default file is this command's own choice, and may be made again.
-  const scratch = isDefault("out") && flags.from !== flags.out;
+  const scratch = isDefault("out") && await isScratch(flags.out, [flags.from]);
   const target = await openTarget(flags.out, scratch || !!flags.force || !!flags.resume);
   const bulk = bulkTarget(target, flags);
   const most = MOST_TOGETHER[target.kind] ?? Infinity;

@@ -103,11 +103,9 @@ async function run(flags: Flags, io: Io): Promise<void> {
   const schedulers = await allSchedulers(flags.scheduler);
   const opened = new Map<string, Model>();
   const open = async (name: string) => {
-    const { backend, threads } = flags;
     // Opened again, weights are those that were served before.
     const refresh = flags.refresh && !opened.has(name);
-    const weights = sources.get(name)!;
-    const model = await loadModel({ ...flags, refresh, weights, backend, threads }, io);
+    const model = await loadModel({ ...flags, refresh, weights: sources.get(name)! }, io);
     // In the place of one that broke, which the server has closed.
     opened.set(name, model);
     return model;
@@ -148,11 +146,18 @@ async function run(flags: Flags, io: Io): Promise<void> {
     });
     served = true;
   } finally {
-    const closing = Promise.all([...opened.values()].map((model) => model.close()));
-    // An engine that hangs cannot be closed, and must not keep the process from ending.
-    const timer = setTimeout(() => Deno.exit(served ? 0 : 1), CLOSE_MS);
-    await closing.finally(() => clearTimeout(timer));
+    await closeAll([...opened.values()], () => Deno.exit(served ? 0 : 1));
   }
+}
+
+/** Closes models; an engine that hangs cannot be closed, and must not keep the process from ending. */
+export async function closeAll(
+  models: readonly Pick<Model, "close">[],
+  onHang: () => void,
+  ms = CLOSE_MS,
+): Promise<void> {
+  const timer = setTimeout(onHang, ms);
+  await Promise.all(models.map((model) => model.close())).finally(() => clearTimeout(timer));
 }
 
 function parseMetrics(who: string | undefined): "public" | "key" | undefined {
