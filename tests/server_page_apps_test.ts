@@ -119,7 +119,7 @@ appTest(
       });
     const open = async (query: string) => {
       await page.goto(new URL(query, base).href);
-      await page.waitForSelector("#picture-link:not([hidden])");
+      await page.waitForSelector("#example:not(:empty)");
       return await values();
     };
     assertEquals(await open("?seed=1"), {
