@@ -5,6 +5,7 @@ import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
 import { pixelScores } from "../src/evaluation/pixel_scores.ts";
 import { Reader } from "../src/evaluation/reader.ts";
+import type { SamplerChoice } from "../src/evaluation/samples.ts";
 import { type SampleScores, type ScoreOptions, scoreSamples } from "../src/evaluation/score.ts";
 import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
 import type { Model } from "../src/model/model.ts";
@@ -130,6 +131,31 @@ Deno.test("teachers are measured first, as they recommend themselves; a student 
       false,
     ]);
     assert(samples[2].psnrToTeacher! > samples[1].psnrToTeacher! - 60);
+  });
+});
+
+Deno.test("samples are guided when it is asked for, else when the weights recommend it", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const guidedAt: number[] = [];
+    const recommended = { scheduler: "ddim", steps: 10, guidance: 2, guided: [2, 7] as const };
+    const model = painter(["a", "b"], { recommended });
+    const predict: Model["predict"] = (x, t, asked) => {
+      asked!.forEach((label, i) => label === model.nullLabel && guidedAt.push(t[i]));
+      return model.predict(x, t, asked);
+    };
+    const times = async (choice: Partial<SamplerChoice>) => {
+      guidedAt.length = 0;
+      const { samples: [own] } = await scores({ ...model, predict }, {
+        samples: 4,
+        samplers: [{ guidance: 2, steps: 10, scheduler: "ddim", ...choice }],
+      });
+      return [own.guided, [...new Set(guidedAt)]];
+    };
+    assertEquals(await times({}), [[2, 7], [7, 6, 5, 4, 3, 2]]);
+    assertEquals(await times({ guided: [8, 9] }), [[8, 9], [9, 8]]);
+    assertEquals(await times({ guidance: 1 }), [undefined, []]);
+    assertEquals(await times({ guidance: 1, guided: [8, 9] }), [undefined, []]);
   });
 });
 

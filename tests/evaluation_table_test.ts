@@ -36,6 +36,7 @@ const figures: Evaluation = {
       of: "teacher",
       teacher: "big",
       guidance: 2,
+      guided: [60, 890],
       scheduler: "dpmpp",
       steps: 20,
       samples: 50,
@@ -95,8 +96,8 @@ Deno.test("an evaluation's table has every figure, and dashes where there is non
   ) assertStringIncludes(text, line);
   const cells = (start: string) =>
     lines.find((line) => line.startsWith(start))!.split(/ {2,}/).map((cell) => cell.trim());
-  assertEquals(cells("2  "), [
-    "2",
+  assertEquals(cells("2 at "), [
+    "2 at 60-890",
     "50",
     "big: dpmpp 20",
     "90.00 %",

@@ -126,6 +126,9 @@ Deno.test("of a JSON object the described keys are read; null is a value, which 
   assertThrows(() => readFields({ n: null }, fields, "file"), FieldError, found);
   const optional: Field<number> = { type: whole(), optional: true };
   assertEquals(readFields<{ n?: number }>({ n: 0 }, { n: optional }, "file"), { n: 0 });
+  assertEquals(readFields<{ n?: number }>({}, { n: optional }, "file"), {});
+  const both = { n: { ...optional, missing: 4 } };
+  assertEquals(readFields<{ n?: number }>({}, both, "file"), { n: 4 }, "a default goes before");
   for (const json of [[], [{ n: 1 }], null, "{}", 1, undefined]) {
     assertThrows(() => requireObject(json, "file"), FieldError, "file: expected a JSON object");
     assertThrows(() => readFields(json, fields, "file"), FieldError, "expected a JSON object");

@@ -1,5 +1,7 @@
 /** Who may ask, how often, and from where. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { Context } from "npm:hono@4.13.19";
+import { clientAddress } from "../src/server/http/client.ts";
 import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
 import { createServices } from "../src/server/http/create_services.ts";
 import { restorationRoutes } from "../src/server/http/restorations.ts";
@@ -90,6 +92,80 @@ Deno.test("a signature opens one picture: under no other name, path or ending", 
   await response.body?.cancel();
   assertEquals(response.status, 200);
   await assertRejects(() => signAddress(new URL("http://here/metrics"), "secret", soon), Error);
+});
+
+Deno.test("a signature is HMAC-SHA256 of the picture's path and sorted query, as any language writes it", async () => {
+  const hmac = async (text: string) => {
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const how = { name: "HMAC", hash: "SHA-256" };
+    const key = await crypto.subtle.importKey("raw", bytes("secret"), how, false, ["sign"]);
+    const digest = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes(text)));
+    return digest.toBase64({ alphabet: "base64url", omitPadding: true });
+  };
+  const models = { fake: fakeModel() };
+  const app = createApp({ models, signingKey: "secret", pictures: "signed" });
+  const soon = Math.floor(Date.now() / 1000) + 60;
+  const sig = await hmac(`v1/images/a%40b.png?expires=${soon}&scale=2&steps=3`);
+  const signed = await signAddress(
+    new URL("http://here/art/v1/images/a@b.png?steps=3&scale=2&expires=1&sig=old"),
+    "secret",
+    soon,
+  );
+  assertEquals(signed.searchParams.get("sig"), sig, "what was signed before is signed anew");
+  const address = `/v1/images/a@b.png?steps=3&scale=2`;
+  const ask = async (query: string, of = app) => {
+    const response = await of.request(`${address}${query}`);
+    const { errors } = response.ok ? {} as { errors?: undefined } : await response.json();
+    await response.body?.cancel().catch(() => {});
+    return [response.status, errors?.[0].field, errors?.[0].found];
+  };
+  assertEquals((await ask(`&expires=${soon}&sig=${sig}`))[0], 200);
+  const timeless = await hmac("v1/images/a%40b.png?scale=2&steps=3");
+  assertEquals(await ask(`&sig=${timeless}`), [403, "expires", null], "good for ever it is not");
+  const never = await hmac("v1/images/a%40b.png?expires=x&scale=2&steps=3");
+  assertEquals(await ask(`&expires=x&sig=${never}`), [403, "expires", "x"]);
+  for (const wrong of ["", sig.slice(1), `${sig}A`]) {
+    assertEquals((await ask(`&expires=${soon}&sig=${wrong}`)).slice(0, 2), [403, "sig"]);
+  }
+  // Where nothing is signed, what says that it is has no standing.
+  const open = createApp({ models });
+  assertEquals((await ask(`&expires=${soon}&sig=${sig}`, open)).slice(0, 2), [403, "sig"]);
+  assertEquals((await ask("", open))[0], 200);
+});
+
+Deno.test("who has no key is told so before his body is read", async () => {
+  const app = createApp({ models: { fake: fakeModel() }, keys: ["one"] });
+  for (const path of [generations, "/v1/images/edits", "/v1/restorations"]) {
+    let read = false;
+    const body = new ReadableStream({ pull: () => void (read = true) }, { highWaterMark: 0 });
+    const response = await app.request(path, { method: "POST", body });
+    await response.body?.cancel();
+    assertEquals([response.status, read], [401, false], path);
+  }
+});
+
+Deno.test("a client is its connection's address; what it writes into headers is not believed", () => {
+  const of = (hostname?: string, headers: Record<string, string> = {}, runtime?: string) => {
+    const env = hostname === undefined ? undefined : { remoteAddr: { hostname } };
+    const header = (name: string) => headers[name];
+    const { userAgent } = navigator;
+    if (runtime) {
+      Object.defineProperty(navigator, "userAgent", { value: runtime, configurable: true });
+    }
+    try {
+      return clientAddress({ env, req: { header } } as unknown as Context);
+    } finally {
+      Object.defineProperty(navigator, "userAgent", { value: userAgent, configurable: true });
+    }
+  };
+  const forged = { "x-forwarded-for": "9.9.9.9", "cf-connecting-ip": "9.9.9.9" };
+  assertEquals(of("203.0.113.7", forged), "203.0.113.7");
+  assertEquals(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2");
+  assertEquals(of("::ffff:203.0.113.7"), "203.0.113.7");
+  assertEquals([of(), of("", forged)], ["unknown", "unknown"]);
+  // Cloudflare writes its header over whatever came.
+  assertEquals(of(undefined, forged, "Cloudflare-Workers"), "9.9.9.9");
+  assertEquals(of("203.0.113.7", {}, "Cloudflare-Workers"), "unknown");
 });
 
 Deno.test("what is served is told to strangers only where pictures are public; metrics where nobody has a key", async () => {

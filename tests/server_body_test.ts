@@ -172,6 +172,24 @@ Deno.test("a form's texts are by name, its files in their order, image[] among t
   ]]);
 });
 
+Deno.test("a form is multipart, with its boundary; another body is not looked into", async () => {
+  const text = '--x\r\ncontent-disposition: form-data; name="n"\r\n\r\n2\r\n--x--\r\n';
+  const of = (type: string) =>
+    read({ method: "POST", body: text, headers: { "content-type": type } });
+  for (const type of ["multipart/form-data; boundary=x", "Multipart/Form-Data ;boundary=x"]) {
+    assertEquals((await of(type)).fields, { n: "2" }, type);
+  }
+  for (const type of ["multipart/form-data", "multipart/mixed; boundary=x", "text/plain"]) {
+    const { status, message } = await problemOf(() => of(type));
+    const expected = `content-type: expected multipart/form-data, found ${type}`;
+    assertEquals([status, message], [415, expected]);
+  }
+  const bare = await problemOf(() => read({ method: "POST", body: new Uint8Array(1) }));
+  assertEquals(bare.message, "content-type: expected multipart/form-data, found none");
+  const other = await problemOf(() => of("multipart/form-data; boundary=y"));
+  assertEquals([other.status, other.reason], [400, "malformed"]);
+});
+
 Deno.test("a form has up to 64 parts", async () => {
   const parts = (count: number) =>
     form(Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, "1"])));

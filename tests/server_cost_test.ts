@@ -125,6 +125,33 @@ Deno.test("counting is work, too: ever new options of long runs are paid for, by
   assertEquals([await head(0.1), await head(0.1), await head(0.2)], [200, 200, 200]);
   assertEquals([await head(0.3), await head(0.2)], [429, 200]);
   assertEquals(model.evaluations, 0);
+  // Guided, each step is two.
+  const guided = createApp({
+    models: { fake: fakeModel({ labels: ["a"], nullLabel: 1 }) },
+    limits: { publicCostPerMinute: 45 },
+  });
+  const two = async (eta: number, guidance: number) => {
+    const path = `/v1/images/7.png?steps=960&eta=${eta}&guidance=${guidance}`;
+    return (await guided.request(path, { method: "HEAD" })).status;
+  };
+  assertEquals([await two(0.1, 2), await two(0.1, 1), await two(0.2, 1)], [200, 200, 429]);
+});
+
+Deno.test("a sampler that asks the network nothing costs an evaluation all the same", async () => {
+  using _ = frozenClock();
+  const idle: Scheduler = {
+    name: "idle",
+    api: 1,
+    // deno-lint-ignore require-yield
+    async *sampler(run) {
+      return await Promise.resolve(run.x);
+    },
+  };
+  const models = { fake: fakeModel() }, schedulers = { ...builtIn, idle };
+  const app = createApp({ models, schedulers, limits: { publicCostPerMinute: 2 } });
+  const ask = async (seed: number) =>
+    (await app.request(`/v1/images/${seed}.png?scheduler=idle&steps=1`)).status;
+  assertEquals([await ask(1), await ask(2), await ask(3)], [200, 200, 429]);
 });
 
 Deno.test("a sampler that asks more when it is guided costs more then", async () => {
@@ -171,6 +198,9 @@ Deno.test("enlarged pixels cost, too: of one step they are most of the work", as
   const stream = { prompt: "x", steps: 4, size: "512x512", stream: true, partial_images: 3 };
   assertEquals(await ask(20, stream), [200, 429]);
   assertEquals(await ask(21, stream), [200, 200]);
+  // Previews of what is not a stream are never made.
+  assertEquals(await ask(8, { ...stream, stream: false }), [200, 429]);
+  assertEquals(await ask(9, { ...stream, stream: false }), [200, 200]);
   // Small pictures cost their evaluations.
   assertEquals(await ask(2, { prompt: "x", steps: 1, size: "224x224" }), [200, 200]);
 });

@@ -21,7 +21,7 @@ function make(model: ServedModel, options: Partial<EngineOptions> = {}) {
     maxBatch: 16,
     hangMs: 60_000,
     metrics,
-    log: (entry) => log.push(`${entry.level} ${entry.message}: ${entry.error}`),
+    log: (entry) => log.push(`${entry.level} ${entry.message} of ${entry.weights}: ${entry.error}`),
     ...options,
   });
   const call = () => engine.batcher.evaluate({ x: new Float32Array(64), t: 5 });
@@ -80,6 +80,33 @@ Deno.test("evaluations are counted from the start, timed in seconds, and their s
   const seconds = sum(metrics.stepSeconds.lines());
   assert(seconds >= 0.019 && seconds < 15, `${seconds} s`);
   assert(Math.abs(engine.perSecond * seconds - 3) < 1e-6, `${engine.perSecond} a second`);
+  const first = engine.perSecond;
+  await call();
+  // The newest counts for a tenth.
+  const newest = 1 / (sum(metrics.stepSeconds.lines()) - seconds);
+  const expected = 0.9 * first + 0.1 * newest;
+  assert(Math.abs(engine.perSecond / expected - 1) < 1e-6, `${engine.perSecond}, not ${expected}`);
+});
+
+Deno.test("an evaluation that a clock cannot time counts as a hundredth of a millisecond", async () => {
+  const { now } = performance;
+  performance.now = () => 1;
+  try {
+    const { engine, call } = make(fakeModel());
+    await call();
+    assertEquals(engine.perSecond, 100_000);
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("what is asked is a network like the weights' own", () => {
+  const model = fakeModel({ labels: ["a"], nullLabel: 1 });
+  const { engine } = make(model);
+  const { predict: _, vjp, ...facts } = engine.batcher.network;
+  const { shape, outChannels, scheduler, labels, nullLabel, recommended } = model;
+  assertEquals(facts, { shape, outChannels, scheduler, labels, nullLabel, recommended });
+  assertEquals(vjp, undefined);
 });
 
 Deno.test("an evaluation that fails is asked once more; what fails twice is opened again, and the old one closed", async () => {
@@ -98,7 +125,7 @@ Deno.test("an evaluation that fails is asked once more; what fails twice is open
   assertEquals([engine.model === next, engine.ready], [true, true]);
   assertEquals(metrics.retried.value({ weights: "w" }), 1);
   assertEquals(metrics.reopened.value({ weights: "w" }), 1);
-  assertEquals(log, ["error an evaluation failed: Error: gone"]);
+  assertEquals(log, ["error an evaluation failed of w: Error: gone"]);
 });
 
 Deno.test("an engine that hangs is not asked again, and is not ready", async () => {

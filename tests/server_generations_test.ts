@@ -12,7 +12,8 @@ Deno.test("generations answer in OpenAI's shape, with what made each picture bes
   const body = { prompt: "a fine day", n: 3, size: "16x16", label: "eel", guidance: 2 };
   const answer = await (await app.request(generations, post(body))).json();
   assertEquals(answer.data.length, 3);
-  assert(Math.abs(answer.created - Date.now() / 1000) < 60);
+  assert(Math.abs(answer.created - Date.now() / 1000) < 60 && Number.isInteger(answer.created));
+  assertEquals([answer.size, answer.output_format], ["16x16", "png"]);
   for (const [i, image] of answer.data.entries()) {
     assertEquals(image.seed, answer.data[0].seed + i);
     assertEquals([image.label, image.guidance, image.scheduler, image.steps], [

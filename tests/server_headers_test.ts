@@ -1,5 +1,8 @@
 /** Headers that browsers, caches and clients go by. */
 import { assert, assertEquals } from "@std/assert";
+import { type Context, Hono } from "npm:hono@4.13.19";
+import { leaveLengthOpen } from "../src/server/http/head.ts";
+import { requireHost } from "../src/server/http/host.ts";
 import { createApp, signAddress } from "../src/server/mod.ts";
 import { FAKE_HASH, fakeModel, until } from "./server_fake.ts";
 import { generations, metric, post } from "./server_http.ts";
@@ -105,6 +108,48 @@ Deno.test("what is asked again unchanged is a 304 with the headers of the pictur
   assertEquals(metric(text, 'denoise_reused_total{by="not_modified"}'), 1);
   assertEquals(metric(text, 'denoise_reused_total{by="cache"}'), 1);
   assertEquals(metric(text, 'denoise_images_total{weights="fake"}'), 1);
+});
+
+Deno.test("HEAD tells a length where it is known, and none where it is not: never that there is nothing", async () => {
+  const app = new Hono();
+  app.get("/known", (c) => c.body("abc", 200, { "content-length": "3", "x-own": "1" }));
+  app.get("/open", (c) => c.body("abc", 200, { "x-own": "1" }));
+  app.get("/unchanged", () => new Response(null, { status: 304, headers: { "x-own": "1" } }));
+  leaveLengthOpen(app);
+  const ask = async (path: string, method: string) => {
+    const { status, headers, body } = await app.fetch(new Request(`http://x${path}`, { method }));
+    const text = body && await new Response(body).text();
+    return [status, headers.get("x-own"), headers.get("content-length"), text];
+  };
+  // A stream without an end in sight has no length, a body that is null has the length 0.
+  assertEquals(await ask("/known", "HEAD"), [200, "1", "3", null]);
+  assertEquals(await ask("/open", "HEAD"), [200, "1", null, ""]);
+  assertEquals(await ask("/unchanged", "HEAD"), [304, "1", null, null]);
+  assertEquals((await ask("/nothing", "HEAD")).slice(0, 2), [404, null]);
+  assertEquals((await ask("/nothing", "HEAD"))[3], null);
+  assertEquals(await ask("/open", "GET"), [200, "1", null, "abc"]);
+  const served = createApp({ models: { fake: fakeModel() } });
+  const { headers } = await served.request("/v1/images/7.png", { method: "HEAD" });
+  const init = { method: "HEAD", headers: { "if-none-match": headers.get("etag")! } };
+  assertEquals((await served.request("/v1/images/7.png", init)).status, 304);
+});
+
+Deno.test("an address that cannot be read is a 400, whatever its Host", async () => {
+  const ask = async (url: string, host?: string) => {
+    let passed = false;
+    const raw = { headers: new Headers(host === undefined ? {} : { host }) };
+    const next = () => Promise.resolve(void (passed = true));
+    await requireHost({ req: { raw, url } } as unknown as Context, next).catch((error) => {
+      assertEquals([error.status, error.reason], [400, "malformed"]);
+    });
+    return passed;
+  };
+  assertEquals(await ask("http://x/", "x:80"), true);
+  assertEquals(await ask("http://x/"), true);
+  assertEquals(await ask("http://x:99999/", "x:99999"), false, "a port that is none");
+  assertEquals(await ask("http://a b/", "x"), false);
+  assertEquals(await ask("http://x/", `${"x".repeat(255)}:1`), true);
+  assertEquals(await ask("http://x/", "x".repeat(256)), false);
 });
 
 Deno.test("two who ask for one picture at once: the second is counted as joined, and pays nothing", async () => {

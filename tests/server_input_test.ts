@@ -24,6 +24,7 @@ Deno.test("few-step weights take no guidance and no steps but their own", async 
     const [query, field, expected] of [
       ["guidance=2", "guidance", '1: "few" has guidance 2 folded in'],
       ["steps=10", "steps", '4, the steps "few" was distilled to'],
+      ["scheduler=cosine", "scheduler", 'none: "few" was distilled to timesteps of its own'],
       ["schedule=cosine", "schedule", 'none: "few" was distilled to timesteps of its own'],
     ]
   ) {
@@ -31,6 +32,7 @@ Deno.test("few-step weights take no guidance and no steps but their own", async 
     assertEquals(response.status, 422, query);
     const [error] = (await response.json()).errors;
     assertEquals([error.field, error.expected], [field, expected]);
+    assertEquals(String(error.found), query.split("=")[1]);
   }
 });
 
@@ -134,6 +136,8 @@ Deno.test("a body that is no JSON, too large, of another type or late has its ow
   assertEquals(await status({ ...post(""), body: endless }), 413);
   const silent = new ReadableStream({});
   assertEquals(await status({ ...post(""), body: silent }), 408);
+  const { detail } = await (await app.request(generations, post("{"))).json();
+  assert(detail.startsWith("body: expected JSON in UTF-8; Expected property name"), detail);
 });
 
 Deno.test("what is nowhere is a 404, and says so", async () => {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { createApp } from "../src/server/mod.ts";
 import { fakeModel } from "./server_fake.ts";
+import { heldTime } from "./held_time.ts";
 import { generations, metric } from "./server_http.ts";
 
 const labels = ["cat", "dog", "eel"];
@@ -32,16 +33,49 @@ Deno.test("metrics count requests, evaluations, batches, pictures and failures b
 });
 
 Deno.test("ready after the warm-up; alive before", async () => {
-  let open!: () => void;
-  const cold = new Promise<void>((resolve) => open = resolve);
-  const app = createApp({ models: { fake: fakeModel({ before: () => cold }) } });
+  const app = createApp({ models: { fake: fakeModel() } });
   assertEquals((await app.request("/livez")).status, 200);
-  const starting = await app.request("/readyz");
-  assertEquals([starting.status, (await starting.json()).status], [503, "starting"]);
-  open();
   await app.warmUp();
   const ready = await app.request("/readyz");
   assertEquals([ready.status, (await ready.json()).weights], [200, { fake: "ready" }]);
+});
+
+Deno.test("who asks whether it is ready waits a tenth of a second for the warm-up, not for its end", async () => {
+  using time = heldTime();
+  const never = new Promise<void>(() => {});
+  const app = createApp({ models: { fake: fakeModel({ before: () => never }) } });
+  const asked = Promise.resolve(app.request("/readyz"));
+  await time.pass(99);
+  assertEquals(await Promise.race([asked, "nothing yet"]), "nothing yet");
+  await time.pass(1);
+  const answer = await Promise.race([asked, "nothing yet"]);
+  assert(answer instanceof Response, "it has waited longer");
+  assertEquals([answer.status, (await answer.json()).status], [503, "starting"]);
+});
+
+Deno.test("a drain takes as long as the work, at most its grace, and leaves no clock running", async () => {
+  using time = heldTime();
+  const idle = createApp({ models: { fake: fakeModel() } });
+  assertEquals(await idle.drain(2000), true);
+  assertEquals(time.timers.size, 0);
+
+  const never = new Promise<void>(() => {});
+  const app = createApp({ models: { fake: fakeModel({ before: () => never }) } });
+  const asked = Promise.resolve(app.request("/v1/images/1.png"));
+  await time.pass(0);
+  const drained = app.drain(2000);
+  await time.pass(1999);
+  assertEquals(await Promise.race([drained, "not yet"]), "not yet");
+  await time.pass(1);
+  assertEquals(await Promise.race([drained, "not yet"]), false);
+  const answer = await asked;
+  const { detail, error } = await answer.json();
+  assertEquals([answer.status, error.code, answer.headers.get("retry-after")], [
+    503,
+    "draining",
+    "5",
+  ]);
+  assertEquals(detail, "this server is shutting down; ask again");
 });
 
 Deno.test("requests have ids, and a line of log each", async () => {

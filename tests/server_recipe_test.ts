@@ -13,7 +13,7 @@ import {
   resolve,
   type ServedRecipe,
 } from "../src/server/work/recipe.ts";
-import { hashToSeed, nextSeed, seedOf } from "../src/server/work/seed.ts";
+import { anySeed, hashToSeed, nextSeed, seedOf } from "../src/server/work/seed.ts";
 import {
   labelIndex,
   labelsText,
@@ -227,4 +227,10 @@ Deno.test("a number is its own seed, any other name is hashed, in whatever spell
 Deno.test("seeds count up, and go round after the last", () => {
   assertEquals([0, 1, 2].map((n) => nextSeed(LAST - 1, n)), [LAST - 1, LAST, 0]);
   assertEquals(nextSeed(5, 0), 5);
+  const any = Array.from({ length: 64 }, anySeed);
+  assert(any.every((seed) => Number.isInteger(seed) && seed >= 0 && seed <= LAST));
+  assert(
+    any.some((seed) => seed >= 2 ** 31) && any.some((seed) => seed < 2 ** 31),
+    "all there are",
+  );
 });

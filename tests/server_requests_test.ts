@@ -118,7 +118,7 @@ Deno.test("numbers in an address are written in digits, with a point, or with an
 Deno.test("what an address may say has bounds, and each is told", async () => {
   const long = "l".repeat(150);
   const models = { fake: fakeModel({ labels: [long, "dog", "x".repeat(150)], nullLabel: 3 }) };
-  const app = createApp({ models, limits: { maxNameLength: 20, maxPixels: 5000 } });
+  const app = createApp({ models, limits: { maxNameLength: 20, maxPixels: 71 * 71 } });
   const cases: [string, string, string][] = [
     ["guidance=20.1", "guidance", "at most 20"],
     ["guidance=-0.1", "guidance", "at least 0"],
@@ -126,8 +126,8 @@ Deno.test("what an address may say has bounds, and each is told", async () => {
     ["mix=-0.1&with=9", "mix", "at least 0"],
     ["scale=65", "scale", "at most 64"],
     ["scale=0", "scale", "at least 1"],
-    ["scale=9", "scale", "at most 5000 pixels in one request"],
-    ["size=72", "size", "at most 5000 pixels in one request"],
+    ["scale=9", "scale", "at most 5041 pixels in one request"],
+    ["size=72", "size", "at most 5041 pixels in one request"],
     [`with=${"w".repeat(21)}`, "with", "at most 20 characters"],
     ["with=a%2Fb", "with", 'a name without "/"'],
     [`label=${"x".repeat(302)}`, "label", "at most 301 characters"],
@@ -143,7 +143,7 @@ Deno.test("what an address may say has bounds, and each is told", async () => {
   const both = await app.request(`/v1/images/7.png?steps=1&label=${long}%2B${"x".repeat(150)}`);
   assertEquals(both.status, 200, "two long names");
   for (
-    const right of ["scale=8", "size=70", "size=auto", "guidance=20", "with=9&mix=1", "expires=1"]
+    const right of ["scale=8", "size=71", "size=auto", "guidance=20", "with=9&mix=1", "expires=1"]
   ) {
     const { status, body } = await app.request(`/v1/images/7.png?steps=1&${right}`);
     await body?.cancel();
@@ -202,6 +202,8 @@ Deno.test("apps side by side say what each of them knows", async () => {
   assertEquals(await label(make()), "a class, or two with + between: cat, dog, eel");
   const ant = createApp({ models: { fake: fakeModel({ labels: ["ant"] }) } });
   assertEquals(await label(ant), "a class, or two with + between: ant");
+  const none = createApp({ models: { fake: fakeModel() } });
+  assertEquals(await label(none), "a class, by name or index, or two with + between");
 });
 
 Deno.test("addresses in answers are signed for an hour to who has a key, and lead to where the app is mounted", async () => {

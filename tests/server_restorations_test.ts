@@ -109,6 +109,10 @@ Deno.test("restorations: scale, blur, noise and masks, alone and together", asyn
     const response = await app.request(restorations, form({ ...parts, steps: "3", seed: "1" }));
     const [{ b64_json }] = await imagesOf(response);
     assertEquals(decodePng(decode(b64_json)).width, "size" in parts ? 16 : 8);
+    const again = await app.request(restorations, form({ ...parts, steps: "3", seed: "1" }));
+    const { created, size, output_format } = await again.json();
+    assert(Math.abs(created - Date.now() / 1000) < 60);
+    assertEquals([size, output_format], ["size" in parts ? "16x16" : "8x8", "png"]);
   }
 });
 
@@ -178,7 +182,15 @@ Deno.test("weights that answer at every timestep restore, whichever are loaded f
     [restorations, { image, noise: "0.1" }],
   ];
   for (const [path, parts] of asked) {
-    for (const [asking, expected] of [[alone, /none are loaded/], [app, /\(whole\)/]] as const) {
+    for (
+      const [asking, expected] of [[
+        alone,
+        /^weights .* as the teacher of "few" does; none are loaded here$/,
+      ], [
+        app,
+        /^weights that answer at every timestep \(whole\), not in 4 steps alone$/,
+      ]] as const
+    ) {
       const response = await asking.request(path, form({ ...parts, model: "few" }));
       const { errors, detail } = await response.json();
       assertEquals([response.status, errors[0].field], [422, "model"], detail);

@@ -211,6 +211,8 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   });
   const { image: _image, ...two } = several(2);
   assertEquals((await ask(capped, restorations, two)).length, 2);
+  assertEquals(await pays(5, two), [200, 429], "one picture that is sent twice is made once");
+  assertEquals(await pays(6, two), [200, 200]);
   const { image: _more, ...four } = several(4);
   assertEquals((await refused(capped, restorations, four)).slice(0, 2), [422, "n"]);
   assertEquals((await refused(capped, restorations, { ...small, n: "3" })).slice(0, 2), [
@@ -220,6 +222,28 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   const { image: __, ...six } = several(6);
   const many = await refused(make(), restorations, { ...six, n: "2" });
   assertEquals(many, [422, "n", "at most 10 answers in one request"]);
+});
+
+Deno.test("pictures that have lost more take more steps: together they are what a request may cost", async () => {
+  const corner = stripes();
+  const alpha = (p: number) => p === 0 ? 0 : 255;
+  const pixels = Uint8Array.from({ length: 128 }, (_, i) => i % 2 ? alpha(i >> 1) : 9);
+  const little = () => file({ ...corner, pixels, channels: 2 });
+  const orders = [[little(), torn()], [torn(), little()]];
+  const alone = await Promise.all([little(), torn()].map(async (image) => {
+    const [{ steps }] = await ask(make(), edits, { image, seed: "1" });
+    return steps;
+  }));
+  assertEquals(alone, [20, 100]);
+  for (const images of orders) {
+    const parts = { "image[]": images, seed: "1" };
+    assertEquals((await ask(make({ limits: { maxCost: 120 } }), edits, parts)).length, 2);
+    assertEquals(await refused(make({ limits: { maxCost: 119 } }), edits, parts), [
+      422,
+      "steps",
+      "at most 119 evaluations in one request",
+    ]);
+  }
 });
 
 Deno.test("a server that is full reads no picture", async () => {
@@ -260,4 +284,7 @@ Deno.test("a stream of restorations costs its previews, and tells its kind", asy
   assertEquals(await pays(13, {}), [200, 429]);
   assertEquals(await pays(14, {}), [200, 200]);
   assertEquals(await pays(10, { partial_images: "0" }), [200, 200]);
+  // What is not a stream shows none, whatever it asks for.
+  assertEquals(await pays(9, { stream: "false" }), [200, 429]);
+  assertEquals(await pays(10, { stream: "false" }), [200, 200]);
 });

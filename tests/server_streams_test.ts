@@ -81,8 +81,10 @@ Deno.test("previews of a stream are spread evenly over its steps, as large as th
     ...new Array(3).fill("image_generation.partial_image"),
     "image_generation.completed",
   ]);
-  for (const { event, type, b64_json, size, index, output_format } of events) {
+  for (const { event, type, b64_json, size, index, output_format, ...rest } of events) {
     assertEquals([type, size, index, output_format], [event, "24x20", 0, "png"]);
+    assertEquals([rest.quality, rest.background], ["auto", "opaque"]);
+    assert(Math.abs(rest.created_at - Date.now() / 1000) < 60 && Number.isInteger(rest.created_at));
     const { width, height } = decodePng(decode(b64_json));
     assertEquals([width, height], [24, 20]);
   }
@@ -147,6 +149,66 @@ Deno.test("of several images one that fails ends the stream with its error, and 
   }
 });
 
+Deno.test("who leaves a generation's stream between two events leaves nothing behind that fails", async () => {
+  const failures: unknown[] = [];
+  const unhandled = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    failures.push(event.reason);
+  };
+  addEventListener("unhandledrejection", unhandled);
+  try {
+    const model = fakeModel();
+    const app = createApp({ models: { fake: model } });
+    const body = { prompt: "x", n: 2, stream: true, steps: 50, partial_images: 3 };
+    const reader = (await app.request(generations, post(body))).body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(failures, []);
+    const text = await (await app.request("/metrics")).text();
+    assertEquals(metric(text, "denoise_queue_cost"), 0);
+    assertEquals(metric(text, 'denoise_failures_total{reason="disconnected"}'), 1);
+  } finally {
+    removeEventListener("unhandledrejection", unhandled);
+  }
+});
+
+Deno.test("a stream begins with what is before it, numbers its events, and ends with what was made", async () => {
+  const { open, wait } = gate();
+  const labels = ["cat", "dog"];
+  const model = fakeModel({ labels, nullLabel: 2, before: () => wait });
+  const app = createApp({ models: { fake: model }, limits: { maxRunning: 1 } });
+  const streams = [], queued = [];
+  for (const seed of [1, 2]) {
+    const query = "steps=2&guidance=2&label=dog&preview=none";
+    const response = await app.request(`/v1/images/${seed}/events?${query}`);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    queued.push((await reader.read()).value);
+    streams.push(reader);
+  }
+  assertEquals(queued, [
+    'event: queued\ndata: {"evaluations_pending":4,"waiting":0,"running":1}\n\n',
+    'event: queued\ndata: {"evaluations_pending":8,"waiting":1,"running":1}\n\n',
+  ]);
+  open();
+  for (const [i, reader] of streams.entries()) {
+    let text = "";
+    for (let part; !(part = await reader.read()).done;) text += part.value;
+    const events = text.split("\n\n").slice(0, -1);
+    assertEquals(events.slice(0, 2), [
+      'id: 1\nevent: step\ndata: {"step":1,"steps":2,"t":500}',
+      'id: 2\nevent: step\ndata: {"step":2,"steps":2,"t":0}',
+    ]);
+    assertEquals(events[2].split("\n").slice(0, 2), ["id: done", "event: done"]);
+    const { address, etag, image, ...told } = JSON.parse(events[2].split("data: ")[1]);
+    const made = { seed: i + 1, scheduler: "ddim", steps: 2, label: "dog", guidance: 2 };
+    assertEquals(told, made);
+    const picture = await app.request(`/${address}`);
+    assertEquals(picture.headers.get("etag"), etag);
+    assertEquals(`data:image/png;base64,${(await picture.bytes()).toBase64()}`, image);
+  }
+});
+
 Deno.test("events of a picture show what is asked for: the estimate, x_t beside it, or neither", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
   const keys = async (query: string, headers = {}) => {
@@ -181,9 +243,15 @@ Deno.test("who waits for a shared run leaves alone; the last to leave ends it wi
   assertEquals([run.waiters, run.controller.signal.reason.message], [0, "b left"]);
   assertEquals(await Promise.all(waiting), ["a left", "b left"]);
   const kept = { picture: promise, controller: new AbortController(), waiters: 0 };
-  const done = waitFor(kept, new AbortController().signal);
+  const staying = new AbortController();
+  const done = waitFor(kept, staying.signal);
   resolve("picture");
   assertEquals([await done, kept.waiters], ["picture", 0]);
+  staying.abort();
+  assertEquals([kept.waiters, kept.controller.signal.aborted], [0, false], "what is done is done");
+  const failed = { ...kept, picture: Promise.reject(new Error("broke")) };
+  assertEquals(await reason(waitFor(failed, new AbortController().signal)), "broke");
+  assertEquals(failed.waiters, 0);
 });
 
 Deno.test("a run that failed stays failed, whatever is told of it later", async () => {

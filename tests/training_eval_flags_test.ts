@@ -26,6 +26,7 @@ Deno.test("what could not be measured is refused before anything is", async () =
     [["--samples", "x"], "--samples: expected a whole number from 0"],
     [["--classifier-steps", "0"], "--classifier-steps: expected a whole number from 1"],
     [["--option", "theta=1"], "theta"],
+    [["--guided", "880-170"], "--guided: expected two timesteps, the earlier first"],
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await cli([

@@ -1,4 +1,5 @@
 /** Makes samples and gives them as a data set. */
+import type { Guided } from "../diffusion/guided.ts";
 import { fromPixels, type Pixels } from "../image/pixels.ts";
 import type { NamedNetwork } from "../recipe/resolve.ts";
 import { pictures } from "../sampling/pictures.ts";
@@ -8,6 +9,8 @@ import type { AskedLabel } from "./asked_labels.ts";
 /** How samples are made; what is left out is what the weights recommend. */
 export interface SamplerChoice {
   readonly guidance: number;
+  /** The timesteps at which they are guided, from … to. */
+  readonly guided?: Guided;
   readonly steps?: number;
   readonly scheduler?: string;
   /** Of the scheduler, by name. */
@@ -27,7 +30,7 @@ const BATCH = 32;
 
 /** Pictures of seeds 0 … count−1 as bytes, their classes in turn; `labels` is how they should read. */
 export async function sampleSet(model: NamedNetwork, request: SamplesRequest): Promise<DataSet> {
-  const { count, guidance, steps, scheduler, signal } = request;
+  const { count, guidance, guided, steps, scheduler, signal } = request;
   const seeds = Array.from({ length: count }, (_, i) => i);
   const asked = seeds.map((i) => request.labels[i % request.labels.length]);
   const made: Pixels[] = [];
@@ -36,6 +39,7 @@ export async function sampleSet(model: NamedNetwork, request: SamplesRequest): P
     seeds,
     labels: model.labels ? asked.map(({ ask }) => ask!) : undefined,
     guidance: model.labels ? guidance : undefined,
+    guided: model.labels ? guided : undefined,
     steps,
     scheduler,
     options: request.options,

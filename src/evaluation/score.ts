@@ -46,7 +46,9 @@ export interface ScoreOptions extends Readable {
   readonly onProgress?: (part: string, done: number, total: number) => void;
 }
 
-export interface SampleScore extends Required<Omit<SamplerChoice, "options">> {
+export interface SampleScore extends Required<Omit<SamplerChoice, "options" | "guided">> {
+  /** When they are guided: as asked, or else as the weights recommend; undefined is at every time. */
+  readonly guided?: SamplerChoice["guided"];
   /** The scheduler options that were set. */
   readonly options?: SamplerChoice["options"];
   /** Whose samples: the weights' own, or a teacher's. */
@@ -138,6 +140,7 @@ export async function* scoreSamples(
   let firstTeachers: DataSet | undefined;
   for (const { teacher, network, choice } of contenders(model, options)) {
     const { guidance } = choice;
+    const guided = guidance === 1 ? undefined : choice.guided ?? network.recommended?.guided;
     const { scheduler, steps } = prepare(network, { ...choice, guidance: undefined }).method;
     const part = `${
       teacher === undefined ? "" : `${teacher}: `
@@ -157,6 +160,7 @@ export async function* scoreSamples(
       of: teacher === undefined ? "weights" : "teacher",
       teacher,
       guidance,
+      guided,
       scheduler,
       steps,
       options: choice.options,

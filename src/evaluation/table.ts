@@ -1,4 +1,5 @@
 /** An evaluation as a text table. */
+import { guidedText } from "../diffusion/guided.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { Nearness } from "./nearest.ts";
 import type { SampleScore } from "./score.ts";
@@ -98,10 +99,10 @@ function samplerOf({ teacher, scheduler, steps }: SampleScore): string {
 }
 
 function sampleRow(score: SampleScore): string[] {
-  const { guidance, samples, options = {}, frechet } = score;
+  const { guidance, guided, samples, options = {}, frechet } = score;
   const set = Object.entries(options).map(([name, value]) => ` ${name}=${value}`).join("");
   return [
-    String(guidance),
+    guided === undefined ? String(guidance) : `${guidance} at ${guidedText(guided)}`,
     String(samples),
     `${samplerOf(score)}${set}`,
     score.readAsLabel === undefined ? "–" : percent(score.readAsLabel),

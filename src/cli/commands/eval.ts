@@ -1,6 +1,7 @@
 /** `eval`: how good weights are, on pictures they have not seen. */
 import type { Backend, SessionOptions } from "../../backends/backend.ts";
 import { backendByName } from "../../backends/select.ts";
+import { checkGuided, guidedType } from "../../diffusion/guided.ts";
 import { grid } from "../../image/grid.ts";
 import { encodePng } from "../../image/png.ts";
 import type { Model } from "../../model/model.ts";
@@ -30,6 +31,7 @@ import { checkFile } from "../files.ts";
 import { schedulers as builtIn } from "../../../schedulers/mod.ts";
 import { optionsFromText } from "../../recipe/options.ts";
 import { chooseScheduler } from "../../recipe/resolve.ts";
+import { parse } from "../../schema.ts";
 import { generate } from "../../sampling/pictures.ts";
 import { prepare } from "../../sampling/sample.ts";
 import { collect, parseNumber, parsePairs, parseWhole } from "../values.ts";
@@ -47,6 +49,7 @@ interface Flags extends RestoreFlags, LoadFlags {
   samples: string;
   classifierSteps?: string;
   guidance: string;
+  guided?: string;
   steps?: string;
   scheduler?: string;
   backend: string;
@@ -84,6 +87,10 @@ export function define(command: Command, io: () => Io): void {
       "updates of the classifier that reads the samples (default: as many as it takes)",
     )
     .option("-g, --guidance <list>", "guidance scales of those samples", "1,2")
+    .option(
+      "--guided <list>",
+      "the timesteps at which they are guided, as 170-880 (default: what the weights recommend, else all)",
+    )
     .option("--steps <list>", "of those samples (default: what the weights recommend)")
     .option("-s, --scheduler <list>", "of those samples (default: what the weights recommend)")
     .option(
@@ -256,14 +263,23 @@ function readFlags(flags: Flags) {
 }
 
 /**
- * Every scheduler with every number of steps and every guidance scale that was asked for.
+ * Every scheduler with every number of steps, every guidance scale and every time it is guided at that
+ * was asked for.
  * @throws InputError for one that cannot be, before anything is measured
  */
 function samplersOf(flags: Flags, model: Model): SamplerChoice[] {
   const listed = (text: string | undefined) => text?.split(",").map((item) => item.trim());
   const given = parsePairs("--option", flags.option);
   // Without a label for "no class" there is nothing to be guided away from.
-  const guidances = model.nullLabel === undefined ? ["1"] : listed(flags.guidance)!;
+  const guidances = (model.nullLabel === undefined ? ["1"] : listed(flags.guidance)!)
+    .map((text) => parseNumber("--guidance", text));
+  const intervals = listed(flags.guided)?.map((text) => parse(guidedType, text, "--guided"));
+  intervals?.forEach((guided) => checkGuided(guided, model.scheduler.num_train_timesteps));
+  const guidings = guidances.flatMap((guidance) =>
+    guidance === 1 || intervals === undefined
+      ? [{ guidance }]
+      : intervals.map((guided) => ({ guidance, guided }))
+  );
   const schedulers = (listed(flags.scheduler) ?? [undefined])
     .map((name) => chooseScheduler(model, builtIn, name));
   return schedulers.flatMap((scheduler) =>
@@ -274,7 +290,7 @@ function samplersOf(flags: Flags, model: Model): SamplerChoice[] {
         options: Object.keys(given).length === 0 ? undefined : optionsFromText(scheduler, given),
       };
       prepare(model, choice);
-      return guidances.map((text) => ({ ...choice, guidance: parseNumber("--guidance", text) }));
+      return guidings.map((guiding) => ({ ...choice, ...guiding }));
     })
   );
 }

@@ -100,7 +100,7 @@ async function readAddress(
   const fields = validate(schemas.picture(), query);
   const request = recipeRequest(services, fields, "address");
   const order = await orders.of(resolve(catalog, request, seed), charge, { format });
-  checkCaps(services, order, 1, fields.size === undefined ? "scale" : "size");
+  checkCaps(services, [order], fields.size === undefined ? "scale" : "size");
   return { order, pinned: findWeights(catalog, request.weights).pinned };
 }
 

@@ -51,8 +51,8 @@ export async function readGeneration(
     (_, i) => resolve(catalog, { ...request, label, mix }, nextSeed(first, i)),
   );
   const order = await planned.of(recipes[0], charge, { previews: partialImages });
-  checkCaps(services, order, n, "size");
   const orders = recipes.map((recipe) => planned.again(order, recipe));
+  checkCaps(services, orders, "size");
   return {
     orders,
     model,

@@ -109,7 +109,7 @@ export async function readRestoration(
       orders.push({ ...order, inputs: { [MEASUREMENT]: measurement } });
     }
   }
-  checkCaps(services, orders[0], orders.length, "size");
+  checkCaps(services, orders, "size");
   const shown = sizeOfFile(model.shape, orders[0].recipe).join("x");
   return { orders, model, size: shown, format: "b64_json", partialImages };
 }

@@ -44,24 +44,24 @@ export function chargeTo(
 
 /**
  * @param enlarging the field that says how large the pictures are to be
- * @throws Problem 422 where n images like this are more than one request may ask for
+ * @throws Problem 422 where the images are together more than one request may ask for
  */
 export function checkCaps(
   { limits }: Services,
-  { pixels: each, cost }: Order,
-  n: number,
+  orders: readonly Order[],
   enlarging: "scale" | "size",
 ): void {
-  const pixels = n * each;
+  const pixels = orders.reduce((sum, order) => sum + order.pixels, 0);
   if (pixels > limits.maxPixels) {
     throw invalid(
-      n > 1 ? "n" : enlarging,
+      orders.length > 1 ? "n" : enlarging,
       `at most ${limits.maxPixels} pixels in one request`,
       pixels,
     );
   }
-  if (n * cost > limits.maxCost) {
-    throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, n * cost);
+  const cost = orders.reduce((sum, order) => sum + order.cost, 0);
+  if (cost > limits.maxCost) {
+    throw invalid("steps", `at most ${limits.maxCost} evaluations in one request`, cost);
   }
 }
 
