@@ -121,7 +121,7 @@ export function testBackend(title: string, open: () => Promise<Backend>): void {
       for (const name of session.outputNames) {
         const data = some[name].data as Float32Array;
         const differing = data.findIndex((v, i) => v !== all[name].data[i]);
-        assertEquals(differing, -1, ` of  pictures differs at `);
+        assertEquals(differing, -1, `${name} of ${n} pictures differs at ${differing}`);
       }
     }
   });

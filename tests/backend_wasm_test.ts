@@ -63,6 +63,8 @@ Deno.test("wasm: a program that closes nothing ends", async () => {
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-lock", `data:application/javascript,${encodeURIComponent(program)}`],
     stderr: "inherit",
+    // Where it does not end by itself.
+    signal: AbortSignal.timeout(120_000),
   }).output();
   assertEquals([code, new TextDecoder().decode(stdout)], [0, "2,4,6\n"]);
 });

@@ -1,9 +1,10 @@
 /** What goes into bundles and executables, without making them. */
-import { assert, assertEquals } from "@std/assert";
-import { emptyFolder, filesIn } from "../deploy/bundle.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { bundle, emptyFolder, filesIn } from "../deploy/bundle.ts";
 import { includes } from "../deploy/compile.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
+import { withEnvironment } from "./hub.ts";
 
 Deno.test("an executable has every module and all weights; the native engine where it is asked for", async () => {
   const [lean, native] = [await includes(false), await includes(true)];
@@ -37,4 +38,63 @@ Deno.test("a folder's weights and configs are bundled, its documentation is not"
   assertEquals([...Deno.readDirSync(root)], []);
   await emptyFolder(new URL("new/in/it/", root));
   assertEquals([...Deno.readDirSync(root)].map(({ name }) => name), ["new"]);
+});
+
+Deno.test("a bundle takes its packages along; what only Deno and Node have is refused by name", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => new URL(`file://${folder.path}/${name}`);
+  const write = (name: string, text: string) => Deno.writeTextFile(at(name), text);
+  await write("part.ts", `export const text: string = "a part";`);
+  await write("good.ts", `import { text } from "./part.ts";\nconsole.log(text);`);
+  await write("node.ts", `import { readFileSync } from "node:fs";\nconsole.log(readFileSync);`);
+  await bundle(at("good.ts").href, at("good.js"));
+  const text = await Deno.readTextFile(at("good.js"));
+  assert(text.includes("a part") && !text.includes("import"), text);
+  const node = () => bundle(at("node.ts").href, at("node.js"));
+  await assertRejects(node, Error, "node.ts: imports node:fs, which only Deno and Node have");
+  const missing = () => bundle(at("none.ts").href, at("none.js"));
+  await assertRejects(missing, Error, "none.ts: ");
+});
+
+Deno.test("on Deno Deploy: the deployment's weights, each by its name; a picture under way at SIGINT is finished", async () => {
+  const golden = new URL("./golden/class_conditional/", import.meta.url).pathname;
+  const { addSignalListener, exit } = Deno;
+  const listeners: [string, () => void | Promise<void>][] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<number>();
+  Deno.addSignalListener = (signal, listener) => void listeners.push([signal, listener]);
+  Deno.exit = ((code: number) => resolve(code)) as typeof exit;
+  try {
+    const main = await withEnvironment(
+      { DENOISE_WEIGHTS: `one=${golden}, two=${golden}` },
+      () => import("../deploy/deno/main.ts") as Promise<typeof import("../deploy/deno/main.ts")>,
+    );
+    const { fetch } = main.default;
+    const ask = (path: string) => fetch(new Request(`https://pictures.example/${path}`));
+    const models = await (await ask("v1/models")).text();
+    for (const name of ["one", "two"]) assert(models.includes(`"${name}@`), models);
+    assert(!models.includes("heroes"), models);
+
+    const response = await ask("v1/images/5/events?steps=20");
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "", done = false;
+    const read = async () => {
+      const part = await reader.read();
+      text += part.value ?? "";
+      return part.done;
+    };
+    while (!text.includes("event: step")) await read();
+    const reading = (async () => {
+      while (!await read());
+      done = true;
+    })();
+    assertEquals(listeners.map(([signal]) => signal), ["SIGINT"]);
+    await listeners[0][1]();
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+    assertEquals([done, text.includes("event: done")], [true, true]);
+    await reading;
+    assertEquals(await ended, 0);
+  } finally {
+    Deno.addSignalListener = addSignalListener;
+    Deno.exit = exit;
+  }
 });

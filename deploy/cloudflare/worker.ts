@@ -115,8 +115,9 @@ async function answer(app: DenoiseApp, request: Request, context: Context): Prom
   const edge = (globalThis as { caches?: { default?: Cache } }).caches?.default;
   const cacheable = request.method === "GET" &&
     /^\/v1\/images\/.+\.(png|gif|apng)$/.test(url.pathname);
-  if (!edge || !cacheable || request.headers.has("if-none-match")) return app.fetch(request);
+  if (!edge || !cacheable) return app.fetch(request);
 
+  // Of a picture that the visitor has it says 304, as the request itself is answered.
   const described = await app.fetch(new Request(request, { method: "HEAD" }));
   const etag = described.headers.get("etag");
   if (!described.ok || !etag) return app.fetch(request);
