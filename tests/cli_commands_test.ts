@@ -7,7 +7,9 @@ import { captionScale, labelledGrid } from "../src/image/labelled_grid.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
+import type { WeightsCard } from "../src/weights/read/card.ts";
 import { cli, temporaryFolder } from "./cli.ts";
+import { tinyWeights } from "./tiny_weights.ts";
 
 const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
 const classes = golden("class_conditional"), colour = golden("train_unconditional");
@@ -185,4 +187,61 @@ Deno.test("sample says which seeds it made, of what, and asks before it overwrit
   assertEquals(again.code, 0, again.err);
   assert(!again.err.includes("other weights"), "they are the same");
   assertMatch(again.err, /1 picture, seed 7, ddim 1 step, the same pixels as .*b\.png, /);
+});
+
+Deno.test("inspect says when guidance is given, and why what is recommended cannot be sampled", async () => {
+  await using folder = await temporaryFolder();
+  const inspect = async (recommended: WeightsCard["recommended"], ...flags: string[]) => {
+    const card = { null_label: 10, recommended };
+    const weights = await tinyWeights(`${folder.path}/w`, { card });
+    const { code, out, err } = await cli(["inspect", weights, ...flags]);
+    assertEquals([code, err], [0, ""]);
+    return out;
+  };
+  const told = async (recommended: WeightsCard["recommended"]) =>
+    /^by default +(.*)$/m.exec(await inspect(recommended))![1];
+  const ddim = { scheduler: "ddim", steps: 4 };
+  assertEquals(await told(ddim), "ddim, 4 steps: 4 evaluations a picture");
+  const strong = { ...ddim, guidance: 3 };
+  assertEquals(await told(strong), "ddim, 4 steps, guidance 3: 8 evaluations a picture");
+  // At 750, 500, 250 and 0 the network is asked; twice at those from 250 to 600.
+  const guided = [250, 600] as const;
+  assertEquals(
+    await told({ ...strong, guided }),
+    "ddim, 4 steps, guidance 3 at t = 250 … 600: 6 evaluations a picture",
+  );
+  assertEquals(
+    await told({ ...ddim, guided }),
+    "ddim, 4 steps: 4 evaluations a picture",
+    "without guidance there is nothing to be guided",
+  );
+  const many = { scheduler: "ddim", steps: 1001 };
+  assertMatch(await told(many), /^ddim, 1001 steps: steps: expected a whole number from 1 to 1000/);
+  const json = JSON.parse(await inspect({ ...strong, guided }, "--json"));
+  assertEquals([json.default_run, json.evaluations], [{ ...strong, guided: [250, 600] }, 6]);
+  const refused = JSON.parse(await inspect(many, "--json"));
+  assertEquals([refused.evaluations, typeof refused.refused], [undefined, "string"]);
+});
+
+Deno.test("convert says what it wrote, and how the network was trained goes along", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const card = { labels: ["cat", "dog"], null_label: 10 };
+  const weights = await tinyWeights(at("w"), { card, variant: "ema" });
+  for (const name of ["a.safetensors", "a.npz", "a.zip", "a.onnx", "a/"]) {
+    const { code, err } = await cli(["convert", weights, at(name)]);
+    assertEquals([code, err], [0, `${at(name)}: 143 tensors of ${weights}/`]);
+    const { picture, classes, scheduler } = JSON.parse(
+      (await cli(["inspect", at(name), "--json"])).out,
+    );
+    assertEquals([picture, classes.slice(0, 2)], [[1, 12, 12], ["cat", "dog"]], name);
+    assertEquals(scheduler.num_train_timesteps, 1000, name);
+    const quiet = await cli(["convert", weights, at(name), "--force", "--quiet"]);
+    assertEquals([quiet.code, quiet.err], [0, ""]);
+  }
+  const hash = async (path: string) =>
+    JSON.parse((await cli(["inspect", path, "--json"])).out).hash;
+  const variant = ["--variant", "ema", "--quiet"];
+  assertEquals((await cli(["convert", weights, at("b.safetensors"), ...variant])).code, 0);
+  assert(await hash(at("b.safetensors")) !== await hash(at("a.safetensors")));
 });

@@ -11,6 +11,8 @@ import {
   parseSchedulerConfig,
   q_step,
 } from "../src/diffusion/mod.ts";
+import { captionScale, labelledGrid } from "../src/image/labelled_grid.ts";
+import type { Pixels } from "../src/image/pixels.ts";
 import { textWidth } from "../src/image/text.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import type { SampleFrame } from "../src/sampling/sample.ts";
@@ -159,6 +161,27 @@ Deno.test("a film has pairs of x_t and x_0 in about a square, each picture in it
   assertEquals(cellsOf(filmOf(2, [500, 0]).frames[1]), [[2, 102, 22, 122]]);
   assertEquals(cellsOf(filmOf(3, [500, 0]).frames[0]), [[1, 101, 21, 121], [41, 141]]);
   assertEquals(cellsOf(filmOf(4, [500, 0]).frames[0]), [[1, 101, 21, 121], [41, 141, 61, 161]]);
+});
+
+Deno.test("a film's frame is pairs under x_t and x_0, with t beside the first row alone", () => {
+  const timesteps = [500, 7];
+  const { frames } = filmOf(3, timesteps);
+  const cell = (value: number): Pixels => ({
+    pixels: new Uint8Array(64 * 64).fill(value),
+    width: 64,
+    height: 64,
+    channels: 1,
+  });
+  // After the first step x has the noise of t = 7, which the paper counts as 8; then it is the picture.
+  for (const [step, when] of [[1, "t=8"], [2, "t=0"]] as const) {
+    const pairs = [0, 1, 2].map((index) => [20 * index + step, 100 + 20 * index + step].map(cell));
+    const expected = labelledGrid([[...pairs[0], ...pairs[1]], pairs[2]], {
+      rows: [when, ""],
+      columns: ["x_t", "x_0", "x_t", "x_0"],
+      scale: captionScale(64),
+    });
+    assertEquals([...frames[step - 1].pixels], [...expected.pixels], when);
+  }
 });
 
 Deno.test("all frames of a film are of one size, whatever t they tell", () => {

@@ -36,17 +36,20 @@ Deno.test("each part shows how far it is and its own time left; a log keeps a li
       show("loss", 1, 10);
       at(10);
       show("loss", 2, 10);
-      at(40);
+      at(29.9);
+      show("loss", 4, 10);
+      at(30);
       show("loss", 8, 10);
-      at(50);
+      at(49);
       show("samples", 1, 4);
-      at(60);
+      at(59);
       show("samples", 2, 4);
     });
-    const halfway = "loss: 8 of 10, 11 s left";
+    const halfway = "loss: 8 of 10, 8.6 s left";
     assertEquals(status, [
       "loss: 1 of 10",
       "loss: 2 of 10, 1 min 20 s left",
+      "loss: 4 of 10, 1 min 0 s left",
       halfway,
       "samples: 1 of 4",
       "samples: 2 of 4, 20 s left",

@@ -11,6 +11,7 @@ import { fromPixels } from "../src/image/pixels.ts";
 import { textHeight, textWidth } from "../src/image/text.ts";
 import { operatorOf } from "../src/restoration/degradation.ts";
 import { given } from "../src/restoration/measure.ts";
+import { dense } from "../src/restoration/operators/dense.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
 import { temporaryFolder } from "./cli.ts";
 
@@ -144,6 +145,26 @@ Deno.test("a smaller measurement is enlarged, a grey one of a colour picture gre
   );
   const back = pictureOfMeasurement(sensed);
   assertEquals([back.width, back.height, back.channels], [4, 4, 1]);
+});
+
+Deno.test("a measurement that fits one side alone, or has other channels, is brought back to a picture", () => {
+  const measure = (shape: [number, number, number], rows: number, values: number[]) => {
+    const n = shape[0] * shape[1] * shape[2];
+    const data = Float64Array.from(
+      { length: rows * n },
+      (_, i) => i % n === Math.floor(i / n) ? 1 : 0,
+    );
+    return given(dense(shape, { rows, columns: n, data }), Float32Array.from(values), 0);
+  };
+  // y is the first numbers of x: what is not seen is 0, the middle grey.
+  const wide = pictureOfMeasurement(measure([1, 2, 4], 1, [1]));
+  assertEquals([...wide.pixels], [255, 128, 128, 128, 128, 128, 128, 128]);
+  const high = pictureOfMeasurement(measure([1, 4, 2], 1, [-1]));
+  assertEquals([...high.pixels], [0, 128, 128, 128, 128, 128, 128, 128]);
+  const several = pictureOfMeasurement(measure([1, 2, 2], 2, [1, -1]));
+  assertEquals([several.width, several.channels, ...several.pixels], [2, 1, 255, 0, 128, 128]);
+  // One number of a square picture is a picture of one pixel.
+  assertEquals([...pictureOfMeasurement(measure([1, 2, 2], 1, [1])).pixels], [255, 255, 255, 255]);
 });
 
 Deno.test("a strip has the given, the answers and the truth in a row, with a word above each", () => {

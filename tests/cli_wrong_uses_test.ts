@@ -1,5 +1,5 @@
 /** What a hurried user gets wrong is refused in one line that helps, before any work is done. */
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { parseSeeds } from "../src/cli/values.ts";
 import { InputError } from "../src/errors.ts";
 import { encodePng } from "../src/image/png.ts";
@@ -68,8 +68,13 @@ const wrong: [args: string[], message: RegExp][] = [
   [["interpolate", "1", "2", ...classes, "--steps", "2000"], /^--steps: .*found 2000$/],
   [["convert", "digits", "~/text.txt/"], /cannot be written \(part of its path is a file/],
   [["convert", "digits", "~/folder/"], /folder\/: is there already; --force overwrites it$/],
-  [["convert", "digits", "~/text.txt/x/"], /cannot be written \(part of its path is a file/],
-  [["convert", "digits", "~/none/x.zip"], /cannot be written \(its folder does not exist\)$/],
+  // Where it is to go is looked at before what it is to be made of.
+  [["convert", "~/none", "~/none/x.zip"], /cannot be written \(its folder does not exist\)$/],
+  [["convert", "~/none", "~/text.txt/x/"], /cannot be written \(part of its path is a file/],
+  [
+    ["convert", "~/none", "~/x.bmp"],
+    /x\.bmp: expected a folder with a slash at its end, or a file: /,
+  ],
   [["merge", "~/folder", "--out", "~/merged/"], /folder: expected PNG files, found none$/],
   [["merge", "~/none.npz", "--out", "~/m.npz"], /none\.npz: cannot be read: there is no such file/],
   [
@@ -136,6 +141,24 @@ Deno.test("a port that is taken is refused before weights are loaded", async () 
   );
 });
 
+Deno.test("just as many pictures as go into one image are taken, one more is refused", async () => {
+  await using folder = await litter();
+  for (const [name, most] of [["a.png", 10_000], ["-", 10_000], ["a.gif", 256], ["a.apng", 256]]) {
+    const out = name === "-" ? "-" : `${folder.path}/${name}`;
+    const sample = async (n: number) =>
+      (await cli(["sample", "--n", `${n}`, "-w", `${folder.path}/none`, ...engine, "--out", out]))
+        .err;
+    assertMatch(await sample(Number(most)), /none: there is no such folder or file/);
+    const expected = `${Number(most) + 1} pictures, at most ${most} are put into one image;`;
+    assertStringIncludes(await sample(Number(most) + 1), expected);
+  }
+  for (const name of ["a.zip", "a.npz", "many/"]) {
+    const args = ["sample", "--n", "10001", "-w", `${folder.path}/none`, ...engine];
+    const { err } = await cli([...args, "--out", `${folder.path}/${name}`]);
+    assertMatch(err, /none: there is no such folder or file/, name);
+  }
+});
+
 Deno.test("train --print-recipe is a recipe to begin with", async () => {
   await using folder = await litter();
   const { code, out } = await cli(["train", "--print-recipe", "--steps", "7"]);
@@ -162,6 +185,7 @@ Deno.test("a picture of another size is fitted, and that is said", async () => {
 
 Deno.test("the bound on seeds is on all of them together", () => {
   assertEquals(parseSeeds("3, 5-7,3"), [3, 5, 6, 7, 3]);
+  assertEquals(parseSeeds("0-9999999").length, 10_000_000, "just as many");
   for (const text of ["0-10000000", "0-6000000,0-6000000"]) {
     assertThrows(() => parseSeeds(text), InputError, "more than 10000000 seeds");
   }

@@ -14,7 +14,7 @@ import { distill, type DistillOptions } from "../src/training/distill/distill.ts
 import { type DistillRecipe, parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseTrainingRecipe, type TrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 
 const native = await backendByName("native");
@@ -173,9 +173,16 @@ Deno.test("the command distils, goes on, and says what does not fit", async () =
   const data = ["--data", `${folder.path}/pictures`];
   const run = ["train", "--distill", weights, ...data, "--out", out, "--batch", "4"];
   const short = ["--guide-updates", "1", "--students", "2,1", "--student-updates", "1,1"];
-  const { code, out: printed } = await cli([...run, ...short]);
-  assertEquals(code, 0);
+  const first = await watched([...run, ...short], {});
+  assertEquals(first.code, 0, first.err.join("\n"));
+  const printed = first.out.join("\n");
   assertEquals(printed.split("\n").at(-1), `${out}/steps-1/weights`);
+  const [hash, use] = first.err.slice(-2);
+  assertEquals(hash.replace(/[0-9a-f]{64}/, "…"), `${out}: steps-1, update 1, state SHA-256 …`);
+  assertEquals(use, `Sample with: sample --weights ${out}/steps-1/weights`);
+  for (const stage of ["guided", "steps-2", "steps-1"]) {
+    assert(first.shown.some((line) => line.startsWith(`${stage} 1/1  loss `)), stage);
+  }
   const resumed = await cli(["train", "--resume", out]);
   assertEquals([resumed.code, resumed.out], [0, printed]);
 

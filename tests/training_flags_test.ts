@@ -1,8 +1,10 @@
 /** The recipe of a run from flags, a file, and the run that is gone on with. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Command } from "npm:commander@15.1.0";
 import { defineRecipeOptions, recipeOfRun, type TrainFlags } from "../src/cli/recipe_flags.ts";
 import { InputError } from "../src/errors.ts";
+import { distillKeys } from "../src/training/distill/recipe.ts";
+import { trainingFields } from "../src/training/recipe.ts";
 import { temporaryFolder } from "./cli.ts";
 
 /** The flags as the command line gives them. */
@@ -137,15 +139,52 @@ Deno.test("a run that goes on keeps its recipe, but for what changes nothing of 
   const few = await recipeOf("--resume", at("few"), "--data", "e");
   assertEquals([few.kind, few.recipe.data, few.recipe.batch], ["distill", "e", 3]);
   const wrong: [string[], string][] = [
-    [["run", "--lr", "0.1"], "--resume: the run keeps its recipe, --lr cannot be changed; --data"],
+    [
+      ["run", "--lr", "0.1"],
+      "--resume: the run keeps its recipe, --lr cannot be changed; --data, --data-license, --steps, --fp16, --checkpoint-every, --keep-checkpoints, --sample-every, --sample-steps can",
+    ],
     [["run", "--steps", "20", "--batch", "4"], "--batch cannot be changed"],
     [["run", "--recipe", at("other.json")], "--recipe cannot be changed"],
     [["run", "--init", "faces"], "--init cannot be changed"],
-    [["few", "--students", "2,1"], "--students cannot be changed"],
+    [
+      ["few", "--students", "2,1"],
+      "--students cannot be changed; --data, --data-license, --fp16, --checkpoint-every, --keep-checkpoints, --sample-every can",
+    ],
+    [["few", "--batch", "4"], "--batch cannot be changed"],
+    [["few", "--beta-schedule", "linear"], "--beta-schedule: not with --distill"],
     [["none"], "recipe.json: expected the recipe of a run to go on with, found none"],
     [["broken"], "recipe.json: expected a recipe as JSON, found something else"],
   ];
   for (const [[name, ...args], message] of wrong) {
     await assertRejects(() => recipeOf("--resume", at(name), ...args), InputError, message);
+  }
+});
+
+Deno.test("a recipe's file has to be an object in JSON, and a flag's help says what it is without", async () => {
+  const { folder, at } = await files({
+    "cut.json": '{"data": ',
+    "list.json": [1],
+    "text.json": '"a"',
+  });
+  await using _ = folder;
+  const wrong: [string, string][] = [
+    ["cut.json", `--recipe ${at("cut.json")}: expected JSON (`],
+    ["list.json", `--recipe ${at("list.json")}: expected a JSON object, found [1]`],
+    ["text.json", `--recipe ${at("text.json")}: expected a JSON object, found "a"`],
+  ];
+  for (const [name, message] of wrong) {
+    await assertRejects(() => recipeOf("--recipe", at(name)), InputError, message);
+  }
+  const command = new Command().configureHelp({ helpWidth: 1000 });
+  defineRecipeOptions(command);
+  const help = command.helpInformation();
+  const line = (flag: string) => help.split("\n").find((line) => line.includes(`--${flag} `))!;
+  assertMatch(line("lr"), /--lr <value> .*\(default 0\.\d+\)$/);
+  assertMatch(line("flip"), /--flip \[true\|false\] .*\(default false\)$/);
+  assertMatch(line("block-out-channels"), /\(default \[[\d,]+\]\)$/);
+  assertMatch(line("distill"), /--distill <value> /);
+  assertEquals(line("data").includes("default"), false);
+  for (const key of [...Object.keys(trainingFields), ...distillKeys]) {
+    assertEquals(line(key.replaceAll("_", "-")) !== undefined, true, key);
   }
 });

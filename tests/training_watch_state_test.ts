@@ -71,9 +71,11 @@ Deno.test("loss and speed are means of the last 50 updates, the time left is tha
   await using files = await runWith({
     "recipe.json": { steps: 160 },
     "log.jsonl": logOf(...lines),
-    "samples/step-00000100.png": "",
+    // In no order, from either end.
     "samples/step-00000020.png": "",
+    "samples/step-00000100.png": "",
     "samples/step-00000003.png": "",
+    "samples/step-00000050.png": "",
     "samples/step-00000004.png.part": "",
     "samples/step-5.png": "",
   });
@@ -86,7 +88,7 @@ Deno.test("loss and speed are means of the last 50 updates, the time left is tha
     done: 60,
     loss: 2,
     msPerUpdate: 20,
-    grids: [3, 20, 100],
+    grids: [3, 20, 50, 100],
   });
   // A run whose recipe was cut shorter than it is has nothing left.
   await files.write("recipe.json", { steps: 40 });

@@ -148,7 +148,7 @@ async function run(weights: string, flags: Flags, io: Io): Promise<void> {
     also.push({ name, ...data, heldOut: atMost(data.heldOut, MOST_HELD_OUT) });
   }
   if (flags.restore !== undefined) {
-    const engine = { backend, session };
+    const engine = { backend, session, classifierSteps: asked.classifierSteps };
     let report: RestorationReport | undefined;
     try {
       await evaluateRestoration(

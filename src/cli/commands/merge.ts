@@ -29,5 +29,12 @@ async function run(shards: string[], flags: Flags, io: Io): Promise<void> {
   const count = kind === "npz"
     ? await mergeArchives(shards, path)
     : await mergeFolders(shards.map((shard) => shard.replace(/\/+$/, "")), path);
-  if (!io.quiet) io.err(`${path}: ${count} pictures of ${shards.length} shards`);
+  if (!io.quiet) {
+    const [pictures, parts] = [plural(count, "picture"), plural(shards.length, "shard")];
+    io.err(`${path}: ${pictures} of ${parts}`);
+  }
+}
+
+function plural(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
 }

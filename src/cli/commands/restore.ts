@@ -100,7 +100,7 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const count = parseWhole("--n", flags.n, 1, MOST_ANSWERS);
   const seeds = seedsFrom("--seed", flags.seed, count);
   const guidance = parseNumber("--guidance", flags.guidance ?? "1");
-  const steps = flags.steps === undefined
+  const askedSteps = flags.steps === undefined
     ? undefined
     : parseWhole("--steps", flags.steps, 1, 2 ** 31 - 1);
   const sampler = flags.sampler === undefined ? undefined : await loadRestorer(flags.sampler);
@@ -118,7 +118,7 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   const options: SampleOptions = {
     seeds,
     scheduler,
-    steps: steps ?? recommended.steps,
+    steps: askedSteps ?? recommended.steps,
     options: {
       ...(sampler ? {} : recommended.options),
       ...optionsFromText(scheduler, parsePairs("--option", flags.option ?? [])),
@@ -140,15 +140,14 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   if (truth) { for (const line of scores(answers, truth, measurement, model)) io.out(line); }
   if (io.quiet) return;
   const { method, plan } = prepare(model, options);
+  const steps = plan.timesteps.length;
   const where = target.kind === "stdout" ? "standard output" : target.path;
   io.err(
     `${where}: ${measurement.operator.name}${
       measurement.sigma_y > 0 ? `, noise ${shortened(measurement.sigma_y)}` : ""
-    }; ${count} ${
-      count === 1 ? "answer" : "answers"
-    } by ${method.scheduler} in ${plan.timesteps.length} steps, ${
-      duration((performance.now() - start) / 1000)
-    } on ${model.backend}`,
+    }; ${count} ${count === 1 ? "answer" : "answers"} by ${method.scheduler} in ${steps} ${
+      steps === 1 ? "step" : "steps"
+    }, ${duration((performance.now() - start) / 1000)} on ${model.backend}`,
   );
 }
 

@@ -39,12 +39,19 @@ export interface RestorationReport {
   readonly scores: readonly RestorationScore[];
 }
 
+/** What the classifier runs on, and how many updates it takes; without a number, as many as it needs. */
+export interface Engine {
+  readonly backend: Backend;
+  readonly session?: SessionOptions;
+  readonly classifierSteps?: number;
+}
+
 /** Measures every sampler on every task that was asked for; tells all that is known after each. */
 export async function evaluateRestoration(
   model: Model,
   flags: RestoreFlags,
   { train, heldOut }: { readonly train: PictureSource; readonly heldOut: DataSet },
-  { backend, session }: { readonly backend: Backend; readonly session?: SessionOptions },
+  engine: Engine,
   io: Io,
   onReport: (soFar: RestorationReport) => void,
 ): Promise<void> {
@@ -53,7 +60,7 @@ export async function evaluateRestoration(
   const choices = flags.restoreSamplers.split(",").map((text) => readChoice(text.trim(), model));
   const tasks = tasksOf(flags.restoreTasks, model);
   const progress = partProgress(io);
-  await using classifier = train.labels && await openClassifier(train, backend, session, io);
+  await using classifier = train.labels && await openClassifier(train, engine, io);
   const options = { heldOut, pictures, classifier, answers, signal: io.signal };
   const baselines: Baseline[] = [];
   const scores: RestorationScore[] = [];
@@ -80,13 +87,13 @@ export async function evaluateRestoration(
 
 async function openClassifier(
   train: PictureSource,
-  backend: Backend,
-  session: SessionOptions | undefined,
+  { backend, session, classifierSteps }: Engine,
   io: Io,
 ) {
   const progress = partProgress(io);
   const theta = await classifierFor(backend, train, {
     session,
+    steps: classifierSteps,
     signal: io.signal,
     onProgress: (done, total) => progress("classifier", done, total),
   });

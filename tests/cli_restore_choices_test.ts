@@ -1,0 +1,158 @@
+/** What `restore` decides where nobody does: class, sampler, steps, options; and what it writes where. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { createGenerator } from "../src/diffusion/mod.ts";
+import { fromPixels, type Pixels, toPixels } from "../src/image/pixels.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
+import { fromText, type Recipe, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
+import { tinyWeights } from "./tiny_weights.ts";
+
+const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
+const engine = ["--backend", "native", "--threads", "1"];
+
+const slope: Pixels = {
+  pixels: Uint8Array.from({ length: 144 }, (_, p) => 40 + p),
+  width: 12,
+  height: 12,
+  channels: 1,
+};
+
+/** A folder with a picture, and weights of eleven classes whose last is none. */
+async function place() {
+  const folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  await Deno.writeFile(at("x.png"), encodePng(slope));
+  const labels = Array.from({ length: 10 }, (_, i) => `class ${i}`);
+  const weights = await tinyWeights(at("w"), { card: { labels, null_label: 10 } });
+  const restore = (...args: string[]) =>
+    cli(["restore", at("x.png"), "-w", weights, ...engine, ...args]);
+  return { folder, at, weights, restore };
+}
+
+async function recipesOf(path: string): Promise<readonly Recipe[]> {
+  const { text } = decodePng(await Deno.readFile(path), path);
+  return text[RECIPE_KEYWORD] === undefined ? [] : fromText(text[RECIPE_KEYWORD], path);
+}
+
+Deno.test("without a label the answer is of no class; weights that know none want to be told", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  const made = async (...args: string[]) => {
+    const out = ["--out", at("a.png"), "--force", "--quiet"];
+    const { code, err } = await restore("--noise", "0.5", "--steps", "1", ...out, ...args);
+    assertEquals([code, err], [0, ""]);
+    const [{ label, guidance }] = await recipesOf(at("a.png"));
+    return [label, guidance];
+  };
+  assertEquals(await made(), [10, 1]);
+  assertEquals(await made("--label", "class 3"), [3, 1]);
+  assertEquals(await made("--label", "2", "--guidance", "3"), [2, 3]);
+  const args = ["restore", at("x.png"), "--noise", "0.5", "--steps", "1", ...engine, "--out", "-"];
+  const none = await cli([...args, "-w", golden("class_conditional")]);
+  assertEquals([none.code, none.err], [
+    2,
+    'denoise: --label: say what the picture shows; these weights know no "no class"',
+  ]);
+  assertEquals((await cli([...args, "-w", golden("class_conditional"), "-l", "1"])).code, 0);
+  assertEquals((await cli([...args, "-w", golden("train_unconditional"), "-q"])).code, 0);
+});
+
+Deno.test("sampler, steps and options are what suits the picture, each unless it is named", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  const made = async (...args: string[]) => {
+    const loss = ["--simulate", "--scale", "2", "--out", at("a.png"), "--force"];
+    const { code, err } = await restore(...loss, ...args);
+    assertEquals(code, 0, err);
+    const [{ scheduler, steps, options }] = await recipesOf(at("a.png"));
+    return [scheduler, steps, options.start, options.end];
+  };
+  const four = ["--steps", "4"];
+  assertEquals(await made(), ["ddnm", 100, 0.5, 0.1]);
+  assertEquals(await made(...four), ["ddnm", 4, 0.5, 0.1]);
+  assertEquals(await made(...four, "--option", "end=0.2"), ["ddnm", 4, 0.5, 0.2]);
+  const [named, , start, end] = await made(...four, "--sampler", "ddnm");
+  assertEquals(named, "ddnm");
+  assert(start !== 0.5 && end !== 0.1, "a sampler that is named has its own options");
+  assertEquals((await made(...four, "--sampler", "ddrm"))[0], "ddrm");
+});
+
+Deno.test("--grow widens the hole, --simulate adds the seed's noise, and both are seen in what was given", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  const hole = { ...slope, pixels: slope.pixels.map((_, p) => p === 5 * 12 + 5 ? 255 : 0) };
+  await Deno.writeFile(at("hole.png"), encodePng(hole));
+  const given = async (...args: string[]) => {
+    const out = ["--steps", "1", "--out", at("out/"), "--force"];
+    const { code, err } = await restore(...args, ...out);
+    assertEquals(code, 0, err);
+    return decodePng(await Deno.readFile(at("out/given.png"))).pixels;
+  };
+  const missing = async (...args: string[]) => {
+    const pixels = await given("--mask", at("hole.png"), ...args);
+    return pixels.filter((level, p) => level !== slope.pixels[p]).length;
+  };
+  assertEquals([await missing(), await missing("--grow", "1")], [1, 5]);
+  assertEquals(await missing("--grow", "0"), 1);
+  const x = fromPixels(slope);
+  const z = createGenerator(7).randn(x.length);
+  const noisy = toPixels(x.map((v, i) => v + 0.25 * z[i]), [1, 12, 12]);
+  const shown = await given("--simulate", "--noise", "0.25", "--seed", "7");
+  assertEquals(shown, noisy.pixels);
+  const wrong = await restore("--mask", at("hole.png"), "--grow", "101");
+  assertEquals(wrong.code, 2);
+  assertStringIncludes(wrong.err, "--grow: expected a whole number from 0 to 100");
+});
+
+Deno.test("every answer's file has its own recipe, a strip all of them, what was given none", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  const args = ["--simulate", "--noise", "0.5", "--steps", "1", "--seed", "3", "--n", "2"];
+  const { code, out, err } = await restore(...args, "--out", at("out/"));
+  assertEquals(code, 0, err);
+  assertEquals(out.split("\n").map((line) => line.slice(0, 10)), [
+    "answer 1  ",
+    "answer 2  ",
+    "their mean",
+  ]);
+  assertMatch(err, /out: denoising, noise 0\.5; 2 answers by ddrm in 1 step, [\d.]+ s on native$/);
+  const seeds = async (name: string) => (await recipesOf(at(name))).map(({ seed }) => seed);
+  assertEquals(await seeds("out/answer-1.png"), [3]);
+  assertEquals(await seeds("out/answer-2.png"), [4]);
+  assertEquals([await seeds("out/given.png"), await seeds("out/truth.png")], [[], []]);
+  const truth = decodePng(await Deno.readFile(at("out/truth.png")));
+  assertEquals(truth.pixels, slope.pixels);
+  assertEquals((await restore(...args, "--out", at("strip.png"))).code, 0);
+  assertEquals(await seeds("strip.png"), [3, 4]);
+  const one = await restore(...args.slice(0, -2), "--out", "-");
+  assertEquals(one.out.split("\n").length, 1, "of one answer there is no mean");
+  assertMatch(one.err, /^standard output: denoising, noise 0\.5; 1 answer by/);
+  assertEquals(decodePng(one.bytes).channels, 1);
+});
+
+Deno.test("small numbers are said in three digits, and as 0 where they are rounding", async () => {
+  const { folder, restore } = await place();
+  await using _ = folder;
+  for (const [noise, said] of [["0.123456", "0.123"], ["0.00001234", "0.0000123"], ["1e-7", "0"]]) {
+    const { code, err } = await restore("--noise", noise, "--steps", "1", "--out", "-");
+    assertEquals(code, 0, err);
+    assertStringIncludes(err, `: denoising, noise ${said}; 1 answer`);
+  }
+});
+
+Deno.test("a plug-in that restores nothing is refused; progress counts every step of every answer", async () => {
+  const { folder, at, weights, restore } = await place();
+  await using _ = folder;
+  await Deno.writeTextFile(at("plain.ts"), 'export default { name: "plain", api: 1 };');
+  const plain = await restore("--noise", "0.5", "--sampler", at("plain.ts"), "--out", "-");
+  assertEquals(plain.code, 2);
+  assertMatch(plain.err, /--sampler .*plain\.ts: expected a sampler with needs: \["measurement"\]/);
+  const flags = ["--noise", "0.5", "--steps", "3", "--n", "2", "--out", "-"];
+  const { code, shown } = await watched(
+    ["restore", at("x.png"), "-w", weights, ...engine, ...flags],
+    {},
+  );
+  assertEquals(code, 0);
+  assertMatch(shown.at(-2)!, /^█{24} 100% {2}[\d.]+ answers\/s {2}0\.0 s left$/);
+  assertEquals(shown.at(-1), "");
+});

@@ -1,0 +1,133 @@
+/** `eval` as a user runs it: what is drawn side by side, what is left of a run that was stopped, what is let go. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import * as ort from "npm:onnxruntime-node@1.30.0";
+import { generate, load } from "../mod.ts";
+import { grid } from "../src/image/grid.ts";
+import { decodePng } from "../src/image/png.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
+import { withEnvironment } from "./hub.ts";
+import { tinyWeights } from "./tiny_weights.ts";
+import { pictureFolder } from "./training_pictures.ts";
+
+const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
+
+/** Pictures of two classes, and weights that take one step and know those classes. */
+async function place() {
+  const folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  await pictureFolder(at("data"), ["a", "b"], 4);
+  const recommended = { scheduler: "ddim", steps: 1 };
+  const card = { labels: ["a", "b"], null_label: 10, recommended };
+  const weights = await tinyWeights(at("w"), { card, variant: "other" });
+  const args = (...more: string[]) => [
+    ...["eval", weights, "--data", at("data"), "--holdout", "0.5", "--threads", "1"],
+    ...["--loss-pictures", "0", "--bits-pictures", "0", "--samples", "0", ...more],
+  ];
+  const environment = { DENOISE_CACHE: at("cache") };
+  const run = (...more: string[]) => withEnvironment(environment, () => cli(args(...more)));
+  return { folder, at, weights, args, run };
+}
+
+Deno.test("side by side the teachers are above, in their order, and the weights themselves below", async () => {
+  const { folder, at, weights, run } = await place();
+  await using _ = folder;
+  const sheet = ["--side-by-side", at("s.png"), "--json", at("f.json")];
+  const recommended = { scheduler: "ddim", steps: 2 };
+  const second = await tinyWeights(at("t"), { card: { recommended } });
+  const { code, err } = await run("--teacher", `${second}, ${weights}`, ...sheet);
+  assertEquals(code, 0, err);
+  const rows = [];
+  for (const source of [second, weights, weights]) {
+    await using model = await load(source, { backend: "native", threads: 1 });
+    rows.push(...await generate(model, { seeds: Array.from({ length: 16 }, (_, i) => i) }));
+  }
+  const expected = grid(rows, { columns: 16 });
+  const found = decodePng(await Deno.readFile(at("s.png")));
+  assertEquals([found.width, ...found.pixels], [expected.width, ...expected.pixels]);
+  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))).heldOutPictures, 4);
+  // The first step of two is not that of one: the rows can be told apart.
+  assertEquals(rows[0].pixels.join() === rows[16].pixels.join(), false);
+});
+
+Deno.test("an evaluation that is stopped shows what it has measured, and writes it", async () => {
+  const { folder, at, args } = await place();
+  await using _ = folder;
+  const stop = new AbortController();
+  const few = ["--loss-pictures", "1", "--bits-pictures", "4", "--json", at("f.json")];
+  const status = (line: string) => {
+    if (line.startsWith("bits/dim")) stop.abort(new DOMException("stopped", "AbortError"));
+  };
+  const { code, out, err, shown } = await watched(args(...few), { status }, stop);
+  assertEquals([code, err], [130, ["denoise: stopped"]]);
+  assertEquals(shown.at(-1), "");
+  const figures = JSON.parse(await Deno.readTextFile(at("f.json")));
+  assertEquals([figures.epsLoss.bands.length, figures.bits], [10, undefined]);
+  assertStringIncludes(out.join("\n"), figures.epsLoss.mean.toFixed(5));
+});
+
+Deno.test("eval --restore tells samplers the labels where it is asked to, in JSON alone where it is", async () => {
+  const { folder, at, run } = await place();
+  await using _ = folder;
+  const restore = [
+    "--restore",
+    "2",
+    "--restore-samplers",
+    "ddrm:1",
+    "--restore-tasks",
+    "noise 0.5",
+  ];
+  const quick = [...restore, "--classifier-steps", "2", "--answers", "3"];
+  const scored = async (...more: string[]) => {
+    const { code, out, err } = await run(...quick, ...more);
+    assertEquals(code, 0, err);
+    assertMatch(err, /^noise 0\.5: ddrm 1: -?\d+\.\d\d dB$/);
+    return out;
+  };
+  const plain = JSON.parse(await scored("--json", "-"));
+  const told = JSON.parse(await scored("--labelled", "--json", "-"));
+  assertEquals(plain.scores.map(({ labelled }: { labelled: boolean }) => labelled), [false]);
+  assertEquals(told.scores.map(({ labelled }: { labelled: boolean }) => labelled), [true]);
+  assertEquals(plain.scores[0].majority.answers, 3);
+  const table = await scored("--json", at("f.json"));
+  assertMatch(table, /\*\*noise 0\.5\*\*/);
+  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))), plain);
+  const kept = [...Deno.readDirSync(at("cache/classifiers"))];
+  assertEquals(kept.length, 1, "one classifier, of as many updates as were asked for");
+});
+
+Deno.test("whatever becomes of an evaluation, every engine that it opened is let go", async () => {
+  const { folder, at, run } = await place();
+  await using _ = folder;
+  // The engine's own module, which the command imports too.
+  const sessions = ort.InferenceSession as unknown as {
+    create(...given: unknown[]): Promise<unknown>;
+    prototype: { release(): Promise<void> };
+  };
+  const { create, prototype } = sessions;
+  const { release } = prototype;
+  let open = 0, all = 0;
+  sessions.create = async (...given) => {
+    const session = await create.apply(sessions, given);
+    open++, all++;
+    return session;
+  };
+  prototype.release = function (this: unknown) {
+    open--;
+    return release.call(this);
+  };
+  try {
+    assertEquals((await run()).code, 0);
+    const refused = await run("--teacher", golden("train_unconditional"));
+    assertStringIncludes(refused.err, "makes pictures [3,16,16]");
+    assertEquals(
+      (await run("--teacher", golden("class_conditional"), "--json", at("none/f"))).code,
+      2,
+    );
+    const late = await run("--teacher", at("w"), "--also", at("none"));
+    assertEquals(late.code, 2);
+  } finally {
+    sessions.create = create;
+    prototype.release = release;
+  }
+  assertEquals([open, all > 4], [0, true], `${open} of ${all} are open`);
+});
