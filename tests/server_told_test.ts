@@ -173,6 +173,55 @@ Deno.test("the description names every operation once, and what they share", asy
   assertEquals(clipped.schema.enum, builtIn.ddim.options!.clipped_eps.enum);
 });
 
+Deno.test("an option is described by its own kind, among what every address may say", async () => {
+  const common = { default: 1, minimum: undefined, maximum: undefined };
+  const options = {
+    count: { ...common, type: "integer", description: "how often", minimum: 1, maximum: 9 },
+    least: { ...common, type: "number", description: "how much", minimum: 0.5 },
+    any: { ...common, type: "number", description: "whatever" },
+    on: { ...common, type: "boolean", description: "whether", default: true },
+    word: { ...common, type: "string", description: "what", default: "" },
+    mode: { ...common, type: "string", description: "which", default: "a", enum: ["a", "b"] },
+    power: { ...common, type: "integer", description: "of two", default: 2, enum: [2, 4] },
+  } as const;
+  const mine: Scheduler = { ...builtIn.ddpm, name: "mine", options };
+  const model = { ...fakeModel(), recommended: undefined };
+  const app = createApp({ models: { fake: model }, schedulers: { mine } });
+  const { paths } = await (await app.request("/openapi.json")).json();
+  const parameters: Told[] = paths["/v1/images/{seed}.png"].get.parameters;
+  const own = parameters.filter(({ name }) => Object.hasOwn(options, name));
+  assertEquals(own.map(({ name, schema, description }) => [name, schema, description]), [
+    ["count", { type: "integer", minimum: 1, maximum: 9 }, "how often"],
+    ["least", { type: "number", minimum: 0.5 }, "how much"],
+    ["any", { type: "number" }, "whatever"],
+    ["on", { type: "boolean" }, "whether"],
+    ["word", { type: "string", maxLength: 1000 }, "what"],
+    ["mode", { type: "string", enum: ["a", "b"] }, "which"],
+    ["power", { type: "number", enum: [2, 4] }, "of two"],
+  ]);
+  const others = parameters.filter(({ name }) => !Object.hasOwn(options, name));
+  assertEquals(
+    others.map(({ name }) => name).join(),
+    [
+      ...[
+        "seed",
+        "weights",
+        "scheduler",
+        "schedule",
+        "steps",
+        "guidance",
+        "guided",
+        "label",
+        "mix",
+      ],
+      ...["with", "scale", "size", "expires", "sig"],
+    ].join(),
+  );
+  const where = parameters.map(({ name, in: place, required }) => `${name} ${place} ${required}`);
+  assertEquals(where.slice(0, 2), ["seed path true", "weights query false"]);
+  assert(where.slice(1).every((one) => one.endsWith(" query false")), where.join());
+});
+
 // deno-lint-ignore no-explicit-any
 type Told = any;
 
