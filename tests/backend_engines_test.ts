@@ -3,10 +3,12 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as nativeOrt from "npm:onnxruntime-node@1.30.0";
 import type { SessionOptions } from "../src/backends/backend.ts";
 import { native } from "../src/backends/onnxruntime/native.ts";
+import { blockedLowering } from "../src/backends/onnxruntime/native_blocks.ts";
 import type { OrtModule } from "../src/backends/onnxruntime/ort.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
 import { simd } from "../src/backends/simd/threads.ts";
+import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
 import { WASM_MAX_THREADS } from "../src/onnx/mod.ts";
 import { doubling } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";
@@ -250,3 +252,37 @@ for (
     }
   });
 }
+
+Deno.test("native: training is written in the processor's blocks where they are of a known size, plainly elsewhere", async () => {
+  const of = async (reorder: (x: Float32Array) => Float32Array) => {
+    let released = 0;
+    const session = {
+      run: ({ x }: { x: { data: Float32Array } }) => {
+        assertEquals([...x.data], Array.from({ length: 32 }, (_, i) => i));
+        return Promise.resolve({ y: { data: reorder(x.data) } });
+      },
+      release: () => Promise.resolve(released++),
+    };
+    const Tensor = class {
+      constructor(readonly type: string, readonly data: Float32Array, readonly dims: number[]) {}
+    };
+    const ort = { Tensor, InferenceSession: { create: () => Promise.resolve(session) } };
+    const lowering = await blockedLowering(ort as unknown as OrtModule);
+    return [lowering?.name, released];
+  };
+  /** Sixteen channels of two pixels, in blocks of so many channels. */
+  const blocks = (size: number) => (x: Float32Array) =>
+    x.map((_, i) => {
+      const [block, pixel] = [Math.floor(i / (2 * size)), Math.floor(i / size) % 2];
+      return x[2 * (block * size + i % size) + pixel];
+    });
+  assertEquals(await of(blocks(8)), [blocked(8).name, 1]);
+  assertEquals(await of(blocks(16)), [blocked(16).name, 1]);
+  for (const size of [1, 2, 4]) assertEquals(await of(blocks(size)), [undefined, 1]);
+  const fails = () => {
+    throw new Error("no such operator");
+  };
+  assertEquals((await of(fails))[0], undefined);
+  const none = { InferenceSession: { create: () => Promise.reject(new Error("unknown domain")) } };
+  assertEquals(await blockedLowering(none as unknown as OrtModule), undefined);
+});

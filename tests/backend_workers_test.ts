@@ -112,6 +112,8 @@ Deno.test("simd: as many threads as are asked for, one at least and 16 at most",
     port.postMessage({ kind: "ready" });
   `);
   assertEquals(await lost(tells, 3, 2), "2 threads");
+  assertEquals(await lost(tells, 3), "3 threads");
+  assertEquals(await lost(tells), `${Math.min(16, navigator.hardwareConcurrency)} threads`);
   assertEquals(await lost(tells, 0), "1 threads");
   assertEquals(await lost(tells, 17), "16 threads");
 });
