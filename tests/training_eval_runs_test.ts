@@ -70,15 +70,18 @@ Deno.test("an evaluation of restoration that is stopped shows the samplers that 
   await using _ = folder;
   const stop = new AbortController();
   const restore = ["--restore", "1", "--restore-samplers", "ddrm:1,ddnm:1"];
-  const rest = ["--restore-tasks", "noise 0.5", "--classifier-steps", "1", "--json", at("f.json")];
+  const tasks = ["--restore-tasks", "noise 0.5; right half missing"];
+  const rest = [...tasks, "--classifier-steps", "1", "--json", at("f.json")];
   const status = (line: string) => {
-    if (line.startsWith("noise 0.5: ddnm")) stop.abort(new DOMException("stopped", "AbortError"));
+    // One update is enough for this classifier; it is not to take as many as it likes.
+    const isLong = /^classifier: \d+ of (?!1\b)/.test(line);
+    if (isLong || line.startsWith("noise 0.5: ddnm")) {
+      stop.abort(new DOMException("stopped", "AbortError"));
+    }
   };
-  // What has come to its end by then cannot be stopped any more: the second task is.
-  const tasks = rest.with(1, "noise 0.5; right half missing");
   const { code, out } = await withEnvironment(
     { DENOISE_CACHE: at("cache") },
-    () => watched(args(...restore, ...tasks), { status }, stop),
+    () => watched(args(...restore, ...rest), { status }, stop),
   );
   assertEquals(code, 130);
   const { scores } = JSON.parse(await Deno.readTextFile(at("f.json")));
