@@ -9,6 +9,7 @@ import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 
 import {
   add,
+  avgPool,
   concat,
   conv2d,
   exp,
@@ -242,6 +243,32 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
     const x = graph.input("x", [2, 16, 1, 1]);
     const wide = expand(x, [2, 16, 4, 4]);
     return { y: conv2d(wide, graph.param("w", [8, 16, 3, 3]), undefined, around) };
+  },
+  "a pixel that is repeated all over a picture, and what is made of it": (graph) => {
+    const x = graph.input("x", [2, 16, 1, 1]);
+    const wide = expand(x, [2, 16, 4, 4]);
+    const [w, b] = ["n", "m"].map((name) => graph.param(name, [16]));
+    const weight = (name: string, size: number) => graph.param(name, [8, 16, size, size]);
+    const row = expand(graph.input("row", [2, 16, 1, 3]), [2, 16, 4, 3]);
+    const column = expand(graph.input("column", [2, 16, 4, 1]), [2, 16, 4, 3]);
+    return {
+      norm: groupNorm(wide, w, b, { groups: 4, eps: 1e-5 }),
+      point: conv2d(wide, weight("p", 1), undefined, none),
+      strided: conv2d(wide, weight("s", 3), undefined, { ...around, stride: 2 }),
+      doubled: conv2d(upsampleNearest(wide), weight("u", 3), undefined, around),
+      joined: conv2d(
+        concat([wide, silu(wide)], 1),
+        graph.param("j", [8, 32, 3, 3]),
+        undefined,
+        around,
+      ),
+      part: conv2d(slice(wide, 1, 4, 12), graph.param("k", [8, 8, 3, 3]), undefined, around),
+      added: add(conv2d(wide, weight("a", 3), undefined, around), slice(wide, 1, 0, 8)),
+      pooled: avgPool(wide),
+      row: conv2d(row, weight("r", 3), undefined, around),
+      column: conv2d(column, weight("c", 3), undefined, around),
+      copied: neg(wide),
+    };
   },
   "inputs that are read late, and outputs that are ready early": (graph) => {
     const [a, b, late] = ["a", "b", "late"].map((name) => graph.input(name, [64]));

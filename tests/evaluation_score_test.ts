@@ -3,9 +3,14 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
-import { pixelScores } from "../src/evaluation/pixel_scores.ts";
+import { askedLabels } from "../src/evaluation/asked_labels.ts";
+import { frechetDistance } from "../src/evaluation/frechet.ts";
+import { wilsonInterval } from "../src/evaluation/interval.ts";
+import { biasedKernelDistance, kernelDistanceTo } from "../src/evaluation/kernel_distance.ts";
+import { meanPsnr, pixelScores } from "../src/evaluation/pixel_scores.ts";
+import { spread } from "../src/evaluation/predict.ts";
 import { Reader } from "../src/evaluation/reader.ts";
-import type { SamplerChoice } from "../src/evaluation/samples.ts";
+import { type SamplerChoice, sampleSet } from "../src/evaluation/samples.ts";
 import { type SampleScores, type ScoreOptions, scoreSamples } from "../src/evaluation/score.ts";
 import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
 import type { Model } from "../src/model/model.ts";
@@ -247,5 +252,48 @@ Deno.test("a reader says how many pictures it learned from: no more than there a
       picture: (i: number, out: Float32Array) => train.picture(i % 40, out),
     };
     assertAlmostEquals((await learned(endless as unknown as typeof train, 1)).trainedOn, 64, 0);
+  });
+});
+
+Deno.test("figures are of features: samples against all held-out pictures, even ones against odd ones for chance", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const heldOut = shades(["a", "b"], ["a", "b"], 15), train = shades(["a", "b"], ["a", "b"]);
+    const recommended = { scheduler: "ddim", steps: 3 };
+    const teachers = [{ name: "big", network: painter(["a", "b"], { recommended }) }];
+    const mine = painter(["b", "a"]);
+    const found = await scores(mine, { heldOut, samples: 9, teachers });
+    await using reader = await Reader.open(backend, { train, heldOut }, {
+      session,
+      classifierSteps: 40,
+    });
+    const real = reader.heldOut.features;
+    const even = real.filter((_, i) => i % 2 === 0), odd = real.filter((_, i) => i % 2 === 1);
+    assertAlmostEquals(found.frechetOfRealHalves, frechetDistance(even, odd), 1e-6);
+    assertAlmostEquals(found.kernelOfRealHalves, kernelDistanceTo(even)(odd), 1e-6);
+
+    const choice = { count: 9, steps: 2, scheduler: "ddim", guidance: 1 };
+    const sets = await Promise.all([teachers[0].network, mine].map((model, i) => {
+      const labels = askedLabels(model.labels, ["a", "b"]);
+      // A teacher is asked as it recommends itself.
+      const { steps, scheduler } = found.samples[i];
+      return sampleSet(model, { ...choice, steps, scheduler, labels });
+    }));
+    // As many pairs as the smaller half has pictures.
+    const some = (rows: readonly Float32Array[]) => spread(rows.length, 7).map((i) => rows[i]);
+    const ofReal = biasedKernelDistance(some(odd), some(even));
+    for (const [i, set] of sets.entries()) {
+      const { features } = await reader.classifier.read(set);
+      const { frechet, kernel, kernelToReal, pixels } = found.samples[i];
+      assertAlmostEquals(frechet, frechetDistance(features, real), 1e-6);
+      assertAlmostEquals(kernel, kernelDistanceTo(real)(features), 1e-6);
+      const expected = biasedKernelDistance(some(features), some(even)) / ofReal;
+      assertAlmostEquals(kernelToReal, expected, 1e-6 * expected);
+      assertEquals(pixels, pixelScores(set));
+    }
+    assertAlmostEquals(found.samples[1].psnrToTeacher!, meanPsnr(sets[1], sets[0]), 1e-9);
+    const { readAsLabel, readAsLabel95, readAsLabelByClass } = found.samples[1];
+    assertEquals(readAsLabel95, wilsonInterval(readAsLabel!, 9));
+    assertEquals(Object.keys(readAsLabelByClass!), ["a", "b"]);
   });
 });

@@ -218,6 +218,12 @@ Deno.test("a picture is paid for by its pixels, and one that is none is refused 
   assert(refused.message.startsWith("mask: expected a PNG or JPEG picture"), refused.message);
   const large = await problemOf(() => readUpload(flat(600, 600), "image", most, charge));
   assert(/600|360000|300000/.test(large.message), `why: ${large.message}`);
+  // A picture takes a while to decode: who came in the meantime goes first.
+  let turns = 0;
+  const bytes = await flat(256, 256).arrayBuffer();
+  const quick = { name: "a.png", arrayBuffer: () => Promise.resolve(bytes) } as File;
+  setTimeout(() => turns++);
+  await readUpload(quick, "image", most, () => assertEquals(turns, 1));
   // What is no fault of the picture is not told as one.
   const failing = await assertRejects(
     () =>

@@ -173,6 +173,25 @@ Deno.test("other weights than those that broke are closed again and never asked"
   assertEquals(metrics.reopened.value({ weights: "w" }), 0);
 });
 
+Deno.test("weights that were opened again are ready once they have answered, and not before", async () => {
+  let works = false, opened = 0;
+  const next = () =>
+    fakeModel({
+      before: () => {
+        if (!works) throw new Error("gone, too");
+      },
+    });
+  const reopen = () => (opened++, Promise.resolve(next()));
+  const { engine, metrics, call } = make(failing(), { reopen });
+  const error = await assertRejects(call, Problem);
+  assertEquals((error.cause as Error).message, "gone, too");
+  assertEquals([opened, engine.ready], [1, false]);
+  assertEquals(metrics.reopened.value({ weights: "w" }), 1);
+  works = true;
+  await call();
+  assertEquals([opened, engine.ready], [1, true], "the next call is theirs");
+});
+
 Deno.test("gradients are asked of the network where it has them, and of no other", async () => {
   const x = new Float32Array(64), u = new Float32Array(64).fill(1);
   const vjp: NonNullable<ServedModel["vjp"]> = (x) => Promise.resolve(x.map(() => 7));

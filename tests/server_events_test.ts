@@ -171,6 +171,9 @@ Deno.test("a stream whose work is ended has a second for its last event, then it
   await time.pass(1);
   await cut;
   assertEquals(unread.seen.ends, 1);
+  unread.tell({ event: "step", data: "too late" });
+  await time.pass(0);
+  assertEquals(unread.seen.returned, true, "its events are ended, too");
 
   const last = heldEvents();
   const event = last.read();
@@ -200,6 +203,9 @@ Deno.test("a client that leaves ends the work behind its stream, once", async ()
   assertEquals(metrics.failures.value({ reason: "disconnected" }), 1);
   await time.pass(1000);
   assertEquals(seen.ends, 1, "what is cut was not ended twice");
+  tell({ event: "step", data: "too late" });
+  await time.pass(0);
+  assertEquals(seen.returned, true, "its events are ended, too");
 });
 
 Deno.test("what is made, refused or given up leaves no clock running", async () => {

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
+import { frozenClock } from "./frozen_clock.ts";
 import { fakeModel } from "./server_fake.ts";
 import { decode, generations, post } from "./server_http.ts";
 
@@ -9,11 +10,15 @@ const labels = ["cat", "dog", "eel"];
 
 Deno.test("generations answer in OpenAI's shape, with what made each picture beside it", async () => {
   const app = createApp({ models: { fake: fakeModel({ labels, nullLabel: 3 }) } });
+  using _ = frozenClock();
   const body = { prompt: "a fine day", n: 3, size: "16x16", label: "eel", guidance: 2 };
   const answer = await (await app.request(generations, post(body))).json();
   assertEquals(answer.data.length, 3);
-  assert(Math.abs(answer.created - Date.now() / 1000) < 60 && Number.isInteger(answer.created));
-  assertEquals([answer.size, answer.output_format], ["16x16", "png"]);
+  assertEquals([answer.created, answer.size, answer.output_format], [
+    Math.floor(Date.now() / 1000),
+    "16x16",
+    "png",
+  ]);
   for (const [i, image] of answer.data.entries()) {
     assertEquals(image.seed, answer.data[0].seed + i);
     assertEquals([image.label, image.guidance, image.scheduler, image.steps], [
@@ -42,6 +47,23 @@ Deno.test("a prompt that names a label selects it, any other is hashed to the se
   assertEquals(decode(hashed.b64_json), await avatar.bytes());
   assertEquals((await image({ prompt: "x", seed: "alice@example.com" })).seed, hashed.seed);
   assertEquals((await image({ prompt: "cat", label: 1, seed: 5 })).label, "dog");
+});
+
+Deno.test("a prompt is a class in whatever Unicode form either is written", async () => {
+  const forms = ["NFC", "NFD"] as const;
+  for (const form of forms) {
+    const labels = ["café", "thé"].map((name) => name.normalize(form));
+    const app = createApp({ models: { fake: fakeModel({ labels }) } });
+    for (const typed of forms) {
+      for (
+        const [prompt, label] of [["café", labels[0]], ["thé+café", labels.toReversed().join("+")]]
+      ) {
+        const body = { prompt: prompt.normalize(typed), seed: 3, steps: 1 };
+        const { data: [image] } = await (await app.request(generations, post(body))).json();
+        assertEquals(image.label, label, `${prompt}: ${form}, typed ${typed}`);
+      }
+    }
+  }
 });
 
 Deno.test("response_format url gives an address that is the picture", async () => {

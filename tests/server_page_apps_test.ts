@@ -88,3 +88,63 @@ appTest(
     await page.waitForFunction(() => document.querySelectorAll("#pictures img[src]").length === 24);
   },
 );
+
+appTest(
+  "the form has what weights recommend, what an address says, and tells only what differs",
+  () => {
+    const fake = fakeModel({ labels, nullLabel: 2 });
+    const recommended = { scheduler: "heun", steps: 3 };
+    const plain = { ...fakeModel(), recommended };
+    return createApp({ models: { fake, plain } });
+  },
+  async (page, base) => {
+    const values = async () =>
+      await page.evaluate(() => {
+        const field = (id: string) =>
+          document.getElementById(id) as unknown as { value: string; max: string };
+        const shown = ["weights", "label", "guidance"].filter((id) =>
+          !(document.getElementById(`${id}-field`) as unknown as { hidden: boolean }).hidden
+        );
+        return {
+          ...{ weights: field("weights").value, scheduler: field("scheduler").value },
+          ...{ steps: field("steps").value, most: field("steps").max },
+          ...{ guidance: field("guidance").value, label: field("label").value },
+          shown: shown.join(),
+          told: ["steps-text", "guidance-text"].map((id) =>
+            document.getElementById(id)!.textContent
+          )
+            .join(),
+          picture: document.getElementById("example")!.textContent!.split("/v1/images/")[1],
+        };
+      });
+    const open = async (query: string) => {
+      await page.goto(new URL(query, base).href);
+      await page.waitForSelector("#example:not(:empty)");
+      return await values();
+    };
+    assertEquals(await open("?seed=1"), {
+      ...{ weights: "fake", scheduler: "ddim", steps: "5", most: "250" },
+      ...{ guidance: "1", label: "", shown: "weights,label,guidance", told: "5,1" },
+      picture: "1.png",
+    });
+    assertEquals(await open("?seed=a+b&steps=4&guidance=2.5&label=dog&scheduler=unipc"), {
+      ...{ weights: "fake", scheduler: "unipc", steps: "4", most: "250" },
+      ...{ guidance: "2.5", label: "dog", shown: "weights,label,guidance", told: "4,2.5" },
+      picture: "a%20b.png?scheduler=unipc&steps=4&label=dog&guidance=2.5",
+    });
+    // More steps than the slider has are its end; what is no choice, or no number, is as if it were not there.
+    assertEquals(
+      await open("?seed=1&weights=plain&steps=260&guidance=x&scheduler=magic&label=elf"),
+      {
+        ...{ weights: "plain", scheduler: "heun", steps: "260", most: "260" },
+        ...{ guidance: "1", label: "", shown: "weights", told: "260,1" },
+        picture: "1.png?weights=plain&steps=260",
+      },
+    );
+    await page.locator("#weights").selectOption("fake");
+    const { scheduler, steps, most, shown } = await values();
+    assertEquals([scheduler, steps, most, shown], ["ddim", "5", "250", "weights,label,guidance"]);
+    const first = await page.locator("#label option").allInnerTexts();
+    assertEquals(first, ["the seed's: seed mod 2", "cat", "dog"]);
+  },
+);

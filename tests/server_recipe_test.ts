@@ -90,6 +90,7 @@ Deno.test("what weights can do bounds what is asked of them", () => {
     [{ steps: 1001 }, "steps", 'at most 1000, the steps "classes" learned'],
     [{ weights: "few", guidance: 2 }, "guidance", '1: "few" has guidance 2 folded in'],
     [{ weights: "few", guidance: 3 }, "guidance", '1: "few" has guidance 2 folded in'],
+    [{ weights: "few", guidance: 0 }, "guidance", '1: "few" has guidance 2 folded in'],
     [{ weights: "unguided", guidance: 0 }, "guidance", '1: "unguided" has no label that means'],
     [{ weights: "plain", label: 0 }, "label", 'nothing: "plain" knows no classes'],
     [{ label: 3 }, "label", "one of cat, dog, eel, or two with + between"],

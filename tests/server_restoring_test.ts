@@ -69,6 +69,11 @@ Deno.test("an edit's class is its label, else its prompt, else none; a label goe
   assertEquals(await label({ prompt: "anything", label: "1" }), "dog");
   assertEquals(await label({ prompt: "cow" }), undefined);
   assertEquals(await label({}), undefined);
+  const accented = make({}, fakeModel({ labels: ["the\u0301"], nullLabel: 1 }));
+  for (const prompt of ["th\u00e9", "the\u0301"]) {
+    const [{ label }] = await ask(accented, edits, { ...common, prompt });
+    assertEquals(label, "the\u0301", "in whatever Unicode form");
+  }
   // Weights without a class that means none have one by the seed.
   const without = make({}, fakeModel({ labels: ["ant", "bee"] }));
   assertEquals((await ask(without, edits, { ...common, seed: "3" }))[0].label, "bee");

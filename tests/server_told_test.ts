@@ -79,11 +79,13 @@ Deno.test("a model is told with all that a page needs to ask for its pictures", 
     ...fakeModel({ shape: [3, 8, 16], labels, nullLabel: 2 }),
     recommended: { scheduler: "dpmpp", steps: 7, guidance: 2.5, guided: [100, 800] as const },
   };
+  let tries = 0;
   const refusing: Scheduler = {
     name: "refusing",
     api: 1,
     description: "never runs",
     timesteps: () => {
+      tries++;
       throw new RangeError("no");
     },
   };
@@ -118,6 +120,7 @@ Deno.test("a model is told with all that a page needs to ask for its pictures", 
   assertEquals(offered.dpmpp, { description, options, max_steps: 999 });
   assertEquals(offered.refusing, { description: "never runs", options: {}, max_steps: 1000 });
   assertEquals(offered.wide.max_steps, 997);
+  assertEquals(tries, 4, "what cannot run is not tried a thousand times");
   const list = await (await app.request("/v1/models")).json();
   assertEquals(list, { object: "list", data: [{ ...card, denoise }] });
 });
@@ -128,28 +131,30 @@ Deno.test("the description names every operation once, and what they share", asy
   const operations: string[] = [];
   for (const [path, methods] of Object.entries<Record<string, Told>>(document.paths)) {
     for (const [method, { operationId, summary, responses }] of Object.entries(methods)) {
-      operations.push(`${method} ${path} ${operationId}`);
+      operations.push(`${method} ${path} ${operationId}: ${Object.keys(responses).join(" ")}`);
       assert(summary.length > 5 && responses[400].$ref.endsWith("/Problem"), operationId);
     }
   }
+  const picture = "200 304 400 401 403 404 422 429 500 503";
+  const made = "200 400 401 404 408 413 415 422 429 500 503";
   assertEquals(operations, [
-    "get /v1/images/{seed}.png getPicture",
-    "head /v1/images/{seed}.png headPicture",
-    "get /v1/images/{seed}.gif getPictureGif",
-    "head /v1/images/{seed}.gif headPictureGif",
-    "get /v1/images/{seed}.apng getPictureApng",
-    "head /v1/images/{seed}.apng headPictureApng",
-    "get /v1/images/{seed}/events getPictureEvents",
-    "post /v1/images/generations createImage",
-    "post /v1/images/edits editImage",
-    "post /v1/images/variations varyImage",
-    "post /v1/restorations restore",
-    "get /v1/models listModels",
-    "get /v1/models/{model} retrieveModel",
-    "get /livez live",
-    "get /readyz ready",
-    "get /metrics metrics",
-    "get /openapi.json getDescription",
+    `get /v1/images/{seed}.png getPicture: ${picture}`,
+    `head /v1/images/{seed}.png headPicture: ${picture}`,
+    `get /v1/images/{seed}.gif getPictureGif: ${picture}`,
+    `head /v1/images/{seed}.gif headPictureGif: ${picture}`,
+    `get /v1/images/{seed}.apng getPictureApng: ${picture}`,
+    `head /v1/images/{seed}.apng headPictureApng: ${picture}`,
+    "get /v1/images/{seed}/events getPictureEvents: 200 204 400 401 403 404 422 429 500 503",
+    `post /v1/images/generations createImage: ${made}`,
+    `post /v1/images/edits editImage: ${made}`,
+    `post /v1/images/variations varyImage: ${made}`,
+    `post /v1/restorations restore: ${made}`,
+    "get /v1/models listModels: 200 400 401",
+    "get /v1/models/{model} retrieveModel: 200 400 401 404",
+    "get /livez live: 200 400",
+    "get /readyz ready: 200 400 503",
+    "get /metrics metrics: 200 400 401",
+    "get /openapi.json getDescription: 200 400 401",
   ]);
   assertEquals([document.openapi, document.servers], ["3.1.0", [{ url: "." }]]);
   const { securitySchemes: { bearer, signature }, schemas: { Problem: problem } } =
@@ -157,6 +162,8 @@ Deno.test("the description names every operation once, and what they share", asy
   assertEquals(bearer, { type: "http", scheme: "bearer" });
   assertEquals([signature.type, signature.in, signature.name], ["apiKey", "query", "sig"]);
   assertEquals(problem.required, ["type", "title", "status", "detail", "error"]);
+  const [model] = document.paths["/v1/models/{model}"].get.parameters;
+  assertEquals([model.name, model.in, model.required], ["model", "path", true]);
   const gif = document.paths["/v1/images/{seed}.gif"].get;
   assertEquals(Object.keys(gif.responses[200].content), ["image/gif"]);
   const named = (of: Told) => of.parameters.map(({ name }: Told) => name);
@@ -164,6 +171,55 @@ Deno.test("the description names every operation once, and what they share", asy
   assertEquals(named(events), [...named(gif), "preview"]);
   const clipped = gif.parameters.find(({ name }: Told) => name === "clipped_eps");
   assertEquals(clipped.schema.enum, builtIn.ddim.options!.clipped_eps.enum);
+});
+
+Deno.test("an option is described by its own kind, among what every address may say", async () => {
+  const common = { default: 1, minimum: undefined, maximum: undefined };
+  const options = {
+    count: { ...common, type: "integer", description: "how often", minimum: 1, maximum: 9 },
+    least: { ...common, type: "number", description: "how much", minimum: 0.5 },
+    any: { ...common, type: "number", description: "whatever" },
+    on: { ...common, type: "boolean", description: "whether", default: true },
+    word: { ...common, type: "string", description: "what", default: "" },
+    mode: { ...common, type: "string", description: "which", default: "a", enum: ["a", "b"] },
+    power: { ...common, type: "integer", description: "of two", default: 2, enum: [2, 4] },
+  } as const;
+  const mine: Scheduler = { ...builtIn.ddpm, name: "mine", options };
+  const model = { ...fakeModel(), recommended: undefined };
+  const app = createApp({ models: { fake: model }, schedulers: { mine } });
+  const { paths } = await (await app.request("/openapi.json")).json();
+  const parameters: Told[] = paths["/v1/images/{seed}.png"].get.parameters;
+  const own = parameters.filter(({ name }) => Object.hasOwn(options, name));
+  assertEquals(own.map(({ name, schema, description }) => [name, schema, description]), [
+    ["count", { type: "integer", minimum: 1, maximum: 9 }, "how often"],
+    ["least", { type: "number", minimum: 0.5 }, "how much"],
+    ["any", { type: "number" }, "whatever"],
+    ["on", { type: "boolean" }, "whether"],
+    ["word", { type: "string", maxLength: 1000 }, "what"],
+    ["mode", { type: "string", enum: ["a", "b"] }, "which"],
+    ["power", { type: "number", enum: [2, 4] }, "of two"],
+  ]);
+  const others = parameters.filter(({ name }) => !Object.hasOwn(options, name));
+  assertEquals(
+    others.map(({ name }) => name).join(),
+    [
+      ...[
+        "seed",
+        "weights",
+        "scheduler",
+        "schedule",
+        "steps",
+        "guidance",
+        "guided",
+        "label",
+        "mix",
+      ],
+      ...["with", "scale", "size", "expires", "sig"],
+    ].join(),
+  );
+  const where = parameters.map(({ name, in: place, required }) => `${name} ${place} ${required}`);
+  assertEquals(where.slice(0, 2), ["seed path true", "weights query false"]);
+  assert(where.slice(1).every((one) => one.endsWith(" query false")), where.join());
 });
 
 // deno-lint-ignore no-explicit-any

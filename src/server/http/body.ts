@@ -31,7 +31,7 @@ export async function readJson(
 /** @throws Problem 415 for a body that is compressed, 413 for one that says it is longer than `most` bytes */
 export function requireLength(request: Request, most: number): void {
   const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding.trim().toLowerCase() !== "identity") {
+  if (encoding.toLowerCase() !== "identity") {
     const found = excerpt(encoding);
     throw new Problem(415, "media_type", `content-encoding: expected none, found ${found}`);
   }

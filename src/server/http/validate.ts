@@ -55,7 +55,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case "invalid_type":
       return typeNames[issue.expected] ?? issue.expected;
     case "invalid_value":
-      return `one of ${listed(issue.values.map((v) => JSON.stringify(v)))}`;
+      return oneOf(issue.values.map((v) => JSON.stringify(v)));
     case "too_small":
       return `at least ${amount(issue.minimum, issue.origin)}`;
     case "too_big":
@@ -65,6 +65,10 @@ function expectation(issue: z.core.$ZodIssue): string {
     default:
       return issue.message;
   }
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.length === 1 ? values[0] : `one of ${listed(values)}`;
 }
 
 function amount(limit: number | bigint, origin: string): string {

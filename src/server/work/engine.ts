@@ -130,7 +130,6 @@ export class Engine {
     this.#model = model;
     this.options.metrics.reopened.inc({ weights: this.name });
     this.#broken = false;
-    this.ready = true;
   }
 
   #failure(cause: unknown): Problem {

@@ -1,0 +1,95 @@
+/** `load`: what it asks of the engine and of downloads, and what it leaves behind where it fails. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { load, type LoadOptions } from "../src/model/load.ts";
+import type { Backend } from "../src/backends/backend.ts";
+import { simdInline } from "../src/backends/simd/inline.ts";
+import { InputError } from "../src/errors.ts";
+import { filesOf } from "../src/weights/files.ts";
+import { temporaryFolder } from "./cli.ts";
+import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
+
+const golden = new URL("./golden/class_conditional/", import.meta.url);
+
+/** An engine that tells what it is asked; its sessions are real unless they are to fail. */
+function told(fails = false) {
+  const log: unknown[] = [];
+  const backend: Backend = {
+    name: "mine",
+    createSession(graph, weights, options) {
+      log.push(["session", options]);
+      if (fails) return Promise.reject(new Error("no room"));
+      return simdInline().createSession(graph, weights);
+    },
+    prepare: (options) => void log.push(["prepare", options]),
+    release: () => void log.push(["release"]),
+  };
+  return { log, backend };
+}
+
+Deno.test("an engine is started while weights are read, and both it and its session get what sessions get", async () => {
+  const { log, backend } = told();
+  const options: LoadOptions = { threads: 3, spin: false, refresh: true, maxBytes: 1e9, backend };
+  await using model = await load(golden, { ...options, onProgress() {}, onNotice() {} });
+  assertEquals(model.backend, "mine");
+  const session = { threads: 3, spin: false };
+  assertEquals(log, [["prepare", session], ["session", session]]);
+});
+
+Deno.test("an engine that was started for weights that cannot be had is let go", async () => {
+  const missing = new URL("none/", golden);
+  const { log, backend } = told();
+  await assertRejects(() => load(missing, { backend }), InputError);
+  assertEquals(log.map((entry) => (entry as string[])[0]), ["prepare", "release"]);
+  const broken = told(true);
+  await assertRejects(() => load(golden, { backend: broken.backend }), Error, "no room");
+  const kinds = broken.log.map((entry) => (entry as string[])[0]);
+  assertEquals(kinds, ["prepare", "session", "release"]);
+  const { prepare: _, release: __, ...plain } = told(true).backend;
+  await assertRejects(() => load(golden, { backend: plain }), Error, "no room");
+  const unknown = "cuda" as LoadOptions["backend"];
+  await assertRejects(() => load(golden, { backend: unknown }), InputError, 'found "cuda"');
+});
+
+Deno.test("what is remarkable about weights is said, after they were read", async () => {
+  const files: Record<string, Uint8Array> = {};
+  for (const name of hubFiles.slice(1, 3)) {
+    files[name.replace("unet/", "")] = await Deno.readFile(new URL(name, golden));
+  }
+  const said: string[] = [];
+  const backend = simdInline();
+  await using model = await load(filesOf(files, "mine/"), {
+    backend,
+    onNotice: (word) => said.push(word),
+  });
+  assertEquals(said.length, 1);
+  assert(said[0].includes("mine/"), said[0]);
+  await using silent = await load(filesOf(files, "mine/"), { backend });
+  assertEquals(silent.hash, model.hash);
+});
+
+Deno.test("a download is shown, capped and stopped as the caller says; other files lend their configs", async () => {
+  await using cache = await temporaryFolder();
+  await using server = serve(hub);
+  const environment = { DENOISE_CACHE: cache.path, HF_ENDPOINT: server.origin };
+  const backend = simdInline();
+  await withEnvironment(environment, async () => {
+    const from = (options: LoadOptions) => load("hf:owner/name", { backend, ...options });
+    await assertRejects(() => from({ maxBytes: 100 }), Error, "at most 100 are taken");
+    const signal = AbortSignal.abort(new Error("enough"));
+    await assertRejects(() => from({ signal }), Error, "enough");
+    let most = 0;
+    await using model = await from({
+      onProgress: ({ received }) => most = Math.max(most, received),
+    });
+    const { size } = await Deno.stat(new URL(hubFiles[2], golden));
+    assertEquals(most, size);
+
+    const bare = `${cache.path}/bare.safetensors`;
+    await Deno.copyFile(new URL(hubFiles[2], golden), bare);
+    await using lent = await load(bare, { backend, configs: "hf:owner/name" });
+    const x = new Float32Array(lent.shape.reduce((a, b) => a * b));
+    const answer = (of: typeof model) => of.predict(x, Float32Array.of(5), Int32Array.of(1));
+    assertEquals(await answer(lent), await answer(model));
+    await assertRejects(() => load(bare, { backend }), InputError, "configs");
+  });
+});
