@@ -3,13 +3,34 @@
  * To use the real one, map `@std/assert` to `jsr:@std/assert@1` in deno.json.
  */
 import nodeAssert from "node:assert";
+import { inspect, isDeepStrictEqual } from "node:util";
 
 export function assert(condition: unknown, message = "assertion failed"): asserts condition {
   nodeAssert.ok(condition, message);
 }
 
 export function assertEquals<T>(actual: T, expected: T, message?: string): void {
-  nodeAssert.deepStrictEqual(actual, expected, message as string);
+  if (isDeepStrictEqual(actual, expected)) return;
+  // What differs is searched line by line, which takes minutes for a picture's numbers.
+  if (isSmall(actual) && isSmall(expected)) {
+    nodeAssert.deepStrictEqual(actual, expected, message as string);
+  }
+  const [found, wanted] = [actual, expected].map((value) =>
+    inspect(value, { maxArrayLength: 20, maxStringLength: 1000 })
+  );
+  nodeAssert.fail(`${message === undefined ? "" : `${message}: `}${found} is not ${wanted}`);
+}
+
+/** Whether a value has few parts, and no long text. */
+function isSmall(value: unknown, left = { parts: 500 }): boolean {
+  if (typeof value === "string") left.parts -= value.length / 80;
+  if (ArrayBuffer.isView(value)) left.parts -= value.byteLength;
+  else if (typeof value === "object" && value !== null) {
+    const parts = value instanceof Map || value instanceof Set ? [...value] : Object.values(value);
+    left.parts -= parts.length;
+    return left.parts >= 0 && parts.every((part) => isSmall(part, left));
+  }
+  return left.parts >= 0;
 }
 
 export function assertNotEquals<T>(actual: T, expected: T, message?: string): void {

@@ -257,9 +257,25 @@ Deno.test("an archive that is finished has nothing missing; files of another run
     const spool = () => openNpz(`${folder.path}/b.npz`, other, { resume: true, force: false });
     await assertRejects(spool, InputError, difference);
   }
+  await assertRejects(() => open(others[0][0], true, true), InputError, "or --force without");
+  const both = await open(request, true, true);
+  assertEquals(both.missing, [], "what is the run's own is kept");
   const anew = await open(request, false, true);
   assertEquals(anew.missing, [0, 1, 2, 3, 4], "--force begins again");
   anew.close();
+});
+
+Deno.test("pixels whose note is damaged, or of another version, are of no run", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.npz`;
+  for (const note of ["{", '{"api":2}', "null"]) {
+    await stopped(path, 3);
+    await Deno.writeTextFile(`${path}.pixels.json`, note);
+    const sink = await openNpz(path, await requestOf(), { resume: true, force: false });
+    assertEquals(sink.missing, [0, 1, 2, 3, 4], note);
+    sink.close();
+    assertEquals((await Deno.stat(`${path}.pixels`)).size, 0);
+  }
 });
 
 Deno.test("an archive that could not be written is not there", async () => {

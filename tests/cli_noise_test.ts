@@ -4,7 +4,7 @@ import { closedForm, stepByStep, timestepsToShow } from "../src/cli/drawing/forw
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { drawText, textHeight, textWidth } from "../src/image/text.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
 
 /** A picture of 8×4 pixels whose grey levels are all different. */
 const picture = encodePng({
@@ -172,6 +172,20 @@ Deno.test("a .gif moves, a .svg shows the curves of every schedule", async () =>
   assertAlmostEquals(1 - y / 230, makeSchedule(linearBetas(1000)).alpha_bar(t), 0.002);
 });
 
+Deno.test("noise shows which state of which schedule it draws, and says what it made", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/in.png`, strip = `${folder.path}/a.png`;
+  await Deno.writeFile(image, picture);
+  const schedules = ["--schedule", "linear, cosine", "--frames", "2"];
+  const { code, err, shown } = await watched(["noise", image, ...schedules, "--out", strip], {});
+  assertEquals([code, err], [0, [`${strip}: linear, cosine, 2 of 1000 steps, seed 0`]]);
+  const states = (name: string) => [`${name}: 1 of 2`, `${name}: 2 of 2`, ""];
+  assertEquals(shown, [...states("linear"), ...states("cosine")]);
+  const svg = `${folder.path}/a.svg`;
+  assertEquals((await cli(["noise", image, "--out", svg])).err, `${svg}: linear, curves`);
+  assertEquals((await cli(["noise", image, "--out", svg, "--force", "--quiet"])).err, "");
+});
+
 Deno.test("what noise does not know is refused in one line", async () => {
   await using folder = await temporaryFolder();
   const image = `${folder.path}/in.png`;
@@ -181,7 +195,9 @@ Deno.test("what noise does not know is refused in one line", async () => {
     [["--frames", "1"], /--frames: expected a whole number from 2/],
     [["--steps", "1"], /--steps: expected a whole number from 2/],
     [["--out", `${folder.path}/a.npz`], /expected \.png, \.gif, \.apng, \.svg or - /],
-    [["--size", "0"], /--size/],
+    [["--size", "0"], /--size: expected a whole number from 1 to 4096/],
+    [["--size", "4097"], /--size: expected a whole number from 1 to 4096/],
+    [["--steps", "1000001"], /--steps: expected a whole number from 2 to 1000000/],
   ];
   for (const [args, message] of refusals) {
     const { code, err } = await cli(["noise", image, "--out", `${folder.path}/o.png`, ...args]);

@@ -8,7 +8,7 @@ import { textHeight, textWidth } from "../src/image/text.ts";
 import { readZip } from "../src/files/zip.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { readApng } from "./apng.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
 
 const weights = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
 /** Small pictures from a tiny network, quick and the same everywhere. */
@@ -89,6 +89,13 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   );
   const at = new TextDecoder("latin1").decode(bytes).indexOf("acTL");
   assertEquals(new DataView(bytes.buffer).getUint32(at + 4), 2, "a frame a step");
+});
+
+Deno.test("a bar shows how many steps of all pictures are done, and is gone at the end", async () => {
+  const { code, shown } = await watched(tiny("--n", "3", "--out", "-"), {});
+  assertEquals(code, 0);
+  assertMatch(shown.at(-2)!, /^█{24} 100% {2}[\d.]+ images\/s {2}0\.0 s left$/);
+  assertEquals([shown.at(-1), shown.filter((line) => line.includes(" 100%")).length], ["", 1]);
 });
 
 Deno.test("files that are there stay, unless --force", async () => {

@@ -22,6 +22,7 @@ Deno.test("what could not be measured is refused before anything is", async () =
     [["--teacher", golden("train_unconditional")], "makes pictures [3,16,16], "],
     [["--also", at("loose")], "expected data with classes"],
     [["--nearest", at("none/n.png")], "--nearest "],
+    [["--side-by-side", at("none/s.png"), "--teacher", classes], "--side-by-side "],
     [["--json", at("none/f.json")], "--json "],
     [["--samples", "x"], "--samples: expected a whole number from 0"],
     [["--classifier-steps", "0"], "--classifier-steps: expected a whole number from 1"],

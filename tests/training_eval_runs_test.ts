@@ -7,7 +7,7 @@ import { decodePng } from "../src/image/png.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
 import { withEnvironment } from "./hub.ts";
 import { tinyWeights } from "./tiny_weights.ts";
-import { pictureFolder } from "./training_pictures.ts";
+import { idxFile, pictureFolder } from "./training_pictures.ts";
 
 const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
 
@@ -63,6 +63,66 @@ Deno.test("an evaluation that is stopped shows what it has measured, and writes 
   const figures = JSON.parse(await Deno.readTextFile(at("f.json")));
   assertEquals([figures.epsLoss.bands.length, figures.bits], [10, undefined]);
   assertStringIncludes(out.join("\n"), figures.epsLoss.mean.toFixed(5));
+});
+
+Deno.test("an evaluation of restoration that is stopped shows the samplers that were measured", async () => {
+  const { folder, at, args } = await place();
+  await using _ = folder;
+  const stop = new AbortController();
+  const restore = ["--restore", "1", "--restore-samplers", "ddrm:1,ddnm:1"];
+  const tasks = ["--restore-tasks", "noise 0.5; right half missing"];
+  const rest = [...tasks, "--classifier-steps", "1", "--json", at("f.json")];
+  const status = (line: string) => {
+    // One update is enough for this classifier; it is not to take as many as it likes.
+    const isLong = /^classifier: \d+ of (?!1\b)/.test(line);
+    if (isLong || line.startsWith("noise 0.5: ddnm")) {
+      stop.abort(new DOMException("stopped", "AbortError"));
+    }
+  };
+  const { code, out } = await withEnvironment(
+    { DENOISE_CACHE: at("cache") },
+    () => watched(args(...restore, ...rest), { status }, stop),
+  );
+  assertEquals(code, 130);
+  const { scores } = JSON.parse(await Deno.readTextFile(at("f.json")));
+  const known = scores.map(({ task, sampler }: Record<string, string>) => `${task} ${sampler}`);
+  assertEquals(known.slice(0, 1), ["noise 0.5 ddrm"]);
+  assertEquals(known.length < 4, true, `${known}`);
+  assertStringIncludes(out.join("\n"), "`ddrm` 1");
+});
+
+Deno.test("a set with a part for tests is measured on that part, and the classifier learns from the other", async () => {
+  const { folder, at, args } = await place();
+  await using _ = folder;
+  await Deno.mkdir(at("idx"));
+  const write = (name: string, count: number) =>
+    Deno.writeFile(at(`idx/${name}`), idxFile([count, 12, 12], Array(144 * count).fill(9)));
+  await write("train-images-idx3-ubyte", 5);
+  await write("t10k-images-idx3-ubyte", 3);
+  // No share is held out of a set that has its own.
+  const { code, err } = await cli([
+    ...args("--json", at("f.json")),
+    ...["--data", at("idx"), "--holdout", "7"],
+  ]);
+  assertEquals(code, 0, err);
+  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))).heldOutPictures, 3);
+});
+
+Deno.test("samples are by every scheduler, in every number of steps, at every guidance that is listed", async () => {
+  const { folder, at, run } = await place();
+  await using _ = folder;
+  const lists = ["--scheduler", "ddim, dpmpp", "--steps", "1, 2", "--guidance", "1, 1.5"];
+  const few = ["--samples", "2", "--classifier-steps", "1", "--json", at("f.json")];
+  const { code, err } = await run(...lists, ...few);
+  assertEquals(code, 0, err);
+  const { samples } = JSON.parse(await Deno.readTextFile(at("f.json")));
+  const told = samples.map((s: Record<string, unknown>) =>
+    `${s.scheduler} ${s.steps} ${s.guidance}`
+  );
+  assertEquals(told, [
+    ...["ddim 1 1", "ddim 1 1.5", "ddim 2 1", "ddim 2 1.5"],
+    ...["dpmpp 1 1", "dpmpp 1 1.5", "dpmpp 2 1", "dpmpp 2 1.5"],
+  ]);
 });
 
 Deno.test("eval --restore tells samplers the labels where it is asked to, in JSON alone where it is", async () => {

@@ -176,4 +176,21 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
     assertEquals((await get(path))[0], 404, path);
   }
   assertEquals((await get("/loss.svg?stage=xguided"))[0], 404);
+  const [, , headers] = await get("/");
+  assertEquals(
+    headers.get("content-security-policy"),
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'",
+  );
+  assertEquals(headers.get("strict-transport-security"), null, "other ports of this machine");
+  const types: Record<string, string> = {
+    "/": "text/html; charset=UTF-8",
+    "/page.css": "text/css; charset=utf-8",
+    "/page.js": "text/javascript; charset=utf-8",
+    "/state.json": "application/json",
+    "/loss.svg": "image/svg+xml",
+    "/samples/2.png": "image/png",
+  };
+  for (const [path, type] of Object.entries(types)) {
+    assertEquals((await get(path))[2].get("content-type"), type, path);
+  }
 });

@@ -22,6 +22,49 @@ Deno.test("inspect counts parameters and says what sample would do", async () =>
   assert(report.multiply_adds > 0 && report.memory.activations > 4 * 12 * 12 * 16);
 });
 
+Deno.test("inspect is a page of facts, and a line for each part of the network", async () => {
+  const { out } = await cli(["inspect", conditional]);
+  const told = out.replace(/^(weights +)\S+\/tests/m, "$1tests")
+    .replace(/^(hash +)[0-9a-f]{64}$/m, "$1…").replace(/^(memory +).*$/m, "$1…");
+  assertEquals(told.split("\n"), [
+    "weights        tests/golden/class_conditional/",
+    "hash           …",
+    "pictures       12×12, grey",
+    "classes        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
+    "predicts       epsilon, fixed_small",
+    "schedule       linear, T = 1000",
+    "blocks         DownBlock2D AttnDownBlock2D UNetMidBlock2D AttnUpBlock2D UpBlock2D",
+    "parameters     72,817 in 143 tensors",
+    "an evaluation  4,616,704 multiply-adds a picture",
+    "memory         …",
+    "by default     ddim, 50 steps: 50 evaluations a picture",
+    "",
+    "time_embedding      4 tensors         5,248",
+    "class_embedding     1 tensors           704",
+    "conv_in             2 tensors           160",
+    "down_blocks.0      12 tensors         8,064",
+    "down_blocks.1      20 tensors         6,864",
+    "mid_block          30 tensors        12,608",
+    "up_blocks.0        46 tensors        21,776",
+    "up_blocks.1        24 tensors        17,216",
+    "conv_norm_out       2 tensors            32",
+    "conv_out            2 tensors           145",
+  ]);
+  const onnx = await cli([
+    "inspect",
+    new URL("./golden/onnx/fixed_batch.onnx", import.meta.url).href,
+  ]);
+  const names = onnx.out.split("\n").map((line) => line.slice(0, 14).trim());
+  assertEquals(names, [
+    ...["weights", "hash", "pictures", "classes", "schedule", "inputs", "output", "made by"],
+    ...["operators", "parameters", "by default"],
+  ]);
+  assertStringIncludes(onnx.out, "output         out_sample float32 [1, 6, 8, 12]\n");
+  assertStringIncludes(onnx.out, "made by        pytorch 1.13.0, opset 16\n");
+  assertStringIncludes(onnx.out, "operators      Constant 44, Mul 22, Add 19, ");
+  assertStringIncludes(onnx.out, "parameters     11,390 in 55 tensors\n");
+});
+
 Deno.test("inspect refuses what is no folder of weights in one line", async () => {
   const { code, err } = await cli(["inspect", "tests/nothing-here"]);
   assertEquals(code, 2);

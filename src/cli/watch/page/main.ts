@@ -1,6 +1,7 @@
 /// <reference lib="dom" />
 /** The page of a run: asks every second how far it is, and shows what is new. */
 import type { RunState, StageState } from "../run_state.ts";
+import { count, lossText, speedText, stageText, statusOf } from "./words.ts";
 
 const ASK_MS = 1000;
 
@@ -24,29 +25,6 @@ function write(id: string, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const count = (n: number) => n.toLocaleString("en-US");
-
-function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.ceil(seconds)} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-/** Where the run is, in a sentence. */
-function statusOf({ done, updates, secondsLeft, stages, current }: RunState, ended: boolean) {
-  if (done === 0) return ended ? "ended before the first update" : "before the first update";
-  const part = stages.length > 1 ? `${stages[current].name}: ` : "";
-  const of = updates === undefined ? "" : ` of ${count(updates)}`;
-  const tail = updates !== undefined && done >= updates
-    ? "done"
-    : ended
-    ? "stopped; train --resume goes on with it"
-    : secondsLeft === undefined
-    ? ""
-    : `about ${duration(secondsLeft)} left`;
-  return `${part}${count(done)}${of} updates${tail && `, ${tail}`}`;
-}
-
 function shownStage({ stages, current }: RunState): StageState {
   return stages.find(({ name }) => name === chosen) ?? stages[current];
 }
@@ -68,9 +46,10 @@ function showStages({ stages }: RunState, shown: StageState): void {
       return item;
     }));
   }
-  stages.forEach(({ name, done, updates }, i) => {
+  stages.forEach((stage, i) => {
+    const { name, done } = stage;
     const button = list.children[i].firstElementChild as HTMLButtonElement;
-    const text = `${name} ${count(done)}${updates === undefined ? "" : ` / ${count(updates)}`}`;
+    const text = stageText(stage);
     if (button.textContent !== text) button.textContent = text;
     button.disabled = done === 0;
     button.setAttribute("aria-pressed", String(name === shown.name));
@@ -117,16 +96,8 @@ async function show(ended = false): Promise<void> {
   const progress = byId("progress", HTMLProgressElement);
   if (state.updates === undefined) progress.removeAttribute("value");
   else progress.value = state.done / state.updates;
-  write("loss", shown.loss === undefined ? "–" : shown.loss.toPrecision(4));
-  const { msPerUpdate } = shown;
-  write(
-    "speed",
-    msPerUpdate === undefined
-      ? "–"
-      : msPerUpdate < 1000
-      ? `${msPerUpdate.toFixed(0)} ms`
-      : `${(msPerUpdate / 1000).toFixed(2)} s`,
-  );
+  write("loss", lossText(shown));
+  write("speed", speedText(shown));
   showStages(state, shown);
   showGrid(shown);
   await showPlot(shown);
