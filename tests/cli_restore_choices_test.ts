@@ -140,6 +140,23 @@ Deno.test("small numbers are said in three digits, and as 0 where they are round
   }
 });
 
+Deno.test("an operator of one's own is looked at before it is used", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  const cases = [
+    ["{ name: 'mine', api: 2, create() {} }", "expected api: 1 (the contract's version), found 2"],
+    ["{ name: 'Mine', api: 1, create() {} }", "expected name: lower-case letters"],
+    ["{ name: 'mine', api: 1 }", "expected create: a function"],
+    ["{ name: 'mine', api: 1, create() {}, undo: 1 }", "expected no keys but "],
+  ];
+  for (const [i, [plugin, message]] of cases.entries()) {
+    await Deno.writeTextFile(at(`${i}.ts`), `export default ${plugin};`);
+    const { code, err } = await restore("--operator", at(`${i}.ts`), "--out", "-");
+    assertEquals(code, 2);
+    assertStringIncludes(err, `operator ${at(`${i}.ts`)}: ${message}`);
+  }
+});
+
 Deno.test("a plug-in that restores nothing is refused; progress counts every step of every answer", async () => {
   const { folder, at, weights, restore } = await place();
   await using _ = folder;

@@ -45,6 +45,11 @@ Deno.test("what was there stays where writing fails, and nothing is left beside 
     Error,
     `${nowhere}: cannot be written (`,
   );
+  await assertRejects(
+    () => writeTextDurably(nowhere, "x"),
+    Error,
+    `${nowhere}: cannot be written (`,
+  );
 });
 
 Deno.test("every byte is written, however few of them one write takes", async () => {

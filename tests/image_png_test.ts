@@ -24,6 +24,15 @@ for (const channels of [1, 2, 3, 4]) {
     assertEquals(decodePng(encodePng(picture)), { ...picture, text: {} });
   });
 
+  Deno.test(`a file of ${channels} channels is its chunks and nothing else`, () => {
+    const file = encodePng(picture, { a: "b" });
+    const chunks = [...readChunks(file, "x")];
+    assertEquals(chunks.at(-1)!.type, "IEND");
+    // A signature of 8 bytes; length, type and CRC make 12 of every chunk.
+    assertEquals(file.length, chunks.reduce((sum, { data }) => sum + 12 + data.length, 8));
+    assertEquals([...file.subarray(-12)], [0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130]);
+  });
+
   Deno.test(`another decoder reads ${channels} channels`, () => {
     const image = UPNG.decode(encodePng(picture).buffer);
     const rgba = new Uint8Array(UPNG.toRGBA8(image)[0]);

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
+import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseTrainingRecipe, parseTypedField, trainingFields } from "../src/training/recipe.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
@@ -8,6 +9,77 @@ Deno.test("a recipe has every key, its own values over the defaults", () => {
   assertEquals(Object.keys(recipe), Object.keys(trainingFields));
   assertEquals([recipe.lr, recipe.batch, recipe.seed], [2e-3, 8, 0]);
   assertEquals(parseTrainingRecipe(JSON.parse(JSON.stringify(recipe))), recipe);
+});
+
+Deno.test("what a recipe leaves out is this", () => {
+  const { data: _, ...rest } = parseTrainingRecipe({ data: "x" });
+  const learned = { size: 32, channels: 3, flip: false, labels: true, label_dropout: 0.1 };
+  const kept = { label_parts: false, holdout: 0, data_license: null };
+  const network = {
+    ...{ architecture: "UNet2DModel", block_out_channels: [32, 64, 64] },
+    ...{ attention: [false, false, true], layers_per_block: 1, norm_num_groups: 8 },
+    ...{ attention_head_dim: null, dropout: 0 },
+  };
+  const diffusion = {
+    ...{ num_train_timesteps: 1000, beta_schedule: "linear", prediction_type: "epsilon" },
+    min_snr_gamma: null,
+  };
+  const run = {
+    ...{ steps: 10_000, batch: 32, accumulate: 1, lr: 6e-4, warmup: 200, horizon: null },
+    ...{ weight_decay: 0, max_grad_norm: 1, ema_half_life: 20_000, seed: 0, fp16: false },
+    ...{ checkpoint_every: 500, keep_checkpoints: 2, sample_every: 1000, sample_steps: 25 },
+  };
+  assertEquals(rest, { ...learned, ...kept, ...network, ...diffusion, ...run } as typeof rest);
+  const { distill: _distill, data: _data, ...students } = parseDistillRecipe({
+    ...{ distill: "w", data: "x" },
+  });
+  assertEquals(
+    students,
+    {
+      ...{ data_license: null, flip: false, label_parts: false, holdout: 0 },
+      ...{ guidance: null, guided: null, guide_updates: 1200, guide_lr: 5e-4 },
+      ...{ students: [8, 4, 2, 1], student_updates: [300, 400, 800, 1200], student_lr: 4e-4 },
+      ...{ batch: 32, accumulate: 1, warmup: 20, max_grad_norm: 1, ema_half_life: 2000 },
+      ...{ seed: 0, fp16: false, checkpoint_every: 100, keep_checkpoints: 2, sample_every: 1000 },
+    } as typeof students,
+  );
+});
+
+Deno.test("every number of a recipe has a least and a most, both allowed", () => {
+  const bounds: Record<string, readonly [least: number, most: number]> = {
+    size: [1, 4096],
+    label_dropout: [0, 0.99],
+    holdout: [0, 0.5],
+    dropout: [0, 0.9],
+    num_train_timesteps: [2, 100_000],
+    min_snr_gamma: [0.01, 1000],
+    steps: [1, 1e9],
+    batch: [1, 65_536],
+    accumulate: [1, 65_536],
+    lr: [0, 1],
+    warmup: [0, 1e9],
+    horizon: [1, 1e9],
+    weight_decay: [0, 10],
+    max_grad_norm: [1e-6, 1e6],
+    ema_half_life: [0, 1e12],
+    checkpoint_every: [1, 1e9],
+    keep_checkpoints: [1, 1000],
+    sample_every: [0, 1e9],
+    sample_steps: [1, 1000],
+  };
+  const parse = (key: string, value: unknown) => parseTrainingRecipe({ data: "x", [key]: value });
+  for (const [key, [least, most]] of Object.entries(bounds)) {
+    for (const value of [least, most]) {
+      assertEquals(Object.entries(parse(key, value)).find(([name]) => name === key)![1], value);
+    }
+    for (const value of [least - 1e-7, most * 1.01 + 1]) {
+      assertThrows(() => parse(key, value), InputError, `recipe: ${key}: expected`);
+    }
+  }
+  assertEquals(parse("size", [1, 4096]).size, [1, 4096]);
+  for (const size of [[1], [1, 4097], [0, 1], [1, 2, 3]]) {
+    assertThrows(() => parse("size", size), InputError, "or [height, width]");
+  }
 });
 
 Deno.test("a wrong recipe is refused with the key, its value and what was expected", () => {
