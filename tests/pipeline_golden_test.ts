@@ -95,7 +95,8 @@ async function differences(backend: string, { folder, file, images, seeds, flags
 const gpu = await navigator.gpu?.requestAdapter();
 for (const backend of ["simd", "native", "wasm", ...(gpu ? ["webgpu"] : [])]) {
   const { most, within1 } = bounds[backend];
-  const chosen = backend === "webgpu" ? cases.slice(2, 4) : cases;
+  // One walk on WebGPU, whose noise is made where every other's is; a software adapter takes long.
+  const chosen = backend === "webgpu" ? cases.slice(3, 4) : cases;
   for (const test of chosen) {
     Deno.test(`${backend}: ${test.folder} ${test.images} as diffusers', within ${most}/255`, async () => {
       const levels = await differences(backend, test);
