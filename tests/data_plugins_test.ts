@@ -1,5 +1,12 @@
 /** Data plug-ins: the contract over the project's own, what is refused, and training on them. */
-import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import rings from "../examples/rings.ts";
 import { backendByName } from "../src/backends/select.ts";
 import { InputError } from "../src/errors.ts";
@@ -7,6 +14,7 @@ import { openData } from "../src/training/data/open.ts";
 import { checkDataPlugin, drawPicture, loadDataPlugin } from "../src/training/data/plugin.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { train } from "../src/training/run/train.ts";
+import alike from "../weights/heroes/data/alike.ts";
 import callings from "../weights/heroes/data/callings.ts";
 import heroes from "../weights/heroes/data/heroes.ts";
 import peoples from "../weights/heroes/data/peoples.ts";
@@ -16,7 +24,7 @@ import { cli, temporaryFolder } from "./cli.ts";
 import { dataContract } from "./data_contract.ts";
 import { tinyRecipe } from "./training_pictures.ts";
 
-for (const plugin of [heroes, peoples, callings, rings]) dataContract(plugin);
+for (const plugin of [heroes, peoples, callings, alike, rings]) dataContract(plugin);
 
 const ground = (side: number) => new Uint8Array(side * side);
 const good = {
@@ -79,6 +87,22 @@ Deno.test("a hero is dressed by what its label says", () => {
   assertEquals(drawPicture(peoples, 0, 5).pixels, drawPicture(heroes, 0, 5).pixels);
   const { label } = drawPicture(heroes, 0, 5);
   assert(label!.split("-").includes(drawPicture(peoples, 0, 5).label!) || !label!.includes("-"));
+});
+
+Deno.test("students see the peoples that look alike three times as often as the others", () => {
+  const seen = new Map<string, number>();
+  for (let k = 0; k < 2000; k++) {
+    const [people] = drawPicture(alike, 0, k).label!.split("-");
+    seen.set(people, (seen.get(people) ?? 0) + 1);
+  }
+  // Four of five pictures are called by their people; 18 + 2·5 places are drawn from.
+  const expected = (places: number) => 2000 * 0.8 * places / 28;
+  for (const people of ["human", "orc", "kobold", "mummy", "ghoul"]) {
+    assertAlmostEquals(seen.get(people)!, expected(3), 50, people);
+  }
+  for (const people of ["elf", "dwarf", "octopode"]) {
+    assertAlmostEquals(seen.get(people)!, expected(1), 30, people);
+  }
 });
 
 Deno.test("seeds in a row are heroes of all peoples and callings, by the weights as by the data", async () => {

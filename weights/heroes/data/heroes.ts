@@ -232,10 +232,14 @@ interface Hero {
   readonly label: string;
 }
 
-/** The heroes with a label of one's choice: the same pictures, whatever they are called. */
+/**
+ * The heroes with a label of one's choice: the same pictures, whatever they are called.
+ * @param drawn the peoples, all equally often; whoever is there twice comes twice as often
+ */
 export function heroesBy(
   plugin: Pick<DataPlugin, "name" | "description" | "classes">,
   labelOf: (hero: Hero) => string,
+  drawn: readonly string[] = peoples,
 ): DataPlugin {
   return {
     ...plugin,
@@ -243,7 +247,7 @@ export function heroesBy(
     license: "CC0 1.0 (tiles of Dungeon Crawl Stone Soup)",
     picture({ random }): DrawnPicture {
       const one = <T>(of: readonly T[]) => of[Math.floor(random() * of.length)];
-      const people = one(peoples), calling = one(callings), ground = one(GROUNDS);
+      const people = one(drawn), calling = one(callings), ground = one(GROUNDS);
       const named = random();
       const label = named < 0.6 ? `${people}-${calling}` : named < 0.8 ? people : calling;
       const pixels = paint(ground, dress(people, calling, random));
