@@ -5,11 +5,14 @@ import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "./steps.ts";
 import type { Lesson } from "../run/loop.ts";
 import { type Teacher, teacherOf } from "./teacher.ts";
 
+/** A lesson for which the teacher alone is asked. */
+type TeachersLesson = (batch: TrainBatch) => Promise<TrainBatch>;
+
 /**
  * Stage one of Meng et al. 2023: at every time the student learns the teacher's guided estimate, so
  * that one evaluation does what two did.
  */
-export function guidanceLesson(teacher: Teacher): Lesson {
+export function guidanceLesson(teacher: Teacher): TeachersLesson {
   return async (batch) => {
     const z = noisy(batch, batch.t, teacher);
     return retarget(batch, batch.t, z, await teacher.estimate({ ...batch, z }), teacher);
@@ -21,7 +24,7 @@ export function guidanceLesson(teacher: Teacher): Lesson {
  * learns where two of the teacher's 2N steps lead.
  * @param N the student's steps; T must be a multiple of it
  */
-export function halvingLesson(teacher: Teacher, N: number, T: number): Lesson {
+export function halvingLesson(teacher: Teacher, N: number, T: number): TeachersLesson {
   // Trailing timesteps, as the sampler takes them: every second of the teacher's is the student's.
   const times = spacedTimesteps(2 * N, T, "trailing");
   const alphaBarAt = (i: number) => i < times.length ? teacher.alpha_bar(times[i]) : 1;
