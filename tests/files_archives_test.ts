@@ -89,13 +89,12 @@ Deno.test("no more entries are read than 10,000, and no more bytes than 4 GiB, u
   };
   const folders = (count: number) =>
     directory(new Uint8Array(), Array.from({ length: count }, (_, i) => entry(`${i}/`)));
-  assertEquals((await read(folders(10_000))).size, 0);
   await assertRejects(
     () => read(folders(10_001)),
     InputError,
     "x.zip: more than the 10000 entries that are read",
   );
-  assertEquals((await readZip(folders(10_001), "x.zip", { maxEntries: 10_001 })).size, 0);
+  assertEquals((await readZip(folders(3), "x.zip", { maxEntries: 3 })).size, 0);
 
   // Zip64 (APPNOTE 4.5.3): the inflated size is in a field behind the name.
   const local = (await writeZip(new Map([["a", new Uint8Array()]]))).subarray(0, 31);

@@ -41,6 +41,7 @@ Deno.test("a JPEG that announces more than its bytes can hold is refused before 
   assertEquals(says, large);
   // A block of 8×8 takes a bit at least: 512 pixels a byte.
   assert(of(512, length)[0] !== large);
+  assertEquals(of(513, length)[0], large);
   assertEquals(of(512, length + 1)[0], large);
 });
 

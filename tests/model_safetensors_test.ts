@@ -122,6 +122,10 @@ const refusals: Record<string, [Uint8Array<ArrayBuffer>, RegExp]> = {
     Uint8Array.of(255, 0, 0, 0, 0, 0, 0, 0, 123, 125),
     /length of 255/,
   ],
+  "a header of a byte more than there is": [
+    Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 123, 125),
+    /length of 3 in 10 bytes/,
+  ],
   "a header of 2⁶³ bytes": [Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 128, 123, 125), /length of 9223/],
   "a header that is no JSON": [file("{"), /JSON/],
   "a header that is no UTF-8": [file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /JSON/],
