@@ -96,9 +96,35 @@ Deno.test("a config is written as it is read, oblong, without a middle, with cla
     assertEquals(parseUNetConfig(json), config, JSON.stringify(change));
     assertEquals("mid_block_type" in json, "mid_block_type" in change);
   }
+  // What diffusers looks at before it reads the rest.
+  const { _class_name, _diffusers_version, act_fn, sample_size } = unetJson(parseUNetConfig(tiny));
+  assertEquals([_class_name, _diffusers_version, act_fn, sample_size], [
+    "UNet2DModel",
+    "0.30.0",
+    "silu",
+    8,
+  ]);
+  const oblong = unetJson(parseUNetConfig({ ...tiny, sample_size: [4, 8] }));
+  assertEquals(oblong.sample_size, [4, 8]);
   const { blocks } = parseNetwork({ ...tiny, mid_block_type: null });
   assertEquals(blocks, [...tiny.down_block_types, ...tiny.up_block_types]);
   assertEquals(parseNetwork(tiny).blocks.length, 5);
+});
+
+Deno.test("numbers of channels and layers are whole, from 1 to 65536", () => {
+  const counts = ["in_channels", "out_channels", "layers_per_block", "norm_num_groups"];
+  counts.push("attention_head_dim", "attn_norm_num_groups", "num_class_embeds");
+  for (const key of counts) {
+    for (const value of [0, -1, 1.5, 65_537, "8"]) refused({ [key]: value }, `${key}: expected`);
+  }
+  for (const value of [0, 65_537]) {
+    refused({ block_out_channels: [8, value] }, "block_out_channels: expected");
+    refused({ sample_size: [8, value] }, "sample_size: expected");
+  }
+  refused({ time_embedding_dim: 65_537 }, "time_embedding_dim: expected");
+  refused({ time_embedding_dim: -1 }, "time_embedding_dim: expected");
+  const most = parseUNetConfig({ ...tiny, num_class_embeds: 65_536, time_embedding_dim: 65_536 });
+  assertEquals([most.num_class_embeds, most.time_embedding_dim], [65_536, 65_536]);
 });
 
 Deno.test("old names are today's; what only repeats another tensor has none", () => {
@@ -171,6 +197,9 @@ Deno.test("shapes are matched exactly, but for attention's weights as 1×1 convo
   for (
     const [stored, shape] of [
       [[3, 2], [2, 3]],
+      [[2, 4], [2, 3]],
+      [[4, 3], [2, 3]],
+      [[2, 4, 1, 1], [2, 3]],
       [[2], [2, 3]],
       [[2, 3], [2]],
       [[2, 3, 1], [2, 3]],
