@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { crc32 } from "../src/files/crc32.ts";
 import { glyph } from "../src/image/font.ts";
 import { grid } from "../src/image/grid.ts";
 import { labelledGrid } from "../src/image/labelled_grid.ts";
@@ -62,6 +63,8 @@ Deno.test("every printable sign looks like no other, and what is unknown like a 
   assertEquals(new Set(signs.map((sign) => glyph(sign).join())).size, 95);
   assertEquals(glyph("∑"), glyph("?"));
   assert(signs.every((sign) => glyph(sign).every((column) => column < 256)));
+  // Dot by dot: whoever changes a sign looks at it, and at this number.
+  assertEquals(crc32(Uint8Array.from(signs.flatMap(glyph))).toString(16), "c4d47006");
 });
 
 Deno.test("a labelled grid puts words at the edges and every picture in its cell", () => {

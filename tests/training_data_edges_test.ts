@@ -238,6 +238,19 @@ Deno.test("a set is known by every picture, its shape, its labels and their name
   assertEquals(fingerprintOf(set([1, 2, 3, 4], { ...base })), all[0]);
 });
 
+Deno.test("a set is looked at whole, pictures without end at their first 256", () => {
+  const looked = (length: number) => {
+    const asked: number[] = [];
+    const picture = (i: number) => void (asked.push(i) > 300 && assert(false, "no end"));
+    const labels = { at: (i: number) => (asked.push(-i), 0) };
+    fingerprintOf({ length, shape: [1, 1, 1], skipped: [], picture, labels });
+    return asked;
+  };
+  const first = Array.from({ length: 256 }, (_, i) => i);
+  assertEquals(looked(3), [0, 1, 2, -0, -1, -2]);
+  assertEquals(looked(Infinity), [...first, ...first.map((i) => -i)]);
+});
+
 Deno.test("the share that is held out is every n-th picture, at least every second", () => {
   const data = set(Array.from({ length: 20 }, (_, i) => i));
   const heldOut = (share: number) => levelsOf(splitData(data, share).heldOut);

@@ -280,3 +280,50 @@ for (
     await assertRejects(() => locate(address), InputError, "expected an address");
   });
 }
+
+Deno.test("a folder on disc lists its files and those of the parts that weights have, by name", async () => {
+  await using folder = await temporaryFolder();
+  const parts = ["", "unet/", "unet_ema/", "scheduler/", "other/", "unet/deeper/"];
+  for (const part of parts) {
+    await Deno.mkdir(`${folder.path}/${part}`, { recursive: true });
+    for (const name of ["b", "a"]) {
+      await Deno.writeFile(`${folder.path}/${part}${name}`, new Uint8Array());
+    }
+  }
+  for (const place of [folder.path, `${folder.path}/`]) {
+    const files = await locate(place);
+    const listed = ["", "scheduler/", "unet/", "unet_ema/"].flatMap((
+      part,
+    ) => [`${part}a`, `${part}b`]);
+    assertEquals(await files.list!(), listed);
+    assertEquals(files.where, `${folder.path}/`);
+    await assertRejects(
+      () => files.read("unet"),
+      InputError,
+      `${folder.path}/unet: cannot be read (`,
+    );
+  }
+  await Deno.remove(`${folder.path}/scheduler`, { recursive: true });
+  assertEquals((await (await locate(folder.path)).list!())!.length, 6);
+});
+
+Deno.test({
+  name: "where this process may not look, a place is taken for a folder",
+  permissions: { env: true, read: false },
+  async fn() {
+    const files = await locate("/none/w");
+    assertEquals([files.where, await files.list!()], ["/none/w/", undefined]);
+    await assertRejects(() => files.read("a"), InputError, "/none/w/a: cannot be read (");
+  },
+});
+
+Deno.test("a place that is not there is told with what is built in, and what is meant on the Hub", async () => {
+  const said = async (place: string) =>
+    (await assertRejects(() => locate(place), InputError) as Error).message;
+  const builtIn = "(heroes, heroes-4, heroes-1, digits, digits-4, digits-1)";
+  const start = "there is no such folder or file, and no built-in weights of that name";
+  assertEquals(await said("me/pub"), `me/pub: ${start} ${builtIn}; did you mean hf:me/pub?`);
+  for (const place of ["pub", "./me/pub", "me/pub/x", "me pub/x", "/me/pub"]) {
+    assertEquals(await said(place), `${place}: ${start} ${builtIn}`);
+  }
+});
