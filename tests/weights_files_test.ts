@@ -179,6 +179,14 @@ Deno.test("an archive is the highest folder of weights in it, or its only file o
     await found("x/unet/config.json", "x/unet/a.bin", "b.bin"),
     ["w.zip/x/", undefined, "unet/config.json", "unet/a.bin"],
   );
+  assertEquals(
+    await found("x/unet_ema/config.json", "x/unet_ema/a.bin", "x/b.txt"),
+    ["w.zip/x/", undefined, "unet_ema/config.json", "unet_ema/a.bin", "b.txt"],
+  );
+  assertEquals(
+    await found("x/y/config.json", "x/b.bin"),
+    ["w.zip/x/y/", undefined, "config.json"],
+  );
   // Of two at the same depth the first by name; a higher one before both.
   const side = (...roots: string[]) => found(...roots.map((root) => `${root}model_index.json`));
   assertEquals((await side("b/", "a/", "c/"))[0], "w.zip/a/");
