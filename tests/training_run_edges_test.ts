@@ -1,19 +1,23 @@
 /** A run at its edges: what it is drawn from, what it leaves wherever it stops, what it says, what it lets go. */
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import rings from "../examples/rings.ts";
 import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import { decodePng } from "../src/image/png.ts";
 import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
+import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { openData } from "../src/training/data/open.ts";
 import { generatedPictures } from "../src/training/data/plugin.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { batchOf, dropoutKeys } from "../src/training/objective/batch.ts";
+import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
 import { Log } from "../src/training/run/log.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { readRun, train } from "../src/training/run/train.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 import { type RecordingEngine, recordingEngine } from "./training_engine.ts";
 import { runsPlace } from "./training_place.ts";
@@ -234,4 +238,25 @@ Deno.test("a line of a log is an update's by its step and its loss", async () =>
     assertEquals((await Log.open(path, 9)).lines.length, 1, "the last one was cut off");
   }
   assertEquals((await Log.open(`${here.path}/none`, 9)).lines, []);
+});
+
+Deno.test("a network that was written under older names is trained on under its own", async () => {
+  const golden = await readFolder(filesAt(new URL("golden/ddpm_legacy/", import.meta.url)));
+  const [name] = [...golden.tensors.keys()].filter((name) => name.endsWith(".to_q.weight"));
+  const older = new Map(
+    [...golden.tensors].map(([name, tensor]) => [name.replace(".to_q.", ".query."), tensor]),
+  );
+  const data = bytesDataSet(new Uint8Array(2 * 768), [3, 16, 16]);
+  const start = (tensors: WeightsFolder["tensors"]) =>
+    startFrom({ ...golden, tensors }, parseTrainingRecipe({ data: "here" }), data);
+  const { layout, state } = start(older);
+  assertEquals(state.theta, start(golden.tensors).state.theta);
+  const { offset, size } = layout.params.find((place) => place.name === name)!;
+  assertEquals(state.theta.slice(offset, offset + size), golden.tensors.get(name)!.data);
+  const variances = await readFolder(filesAt(new URL("golden/learned_range/", import.meta.url)));
+  assertThrows(
+    () => adoptNetwork(parseTrainingRecipe({ data: "here" }), variances),
+    InputError,
+    `${variances.where}: expected out_channels 3, found 6: the network also predicts variances`,
+  );
 });
