@@ -39,6 +39,7 @@ Deno.test("what a recipe leaves out is this", () => {
       ...{ data_license: null, flip: false, label_parts: false, holdout: 0 },
       ...{ guidance: null, guided: null, guide_updates: 1200, guide_lr: 5e-4 },
       ...{ students: [8, 4, 2, 1], student_updates: [300, 400, 800, 1200], student_lr: 4e-4 },
+      ...{ tune_updates: 0, tune_from: null },
       ...{ batch: 32, accumulate: 1, warmup: 20, max_grad_norm: 1, ema_half_life: 2000 },
       ...{ seed: 0, fp16: false, checkpoint_every: 100, keep_checkpoints: 2, sample_every: 1000 },
     } as typeof students,

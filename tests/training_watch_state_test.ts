@@ -134,6 +134,8 @@ Deno.test("a distillation's stages: guided where there is guidance to fold in, t
   assertEquals(await told(other), ["steps-4 5,steps-2 0", 0, 5, 50]);
   await using none = await runWith({ "recipe.json": { ...recipe, guide_updates: 0 } });
   assertEquals(await told(none), ["steps-4 0,steps-2 0", 0, 0, 50]);
+  await using tuned = await runWith({ "recipe.json": { ...recipe, tune_updates: 40 } });
+  assertEquals(await told(tuned), ["guided 0,steps-4 0,steps-2 0,tuned 0", 0, 0, 100]);
 });
 
 Deno.test("the page answers by this machine's names, and keeps nothing", async () => {

@@ -172,7 +172,28 @@ Deno.test("tensors must be all there, fit, and belong", () => {
     InputError,
     '"a.bias" is there twice',
   );
-  assertThrows(match([["a.weight", weight]]), InputError, '"a.bias"');
+  const says = (entries: [string, typeof weight][], message: string) =>
+    assertEquals(assertThrows(match(entries), InputError).message, message);
+  const missing = "tensors that the config asks for are missing";
+  says([["a.weight", weight]], `file: 1 of 2 ${missing}: "a.bias"`);
+  const bad = { shape: [1], data: Float32Array.of(NaN) };
+  says(
+    [["b", bad], ["c", bad]],
+    `file: 2 of 2 ${missing}: "a.weight", "a.bias"; the file has others: "b", "c"`,
+  );
+  says(
+    [["a.weight", weight], ["b", bad], ["a.bias", bias], ["c", bad]],
+    'file: 2 tensors are not in the network the config describes: "b", "c"',
+  );
+  const nan = { shape: [2], data: Float32Array.of(0, NaN) };
+  says(
+    [["a.weight", weight], ["a.bias", nan]],
+    'file: numbers of 1 tensors are not finite (NaN or infinite): "a.bias"; the training diverged, or the file was written in too few bits',
+  );
+  // What only repeats another tensor is looked at no further.
+  const left = (name: string) => name === "b" ? undefined : name;
+  const repeated = new Map([["b", bad], ["a.weight", weight], ["a.bias", bias]]);
+  assertEquals([...matchTensors(expected, repeated, "file", left).keys()], ["a.weight", "a.bias"]);
   assertThrows(
     match([["a.weight", weight], ["a.bias", { shape: [3], data: new Float32Array(3) }]]),
     InputError,

@@ -211,3 +211,34 @@ Deno.test("shapes are matched exactly, but for attention's weights as 1×1 convo
   const none = () => matchTensors(new Map([["a", [1]], ["b", [1]]]), new Map(), "file");
   assertThrows(none, InputError, '2 of 2 tensors that the config asks for are missing: "a", "b"');
 });
+
+Deno.test("a training recipe's keys are a config for its pictures, and come back from it", () => {
+  const keys = {
+    block_out_channels: [8, 16],
+    attention: [false, true],
+    layers_per_block: 3,
+    norm_num_groups: 4,
+    attention_head_dim: 8,
+  };
+  const { json, keys: keysOf } = unet2d.training;
+  const config = {
+    sample_size: [4, 8],
+    in_channels: 2,
+    out_channels: 2,
+    block_out_channels: [8, 16],
+    down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
+    up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
+    layers_per_block: 3,
+    norm_num_groups: 4,
+    attention_head_dim: 8,
+    num_class_embeds: 5,
+  };
+  assertEquals(json(keys, [2, 4, 8], 5), config);
+  assertEquals(json(keys, [1, 8, 8], null).sample_size, 8);
+  assertEquals(json(keys, [1, 8, 8], null).num_class_embeds, null);
+  assertEquals(keysOf(parseNetwork(config)), keys);
+  assertEquals(keysOf(parseNetwork({ ...config, attention_head_dim: null })), {
+    ...keys,
+    attention_head_dim: null,
+  });
+});
