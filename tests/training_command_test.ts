@@ -52,7 +52,15 @@ Deno.test("where a run could not lie is said before anything else of it", async 
       "cannot be written (part of its path is a file, not a folder)",
     ],
     [["--out", at("run"), "--backend", "abacus"], "expected a backend of auto, "],
-    [["--out", at("run")], "--threads: expected a whole number from 1 to 1024"],
+    [["--out", at("run")], '--threads: expected a whole number from 1 to 1024, found "0"'],
+    [
+      ["--out", at("run"), "--threads", "1025"],
+      '--threads: expected a whole number from 1 to 1024, found "1025"',
+    ],
+    [
+      ["--out", at("run"), "--threads", "1", "--watch", "65536"],
+      '--watch: expected a whole number from 0 to 65535, found "65536"',
+    ],
   ];
   for (const [args, message] of cases) {
     const { code, err } = await cli([...train.slice(0, -1), "0", ...args]);
@@ -90,4 +98,31 @@ Deno.test({
     const other = () => Deno.connect({ hostname: "127.0.0.2", port: Number(port) });
     await assertRejects(other, Deno.errors.ConnectionRefused);
   },
+});
+
+Deno.test("a distillation that is stopped says at which stage, and how it goes on", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  await pictureFolder(at("pictures"), ["0", "1"], 2);
+  const teacher = new URL("./golden/class_conditional", import.meta.url).pathname;
+  const args = ["train", "--distill", teacher, "--data", at("pictures"), "--out", at("few")];
+  const stop = new AbortController();
+  const status = (line: string) => {
+    if (line.startsWith("guided 1/")) stop.abort(new DOMException("stopped", "AbortError"));
+  };
+  const quick = ["--batch", "1", "--threads", "1", "--sample-every", "0"];
+  const { code, out, err, shown } = await watched([...args, ...quick], { status }, stop);
+  assertEquals([code, out, shown.at(-1)], [130, [], ""]);
+  assertEquals(err.slice(-3), [
+    "Stopped after 1 updates of guided, with a checkpoint.",
+    `Go on with: train --resume ${at("few")}`,
+    "denoise: stopped",
+  ]);
+});
+
+Deno.test("where a run lies and what runs it are said where nobody chooses", async () => {
+  const { code, out } = await cli(["train", "--help"]);
+  assertEquals(code, 0);
+  assertMatch(out, /--out <folder> .*\(default: "run"\)/);
+  assertMatch(out, /--backend <name> .*\(default:\s+"native"\)/);
 });
