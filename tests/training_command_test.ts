@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { watchRun } from "../src/cli/watch/watch.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
+import { hub, serve, withEnvironment } from "./hub.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 
 /** A folder with twelve pictures and a recipe of three updates. */
@@ -125,4 +126,21 @@ Deno.test("where a run lies and what runs it are said where nobody chooses", asy
   assertEquals(code, 0);
   assertMatch(out, /--out <folder> .*\(default: "run"\)/);
   assertMatch(out, /--backend <name> .*\(default:\s+"native"\)/);
+});
+
+Deno.test("weights to begin with are shown as they come, before the pictures are", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(`${folder.path}/pictures`, ["cat", "dog"], 1);
+  await using server = serve(hub);
+  const environment = { DENOISE_CACHE: `${folder.path}/cache`, HF_ENDPOINT: server.origin };
+  const args = ["train", "--init", "hf:owner/name", "--data", `${folder.path}/pictures`];
+  const { code, err, shown } = await withEnvironment(
+    environment,
+    () => watched([...args, "--out", `${folder.path}/run`], {}),
+  );
+  assertEquals(code, 2);
+  assertStringIncludes(err.join("\n"), 'found "cat" in the data');
+  const coming = /^downloading \S+: \d+\.\d of \d+\.\d MB, \d+%$/;
+  assert(shown.some((line) => coming.test(line)), shown.join("\n"));
+  assert(shown.includes("reading pictures: 2 of 2"), shown.join("\n"));
 });
