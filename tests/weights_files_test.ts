@@ -54,8 +54,10 @@ Deno.test("answers that are not read are let go", async () => {
   const letGo = async (status: number, headers: HeadersInit, ask: () => Promise<unknown>) => {
     let cancelled = 0;
     globalThis.fetch = () => {
+      let left = 1000;
       const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
-        pull: (controller) => controller.enqueue(new Uint8Array(64)),
+        pull: (controller) =>
+          left-- > 0 ? controller.enqueue(new Uint8Array(64)) : controller.close(),
         cancel: () => void cancelled++,
       }, { highWaterMark: 0 });
       return Promise.resolve(new Response(body, { status, headers }));

@@ -349,13 +349,15 @@ Deno.test("where the reader of a format was left out, the format is named, and o
   const alone = `${folder.path}/formats.ts`;
   await Deno.writeTextFile(alone, text);
   const bundled: typeof import("../src/weights/read/formats.ts") = await import(`file://${alone}`);
-  for (const ending of ["npz", "pt"]) {
+  await Deno.mkdir(`${folder.path}/formats`);
+  await Deno.writeTextFile(`${folder.path}/formats/npz.ts`, 'throw new Error("one\\n  two");');
+  for (const [ending, reason] of [["npz", "one two"], ["pt", "Module not found"]]) {
     const { message } = await assertRejects(
       () => bundled.tensorFormat(ending, `w.${ending}`),
       InputError,
     ) as Error;
-    const says = `w.${ending}: what reads .${ending} files cannot be loaded here (`;
-    assert(message.startsWith(says) && !message.includes("\n"), message);
+    const says = `w.${ending}: what reads .${ending} files cannot be loaded here (${reason}`;
+    assert(message.startsWith(says), message);
     assert(message.endsWith("); give .safetensors"), message);
   }
   const safetensors = await bundled.tensorFormat("safetensors", "w");
