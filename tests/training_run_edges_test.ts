@@ -235,6 +235,8 @@ Deno.test("a line of a log is an update's by its step and its loss", async () =>
   for (const line of ["{}", '{"step":2}', '{"loss":2}', '{"step":"2","loss":1}', "null", "3"]) {
     Deno.writeTextFileSync(path, `${whole}\n${line}\n${whole}\n`);
     await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 2 is no update's`);
+    Deno.writeTextFileSync(path, `${line}\n${whole}\n`);
+    await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 1 is no update's`);
     Deno.writeTextFileSync(path, `${whole}\n\n${line}`);
     assertEquals((await Log.open(path, 9)).lines.length, 1, "the last one was cut off");
   }
