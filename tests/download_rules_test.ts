@@ -115,6 +115,43 @@ Deno.test("five redirects are followed, the sixth is one too many", async () => 
   );
 });
 
+Deno.test("a redirect is an answer of 300 to 399 that says where to", async () => {
+  const there = { location: "/there" };
+  for (const status of [300, 301, 308, 399]) {
+    const { asked } = await answered(
+      (url) => url.href === place ? new Response(null, { status, headers: there }) : body(1)(),
+      place,
+    );
+    assertEquals(asked, [place, "https://example.org/there"]);
+  }
+  const { asked, bytes } = await answered(body(3, there), place);
+  assertEquals([asked.length, bytes?.length], [1, 3]);
+  for (const [status, headers] of [[302, {}], [304, {}], [400, there], [500, there]] as const) {
+    await assertRejects(
+      () => answered(() => new Response(null, { status, headers }), place),
+      InputError,
+      `the server answered ${status}`,
+    );
+  }
+});
+
+Deno.test("a browser does not show redirects, and follows them by its own rules", async () => {
+  const { signal } = new AbortController();
+  const asked: unknown[] = [];
+  const browser: Answer = (url, init) => {
+    const { authorization } = init!.headers as Record<string, string>;
+    asked.push([url.href, init!.redirect, authorization, init!.signal === signal]);
+    if (init!.redirect !== "manual") return body(3)();
+    return Object.defineProperty(new Response(null), "type", { value: "opaqueredirect" });
+  };
+  const { bytes } = await answered(browser, place, { signal, token: () => "hf_x" });
+  assertEquals(bytes?.length, 3);
+  assertEquals(asked, [
+    [place, "manual", "Bearer hf_x", true],
+    [place, undefined, "Bearer hf_x", true],
+  ]);
+});
+
 Deno.test("another machine's redirect leads to no place on this one, by name or by number", async () => {
   const here = ["localhost", "a.localhost", "localhost.", "127.0.0.1", "127.9.9.9", "0.0.0.0"];
   here.push("169.254.169.254", "[::1]", "[::]", "[fe80::1]", "[febf::1]", "[::ffff:127.0.0.1]");

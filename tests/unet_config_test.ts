@@ -154,7 +154,11 @@ for (const [what, change, mentions] of refusals) {
 }
 
 Deno.test("a config that is no object is refused", () => {
-  for (const json of [null, [], "x", 3]) assertThrows(() => parseUNetConfig(json), InputError);
+  for (const json of [null, [], "x", 3]) {
+    for (const parse of [parseUNetConfig, parseNetwork]) {
+      assertThrows(() => parse(json), InputError);
+    }
+  }
 });
 
 Deno.test("tensors must be all there, fit, and belong", () => {
@@ -177,10 +181,13 @@ Deno.test("tensors must be all there, fit, and belong", () => {
   const missing = "tensors that the config asks for are missing";
   says([["a.weight", weight]], `file: 1 of 2 ${missing}: "a.bias"`);
   const bad = { shape: [1], data: Float32Array.of(NaN) };
-  says(
-    [["b", bad], ["c", bad]],
-    `file: 2 of 2 ${missing}: "a.weight", "a.bias"; the file has others: "b", "c"`,
-  );
+  for (const names of [["b"], ["b", "c"]]) {
+    const others = names.map((name) => `"${name}"`).join(", ");
+    says(
+      names.map((name) => [name, bad]),
+      `file: 2 of 2 ${missing}: "a.weight", "a.bias"; the file has others: ${others}`,
+    );
+  }
   says(
     [["a.weight", weight], ["b", bad], ["a.bias", bias], ["c", bad]],
     'file: 2 tensors are not in the network the config describes: "b", "c"',

@@ -242,3 +242,23 @@ Deno.test("a training recipe's keys are a config for its pictures, and come back
     attention_head_dim: null,
   });
 });
+
+Deno.test("what a recipe may choose of a U-Net has its bounds, both allowed", () => {
+  const { fields } = unet2d.training;
+  const takes = (key: string, value: unknown) => fields[key].type.accepts(value);
+  const most = { block_out_channels: 4096, layers_per_block: 16, norm_num_groups: 4096 };
+  for (const [key, last] of Object.entries({ ...most, attention_head_dim: 4096 })) {
+    const of = (value: unknown) => takes(key, key === "block_out_channels" ? [8, value] : value);
+    assertEquals([0, 1, last, last + 1, 1.5, "1"].map(of), [
+      false,
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+    assertEquals(of(null), key === "attention_head_dim", key);
+  }
+  const lists: unknown[] = [[true, false], [true, 1], true];
+  assertEquals(lists.map((value) => takes("attention", value)), [true, false, false]);
+});

@@ -54,8 +54,10 @@ Deno.test("answers that are not read are let go", async () => {
   const letGo = async (status: number, headers: HeadersInit, ask: () => Promise<unknown>) => {
     let cancelled = 0;
     globalThis.fetch = () => {
+      let left = 1000;
       const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
-        pull: (controller) => controller.enqueue(new Uint8Array(64)),
+        pull: (controller) =>
+          left-- > 0 ? controller.enqueue(new Uint8Array(64)) : controller.close(),
         cancel: () => void cancelled++,
       }, { highWaterMark: 0 });
       return Promise.resolve(new Response(body, { status, headers }));
@@ -178,6 +180,14 @@ Deno.test("an archive is the highest folder of weights in it, or its only file o
   assertEquals(
     await found("x/unet/config.json", "x/unet/a.bin", "b.bin"),
     ["w.zip/x/", undefined, "unet/config.json", "unet/a.bin"],
+  );
+  assertEquals(
+    await found("x/unet_ema/config.json", "x/unet_ema/a.bin", "x/b.txt"),
+    ["w.zip/x/", undefined, "unet_ema/config.json", "unet_ema/a.bin", "b.txt"],
+  );
+  assertEquals(
+    await found("x/y/config.json", "x/b.bin"),
+    ["w.zip/x/y/", undefined, "config.json"],
   );
   // Of two at the same depth the first by name; a higher one before both.
   const side = (...roots: string[]) => found(...roots.map((root) => `${root}model_index.json`));

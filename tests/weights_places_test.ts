@@ -6,6 +6,7 @@ import { filesAt } from "../src/weights/files.ts";
 import { download } from "../src/weights/find/download.ts";
 import { locate } from "../src/weights/find/locate.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
+import { tensorFormat } from "../src/weights/read/formats.ts";
 import { temporaryFolder } from "./cli.ts";
 import { hubFiles, serve, withEnvironment } from "./hub.ts";
 
@@ -311,9 +312,18 @@ Deno.test({
   name: "where this process may not look, a place is taken for a folder",
   permissions: { env: true, read: false },
   async fn() {
-    const files = await locate("/none/w");
-    assertEquals([files.where, await files.list!()], ["/none/w/", undefined]);
-    await assertRejects(() => files.read("a"), InputError, "/none/w/a: cannot be read (");
+    const places: [string, string][] = [
+      ["/none/w", "/none/w/"],
+      ["/none/w:1/a b#c?d%20/", "/none/w:1/a b#c?d%20/"],
+      ["C:\\none\\a b", "/C:/none/a b/"],
+      ["c:/none", "/c:/none/"],
+      ["\\none\\w", "/none/w/"],
+    ];
+    for (const [place, where] of places) {
+      const files = await locate(place);
+      assertEquals([files.where, await files.list!()], [where, undefined]);
+      await assertRejects(() => files.read("a"), InputError, `${where}a: cannot be read (`);
+    }
   },
 });
 
@@ -325,5 +335,35 @@ Deno.test("a place that is not there is told with what is built in, and what is 
   assertEquals(await said("me/pub"), `me/pub: ${start} ${builtIn}; did you mean hf:me/pub?`);
   for (const place of ["pub", "./me/pub", "me/pub/x", "me pub/x", "/me/pub"]) {
     assertEquals(await said(place), `${place}: ${start} ${builtIn}`);
+  }
+});
+
+Deno.test("where the reader of a format was left out, the format is named, and one that is always there", async () => {
+  await using folder = await temporaryFolder();
+  // As in a bundle: what it imports computed is not beside it.
+  const source = new URL("../src/weights/read/formats.ts", import.meta.url);
+  const text = (await Deno.readTextFile(source)).replace(
+    /from "(\.[^"]+)"/g,
+    (_, path) => `from "${new URL(path, source)}"`,
+  );
+  const alone = `${folder.path}/formats.ts`;
+  await Deno.writeTextFile(alone, text);
+  const bundled: typeof import("../src/weights/read/formats.ts") = await import(`file://${alone}`);
+  await Deno.mkdir(`${folder.path}/formats`);
+  await Deno.writeTextFile(`${folder.path}/formats/npz.ts`, 'throw new Error("one\\n  two");');
+  for (const [ending, reason] of [["npz", "one two"], ["pt", "Module not found"]]) {
+    const { message } = await assertRejects(
+      () => bundled.tensorFormat(ending, `w.${ending}`),
+      InputError,
+    ) as Error;
+    const says = `w.${ending}: what reads .${ending} files cannot be loaded here (${reason}`;
+    assert(message.startsWith(says), message);
+    assert(message.endsWith("); give .safetensors"), message);
+  }
+  const safetensors = await bundled.tensorFormat("safetensors", "w");
+  assertEquals(safetensors, await tensorFormat("safetensors", "w"));
+  const known = "w: expected a file of tensors (.safetensors, .npz, .bin, .pt, .pth, .ckpt)";
+  for (const ending of ["onnx", "zip", undefined]) {
+    await assertRejects(() => tensorFormat(ending, "w"), InputError, known);
   }
 });
