@@ -152,6 +152,16 @@ Deno.test("what runs at the edge and in a browser touches neither Deno nor node:
   assertEquals(wrong.map((source) => source.path), []);
 });
 
+Deno.test("a file is written whole, by atomic_write.ts: others write only what grows as it is made", () => {
+  const writing =
+    /\bDeno\.(writeFile|writeTextFile|create|rename|copyFile|truncate)\b|\bwrite: true/;
+  assertEquals(all.filter(({ text }) => writing.test(code(text))).map(({ path }) => path).sort(), [
+    "src/cli/bulk/npz_sink.ts",
+    "src/files/atomic_write.ts",
+    "src/training/run/log.ts",
+  ]);
+});
+
 Deno.test("no file is longer than 400 lines", () => {
   const long = all.filter((source) => source.text.split("\n").length > 400);
   assertEquals(long.map((source) => source.path), []);

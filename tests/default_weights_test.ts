@@ -2,7 +2,13 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { run } from "../src/cli/main.ts";
 import { InputError } from "../src/errors.ts";
-import { defaultSource, defaultSources, sourcesByName } from "../src/weights/find/sources.ts";
+import {
+  defaultSource,
+  defaultSources,
+  servedSources,
+  sourcesByName,
+  studySource,
+} from "../src/weights/find/sources.ts";
 import { cli, inTime, temporaryFolder } from "./cli.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 
@@ -20,9 +26,11 @@ Deno.test("the variable lists sources; unset and empty mean the heroes", async (
   for (const [value, expected] of cases) {
     await named(value, () => Promise.resolve(assertEquals(defaultSources(), expected)));
   }
-  await named("faces=./faces/,digits", async () => {
-    await Promise.resolve(assertEquals(defaultSource(), "./faces/"));
-  });
+  const all = (value: string) =>
+    named(value, () => Promise.resolve([servedSources(), defaultSource(), studySource()]));
+  assertEquals(await all(""), [["heroes-4", "heroes"], "heroes-4", "heroes"]);
+  const sources = ["faces=./faces/", "digits"];
+  assertEquals(await all(sources.join()), [sources, "./faces/", "./faces/"]);
 });
 
 Deno.test("sources are called by the last part of their place, or by the name before =", () => {
@@ -35,10 +43,23 @@ Deno.test("sources are called by the last part of their place, or by the name be
     ["https://example.org/w/dogs.zip?token=a/b", "dogs"],
     ["birds=hf:owner/cats", "birds"],
     ["/", "weights"],
+    ["C:\\w\\faces", "faces"],
+    ["./a.b/c.d.zip", "c.d"],
+    ["./my faces (2)/", "my-faces--2-"],
+    ["hf:owner/cats/unet@v1", "unet"],
+    ["https://example.org/cats@2/", "cats-2"],
+    ["a b=./faces", "faces"],
+    ["faces=", "faces-"],
+    ["x.y-z_1=a=b", "x.y-z_1"],
   ];
   for (const [text, name] of names) assertEquals([...sourcesByName([text]).keys()], [name]);
   assertEquals(sourcesByName(["birds=hf:owner/cats"]).get("birds"), "hf:owner/cats");
-  assertThrows(() => sourcesByName(["a/x", "b/x.zip"]), InputError, "NAME=SOURCE");
+  assertEquals([...sourcesByName(["a/x", "x.y-z_1=a=b"]).values()], ["a/x", "a=b"]);
+  assertThrows(
+    () => sourcesByName(["a/x", "b/x.zip"]),
+    InputError,
+    'weights: "a/x" and "b/x.zip" are both called x; give each its own name with NAME=SOURCE',
+  );
 });
 
 Deno.test("sample, compare, interpolate and inspect take what it names, from a hub too", async () => {

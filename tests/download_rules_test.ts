@@ -13,6 +13,8 @@ import { locate } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
 import { serve, withEnvironment } from "./hub.ts";
 
+const bytes = (text: string) => new TextEncoder().encode(text);
+
 type Answer = (url: URL, init?: RequestInit) => Response | Promise<Response>;
 
 /** Downloads with every request answered by a function; what was asked for. */
@@ -48,6 +50,18 @@ Deno.test("a file of just the most bytes is taken, one more is not, announced or
     );
   }
   assertEquals((await answered(body(0), place)).bytes, new Uint8Array());
+  // Unless another limit is said, 4 GiB.
+  const announcing = (size: number) => body(1, { "content-length": String(size) });
+  await assertRejects(
+    () => answered(announcing(4 * 2 ** 30 + 1), place),
+    InputError,
+    `${place}: has 4294967297 bytes, at most 4294967296 are taken`,
+  );
+  await assertRejects(
+    () => answered(announcing(4 * 2 ** 30), place),
+    InputError,
+    "4294967296 bytes were announced, 1 arrived",
+  );
 });
 
 Deno.test("as many bytes have to arrive as were announced, unless they were compressed on the way", async () => {
@@ -99,6 +113,43 @@ Deno.test("five redirects are followed, the sixth is one too many", async () => 
     InputError,
     "https://example.org/0: more than 5 redirects",
   );
+});
+
+Deno.test("a redirect is an answer of 300 to 399 that says where to", async () => {
+  const there = { location: "/there" };
+  for (const status of [300, 301, 308, 399]) {
+    const { asked } = await answered(
+      (url) => url.href === place ? new Response(null, { status, headers: there }) : body(1)(),
+      place,
+    );
+    assertEquals(asked, [place, "https://example.org/there"]);
+  }
+  const { asked, bytes } = await answered(body(3, there), place);
+  assertEquals([asked.length, bytes?.length], [1, 3]);
+  for (const [status, headers] of [[302, {}], [304, {}], [400, there], [500, there]] as const) {
+    await assertRejects(
+      () => answered(() => new Response(null, { status, headers }), place),
+      InputError,
+      `the server answered ${status}`,
+    );
+  }
+});
+
+Deno.test("a browser does not show redirects, and follows them by its own rules", async () => {
+  const { signal } = new AbortController();
+  const asked: unknown[] = [];
+  const browser: Answer = (url, init) => {
+    const { authorization } = init!.headers as Record<string, string>;
+    asked.push([url.href, init!.redirect, authorization, init!.signal === signal]);
+    if (init!.redirect !== "manual") return body(3)();
+    return Object.defineProperty(new Response(null), "type", { value: "opaqueredirect" });
+  };
+  const { bytes } = await answered(browser, place, { signal, token: () => "hf_x" });
+  assertEquals(bytes?.length, 3);
+  assertEquals(asked, [
+    [place, "manual", "Bearer hf_x", true],
+    [place, undefined, "Bearer hf_x", true],
+  ]);
 });
 
 Deno.test("another machine's redirect leads to no place on this one, by name or by number", async () => {
@@ -278,4 +329,54 @@ Deno.test("a store keeps what it is told is whole, and forgets what was kept of 
   const fourth = new DownloadCache(folder.path);
   assertEquals([await asks(fourth, "/a", true), await asks(fourth, "/a", true)], [1, 0]);
   assert((await fourth.fetch(url("/a"))) !== undefined);
+});
+
+Deno.test("a cache that cannot be written is named, and what may be done", async () => {
+  await using folder = await temporaryFolder();
+  await using server = serve(() => new Response("x"));
+  await Deno.writeFile(`${folder.path}/file`, bytes(""));
+  const cache = new DownloadCache(`${folder.path}/file/cache`);
+  assertEquals(await cache.fetch(new URL(server.origin)), bytes("x"));
+  await assertRejects(
+    () => cache.settle(true),
+    InputError,
+    `the download cache ${folder.path}/file/cache cannot be written (`,
+  );
+  await assertRejects(
+    () => cache.settle(true),
+    InputError,
+    "set DENOISE_CACHE to a folder that can",
+  );
+});
+
+Deno.test("one address is asked once, whatever stands behind its #; another ? is another", async () => {
+  await using folder = await temporaryFolder();
+  await using server = serve(() => new Response("x"));
+  for (const asked of [2, 2]) {
+    const cache = new DownloadCache(folder.path);
+    for (const end of ["w", "w#a", "w#b", "w?v=1", "w?v=1#a"]) {
+      assertEquals(await cache.fetch(new URL(`${server.origin}/${end}`)), bytes("x"));
+    }
+    assertEquals(server.requests.length, asked);
+    await cache.settle(true);
+  }
+});
+
+Deno.test("where nothing may be kept weights are downloaded each time", async () => {
+  await using server = serve((path) =>
+    path === "/w/a.json" ? new Response("{}") : new Response("no", { status: 404 })
+  );
+  const none = { DENOISE_CACHE: "", XDG_CACHE_HOME: "", LOCALAPPDATA: "", HOME: "" };
+  await withEnvironment(none, async () => {
+    const files = await locate(`${server.origin}/w`);
+    for (let i = 0; i < 2; i++) assertEquals(await files.read("a.json"), bytes("{}"));
+    assertEquals([await files.settle!(true), await files.settle!(false)], [false, false]);
+    assertEquals(server.requests, ["/w/a.json", "/w/a.json"]);
+    const zip = `${server.origin}/w.zip`;
+    await assertRejects(
+      () => locate(zip),
+      InputError,
+      `${zip}: expected a .zip file, found nothing`,
+    );
+  });
 });

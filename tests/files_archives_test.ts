@@ -27,7 +27,7 @@ function withEntry(zip: Uint8Array, offset: number, change: (was: number) => num
   return copy;
 }
 
-const COMPRESSED = 20, UNCOMPRESSED = 24, OFFSET = 42;
+const CHECKSUM = 16, COMPRESSED = 20, UNCOMPRESSED = 24, OFFSET = 42;
 
 const read = (zip: Uint8Array) => readZip(zip, "x.zip");
 
@@ -43,12 +43,73 @@ Deno.test("what a directory says of an entry is compared with what is there", as
       InputError,
       "x.zip/a: damaged (its header is not there)",
     );
-    const beyond = withEntry(zip, OFFSET, () => zip.length - 8);
-    await assertRejects(() => read(beyond), InputError, "x.zip/a: damaged (its header");
+    for (const place of [zip.length - 8, zip.length, zip.length + 999]) {
+      const beyond = withEntry(zip, OFFSET, () => place);
+      await assertRejects(() => read(beyond), InputError, "x.zip/a: damaged (its header");
+    }
+    // In the directory and in front of the file.
+    const other = withEntry(zip, CHECKSUM, (was) => was ^ 1);
+    const view = new DataView(other.buffer);
+    view.setUint32(14, view.getUint32(14, true) ^ 1, true);
+    await assertRejects(() => read(other), InputError, "x.zip/a: damaged (");
   }
   const stored = await writeZip(new Map([["a", bytes("some words")]]));
   const shorter = withEntry(stored, UNCOMPRESSED, (was) => was - 1);
   await assertRejects(() => read(shorter), InputError, "x.zip/a: damaged (it is cut off)");
+});
+
+/** A directory of entries, and what closes an archive of them (APPNOTE 4.3.12, 4.3.16). */
+function directory(before: Uint8Array, entries: readonly Uint8Array[]): Uint8Array {
+  const size = entries.reduce((sum, { length }) => sum + length, 0);
+  const bytes = new Uint8Array(before.length + size + 22);
+  let at = before.length;
+  bytes.set(before);
+  for (const entry of entries) {
+    bytes.set(entry, at);
+    at += entry.length;
+  }
+  const view = new DataView(bytes.buffer, at);
+  view.setUint32(0, 0x06054b50, true);
+  for (const offset of [8, 10]) view.setUint16(offset, entries.length, true);
+  view.setUint32(12, size, true);
+  view.setUint32(16, before.length, true);
+  return bytes;
+}
+
+Deno.test("no more entries are read than 10,000, and no more bytes than 4 GiB, unless more are allowed", async () => {
+  const entry = (name: string, extra: readonly number[] = []) => {
+    const bytes = new Uint8Array(46 + name.length + extra.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, 0x02014b50, true);
+    view.setUint16(28, name.length, true);
+    view.setUint16(30, extra.length, true);
+    new TextEncoder().encodeInto(name, bytes.subarray(46));
+    bytes.set(extra, 46 + name.length);
+    return bytes;
+  };
+  const folders = (count: number) =>
+    directory(new Uint8Array(), Array.from({ length: count }, (_, i) => entry(`${i}/`)));
+  await assertRejects(
+    () => read(folders(10_001)),
+    InputError,
+    "x.zip: more than the 10000 entries that are read",
+  );
+  assertEquals((await readZip(folders(3), "x.zip", { maxEntries: 3 })).size, 0);
+
+  // Zip64 (APPNOTE 4.5.3): the inflated size is in a field behind the name.
+  const local = (await writeZip(new Map([["a", new Uint8Array()]]))).subarray(0, 31);
+  const announcing = (size: bigint) => {
+    const extra = [1, 0, 8, 0, ...new Uint8Array(BigUint64Array.of(size).buffer)];
+    const bytes = entry("a", extra);
+    new DataView(bytes.buffer).setUint32(24, 0xffffffff, true);
+    return directory(local, [bytes]);
+  };
+  await assertRejects(
+    () => read(announcing(2n ** 32n + 1n)),
+    InputError,
+    "x.zip/a: inflates to more than the 4294967296 bytes that are taken",
+  );
+  await assertRejects(() => read(announcing(2n ** 32n)), InputError, "x.zip/a: damaged (it is cut");
 });
 
 Deno.test("an encrypted entry is refused by its name", async () => {
@@ -98,6 +159,8 @@ Deno.test("archives are dated 1980, whenever and wherever they are written, in m
     // MS-DOS' time and date: midnight of January 1st of its first year.
     for (const at of places(zip, 0x02014b50)) {
       assertEquals([view.getUint16(at + 12, true), view.getUint16(at + 14, true)], [0, 0x21]);
+      // As MS-DOS made it, version 2.0, with no rights of a system's.
+      assertEquals([view.getUint16(at + 4, true), view.getUint32(at + 38, true)], [20, 0]);
     }
     for (const at of places(zip, 0x04034b50)) {
       assertEquals([view.getUint16(at + 10, true), view.getUint16(at + 12, true)], [0, 0x21]);
@@ -150,7 +213,7 @@ Deno.test("a header without one of its keys, or with a broken shape, is refused"
 });
 
 Deno.test("a header is as long as it has to be, a multiple of 64 bytes", () => {
-  for (let rank = 0; rank < 40; rank++) {
+  for (let rank = 0; rank < 70; rank++) {
     const header = npyHeader("<f4", Array(rank).fill(123));
     assertEquals([header.length % 64, header.at(-1)], [0, 0x0a]);
     assertEquals(new DataView(header.buffer).getUint16(8, true), header.length - 10);

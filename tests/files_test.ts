@@ -52,6 +52,55 @@ Deno.test("what was there stays where writing fails, and nothing is left beside 
   );
 });
 
+Deno.test("bytes are on disc before they have their name, and the name is once it is durable", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.bin`;
+  const { syncData, sync } = Deno.FsFile.prototype;
+  const done: string[] = [];
+  const is = (name: string) => namesIn(folder.path).includes(name);
+  Deno.FsFile.prototype.syncData = function () {
+    done.push(is("a.bin") ? "too late" : "bytes");
+    return syncData.call(this);
+  };
+  Deno.FsFile.prototype.sync = function () {
+    done.push(is("a.bin") ? "name" : "too early");
+    return sync.call(this);
+  };
+  const before = Deno.cwd();
+  try {
+    await writeWhole(path, bytes("x"));
+    assertEquals(done, ["bytes"]);
+    // In a folder, or in the one that this process works in.
+    for (const place of [path, "a.bin"]) {
+      await Deno.remove(path);
+      done.length = 0;
+      Deno.chdir(folder.path);
+      await writeDurably(place, bytes("x"));
+      assertEquals(done, ["bytes", "name"], place);
+    }
+  } finally {
+    Deno.chdir(before);
+    Object.assign(Deno.FsFile.prototype, { syncData, sync });
+  }
+});
+
+Deno.test("two that write one file at the same time do not meet: it is the one or the other", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.bin`;
+  const slowly = (text: string, ready: Promise<void>) =>
+    writeWhole(path, async (file) => {
+      await writeAll(file, bytes(text));
+      await ready;
+    });
+  const first = Promise.withResolvers<void>();
+  const writing = slowly("the first", first.promise);
+  await slowly("the second one", Promise.resolve());
+  assertEquals(await Deno.readTextFile(path), "the second one");
+  first.resolve();
+  await writing;
+  assertEquals([await Deno.readTextFile(path), namesIn(folder.path)], ["the first", ["a.bin"]]);
+});
+
 Deno.test("every byte is written, however few of them one write takes", async () => {
   const written: number[] = [];
   const file = {

@@ -109,6 +109,11 @@ for (const [kind, shown] of Object.entries({ grey, fewColours, manyColours })) {
   });
 }
 
+Deno.test("an APNG plays without end unless it is said how often", () => {
+  assertEquals(decodeApng(encodeApng(grey)).numberOfPlays, 0);
+  assertEquals(decodeApng(encodeApng(grey, { plays: 1 })).numberOfPlays, 1);
+});
+
 Deno.test("an APNG is a still picture with its texts to who knows no animation", () => {
   const { pixels, text } = decodePng(encodeApng(grey, {}, { denoise: "{}" }));
   assertEquals(pixels, grey[0].pixels);

@@ -114,6 +114,9 @@ Deno.test("numpy's other kinds of numbers, and big-endian ones, are read", () =>
   assertEquals(read("<i2", 255, 255, 1, 0), [-1, 1]);
   assertEquals(read("<u4", 255, 255, 255, 255, 1, 0, 0, 0), [4294967295, 1]);
   assertEquals(read(">i4", 0, 0, 0, 7, 255, 255, 255, 254), [7, -2]);
+  assertEquals(read("=f4", 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0), [1, -2]);
+  assertEquals(read(">i8", 0, 0, 0, 0, 0, 0, 1, 0, ...Array(8).fill(255)), [256, -1]);
+  assertEquals(read(">f2", 0x3c, 0, 0xc0, 0), [1, -2]);
   assertEquals(read("<u8", 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0), [3, 4]);
   assertEquals(read("<f2", 0, 0x3c, 0, 0xc0), [1, -2]);
   assertEquals(read(">f4", 0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0), [1, -2]);

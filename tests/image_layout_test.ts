@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { crc32 } from "../src/files/crc32.ts";
 import { glyph } from "../src/image/font.ts";
-import { grid } from "../src/image/grid.ts";
+import { grid, paste } from "../src/image/grid.ts";
 import { labelledGrid } from "../src/image/labelled_grid.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { enlarge, resizeCrop } from "../src/image/resize.ts";
@@ -62,6 +63,8 @@ Deno.test("every printable sign looks like no other, and what is unknown like a 
   assertEquals(new Set(signs.map((sign) => glyph(sign).join())).size, 95);
   assertEquals(glyph("∑"), glyph("?"));
   assert(signs.every((sign) => glyph(sign).every((column) => column < 256)));
+  // Dot by dot: whoever changes a sign looks at it, and at this number.
+  assertEquals(crc32(Uint8Array.from(signs.flatMap(glyph))).toString(16), "c4d47006");
 });
 
 Deno.test("a labelled grid puts words at the edges and every picture in its cell", () => {
@@ -90,6 +93,26 @@ Deno.test("a labelled grid puts words at the edges and every picture in its cell
   assert(inked(second, second + width, 4, head - 4), "the second column's word");
   assert(inked(4, left - 4, head, head + 32), "the first row's word");
   assert(inked(4, left - 4, head + 36, head + 68), "the second row's word");
+});
+
+Deno.test("words are in the middle of their columns and at the end of their rows, dot for dot", () => {
+  const pictures = [10, 20, 30].map((level) => blank(10, 20, 3, level));
+  const [a, b, c] = pictures;
+  const table = labelledGrid([[a, b], [undefined, c]], {
+    rows: ["ab", "x"],
+    columns: ["a", "abc"],
+    gap: 3,
+  });
+  // A sign is 5 wide and 8 high, with a dot between two: "ab" is 11 wide, "abc" 17.
+  const expected = blank(3 + 11 + 3 + 10 + 3 + 17 + 3, 3 + 8 + 3 + 20 + 3 + 20 + 3, 3, 255);
+  drawText(expected, "a", 17 + 2, 3);
+  drawText(expected, "abc", 30, 3);
+  drawText(expected, "ab", 3, 14 + 6);
+  drawText(expected, "x", 3 + 6, 37 + 6);
+  paste(expected, a, 17, 14);
+  paste(expected, b, 30 + 3, 14);
+  paste(expected, c, 30 + 3, 37);
+  assertEquals(table, expected);
 });
 
 Deno.test("enlarging makes every pixel a square", () => {

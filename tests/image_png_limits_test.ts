@@ -53,6 +53,21 @@ Deno.test("a PNG that does not exist, or is almost one, is refused by what is wr
   assertThrows(() => decodePng(writeChunks([ihdr, longer, iend])), InputError, "more found");
 });
 
+Deno.test("pictures of up to 64 million pixels are decoded unless another limit is said", () => {
+  const of = (width: number, height: number) =>
+    withHeader((data) => {
+      const view = new DataView(data.buffer);
+      view.setUint32(0, width);
+      view.setUint32(4, height);
+    });
+  // 8001 bytes a line, and 3 lines of 4 that are there.
+  const fits = "64008000 bytes of pixels announced, 12 found";
+  assertThrows(() => decodePng(of(8000, 8000)), InputError, fits);
+  const large = "PNG: 8000×8001 pixels; 1 to 64000000 are decoded";
+  assertThrows(() => decodePng(of(8000, 8001)), InputError, large);
+  assertThrows(() => decodePng(of(8001, 8000)), InputError, "8001×8000 pixels; 1 to 64000000");
+});
+
 Deno.test("16 bits are rounded to 8, fewer stretched to 0 … 255", () => {
   const of = (depth: number, width: number, ...line: number[]) => {
     const header = writeHeader({ width, height: 1, depth, colourType: 0, interlaced: false });

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { decodeJpeg } from "../src/image/jpeg.ts";
+import { readJpegSegments } from "../src/image/jpeg_segments.ts";
 import { encodePng } from "../src/image/png.ts";
 import { decodePicture } from "../src/image/read.ts";
 import { fromText, type Recipe, toText } from "../src/recipe/recipe.ts";
@@ -23,9 +24,25 @@ for (const [kind, { file, pixels, width, height }] of Object.entries(jpegs)) {
 Deno.test("a JPEG that announces more than its bytes can hold is refused before it is decoded", () => {
   const file = bytesOf(jpegs.grey.file);
   const at = file.findIndex((byte, i) => byte === 0xff && file[i + 1] === 0xc0);
-  file.set([0x1f, 0x40, 0x1f, 0x40], at + 5);
-  const error = assertThrows(() => decodeJpeg(file, "in.jpg"), InputError, "or cut off");
-  assert(error.message.startsWith("in.jpg: "), error.message);
+  const of = (height: number, width: number) => {
+    const bytes = [height >> 8, height & 255, width >> 8, width & 255];
+    file.set(bytes, at + 5);
+    const { bytes: kept } = readJpegSegments(file, "in.jpg");
+    try {
+      decodeJpeg(file, "in.jpg");
+    } catch (error) {
+      assert(error instanceof InputError);
+      return [error.message, kept.length] as const;
+    }
+    return ["", kept.length] as const;
+  };
+  const large = "in.jpg: a JPEG of more than 64000000 pixels, or cut off";
+  const [says, length] = of(8000, 8000);
+  assertEquals(says, large);
+  // A block of 8×8 takes a bit at least: 512 pixels a byte.
+  assert(of(512, length)[0] !== large);
+  assertEquals(of(513, length)[0], large);
+  assertEquals(of(512, length + 1)[0], large);
 });
 
 Deno.test("a JPEG with a scan for every few bytes is refused", () => {

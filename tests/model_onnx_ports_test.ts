@@ -97,6 +97,7 @@ const withSample = (...shape: (string | number)[]) =>
 Deno.test("a picture has a size, within a limit over the whole batch, and its channels in front", async () => {
   assertEquals((await withSample("N", 1, 4, 4)).shape, [1, 4, 4]);
   assertEquals((await withSample(2, 4, 8192, 1024)).shape, [4, 8192, 1024]);
+  assertEquals((await withSample("N", 4, 8192, 2048)).shape, [4, 8192, 2048]);
   assertEquals((await withSample("N", 4, 9, 3)).shape, [4, 9, 3]);
   assertEquals((await withSample("N", 5, 9, 5)).shape, [5, 9, 5]);
   const refused: [(string | number)[], string][] = [

@@ -1,5 +1,6 @@
 /** How large a picture is to be, what it starts from, and how its recipe is written, at their edges. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
+import type { Scheduler } from "../src/diffusion/mod.ts";
 import { FieldError, InputError } from "../src/errors.ts";
 import {
   checkConditioning,
@@ -205,6 +206,23 @@ Deno.test("an option that is undefined is at its default; text becomes its type,
     clipped_eps: "always",
     other: "7",
   });
+  const field = (scheduler: Scheduler, given: Record<string, unknown>) =>
+    assertThrows(() => resolveOptions(scheduler, given), FieldError).message;
+  assertEquals(
+    field(ddim, { eat: 1 }),
+    'options.eat: expected an option of "ddim" (eta, clipped_eps), found 1',
+  );
+  const plain = { name: "plain", api: 1 as const };
+  assertEquals(
+    field(plain, { toString: undefined }),
+    'options.toString: expected an option of "plain" (none), found nothing',
+  );
+  assertEquals([resolveOptions(plain), resolveOptions(plain, {})], [{}, {}]);
+  assertEquals(optionsFromText(ddim, { eta: 0.5, clipped_eps: true }), {
+    eta: 0.5,
+    clipped_eps: true,
+  });
+  assertEquals(optionsFromText(plain, { eta: "0.5" }), { eta: "0.5" });
   assertEquals(optionsFromText(ddim, { eta: "much" }), { eta: "much" });
   assertEquals(optionsFromText(schedulers.dpmpp, { clip: "false" }), { clip: false });
 });

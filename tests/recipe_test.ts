@@ -75,6 +75,21 @@ Deno.test("where neither the advice nor ddim is on offer, the first scheduler is
   const { heun } = schedulers;
   assertEquals(resolve(network, { heun }, { seed: 0 }).scheduler, "heun");
   assertThrows(() => resolve(network, {}, { seed: 0 }), FieldError, "scheduler: expected one of");
+  const { ddim } = schedulers;
+  const { message } = assertThrows(
+    () => resolve(network, { heun, ddim }, { seed: 0, scheduler: "toString" }),
+    FieldError,
+  );
+  assertEquals(message, 'scheduler: expected one of heun, ddim, found "toString"');
+});
+
+Deno.test("a recipe says what the network says of itself: its hash, its engine", () => {
+  const of = (facts: { hash?: string; backend?: string }) => {
+    const { weights, backend } = resolve({ ...fakeNetwork(), ...facts }, schedulers, { seed: 0 });
+    return [weights, backend];
+  };
+  assertEquals(of({ hash, backend: "wasm" }), [hash, "wasm"]);
+  assertEquals(of({}), ["", undefined], "a network of nobody's weights");
 });
 
 Deno.test("weights are called by what may be told: no folders, no tokens", () => {

@@ -103,6 +103,19 @@ Deno.test("who stops on the way lets go of the stream", async () => {
   const other = streamOf(inPieces(mixed, 16));
   await (await streamSafetensors(other.stream, "w")).cancel();
   assert(other.state.cancelled);
+  // So does what finds the file wrong: in its header, or behind it.
+  const header = (text: string) => {
+    const length = new Uint8Array(BigUint64Array.of(BigInt(text.length)).buffer);
+    return Uint8Array.of(...length, ...new TextEncoder().encode(text), ...new Uint8Array(64));
+  };
+  const long = new Uint8Array(BigUint64Array.of(2n ** 40n, 0n).buffer);
+  for (const wrong of [header("{"), header('{"w":7}'), long, Uint8Array.of(...mixed, 0, 0)]) {
+    const { stream, state } = streamOf([...inPieces(wrong, 8), new Uint8Array(8)]);
+    await assertRejects(async () => {
+      for await (const _ of (await streamSafetensors(stream, "w")).tensors());
+    }, InputError);
+    assert(state.cancelled, `${wrong.length}`);
+  }
 });
 
 Deno.test("a stream that promises a header of gigabytes is refused before room is made for it", async () => {

@@ -195,7 +195,7 @@ Deno.test("views in other orders do not copy one storage without end", async () 
         ["a/data/0", new Uint8Array(10_000)],
       ]),
     );
-  assertEquals((await parseTorch(await file(3), "x.pt")).size, 3);
-  const many = await file(100);
+  assertEquals((await parseTorch(await file(8), "x.pt")).size, 8);
+  const many = await file(9);
   await assertRejects(() => parseTorch(many, "x.pt"), InputError, "more than 8 times");
 });

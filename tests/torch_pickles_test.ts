@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { parseTorch } from "../src/files/torch/file.ts";
 import { PickleGlobal, Tuple, unpickle } from "../src/files/torch/pickle.ts";
+import { TensorView, torchReader } from "../src/files/torch/storage.ts";
 import { writeZip } from "../src/files/zip.ts";
 import { torchBytes } from "./torch_fixtures.ts";
 
@@ -213,5 +214,144 @@ Deno.test("legacy storages are as long as the pickle says, and whole", async () 
   assert(at > 0);
   for (const other of [3, 5]) {
     await assertRejects(() => parseTorch(legacy.with(at, other), "x.pt"), InputError, says);
+  }
+});
+
+Deno.test("what a file may call is the few things that are data, with the arguments that they take", () => {
+  const reader = torchReader("x.pt");
+  const called = (name: string, ...args: unknown[]) => {
+    const at = name.lastIndexOf(".");
+    return reader.reduce(new PickleGlobal(name.slice(0, at), name.slice(at + 1)), args);
+  };
+  const dict = "collections.OrderedDict", parameter = "torch._utils._rebuild_parameter";
+  assertEquals(called(dict), new Map());
+  assertEquals(called(dict, [new Tuple(["a", 1]), ["b", 2]]), new Map([["a", 1], ["b", 2]]));
+  assertEquals(called("torch.Size", new Tuple([1, 2])), new Tuple([1, 2]));
+  assertEquals(called("torch.device", "cpu"), "cpu");
+  const named = ["storage", new PickleGlobal("torch", "HalfStorage"), "0", "cpu", 2];
+  const storage = reader.persistent!(new Tuple(named));
+  assertEquals(storage, { type: "HalfStorage", key: "0", length: 2 });
+  assertEquals(reader.storages as unknown[], [storage]);
+  const view = new TensorView(reader.storages[0], 1, [1], [1]);
+  for (const version of ["", "_v2"]) {
+    const name = `torch._utils._rebuild_tensor${version}`;
+    assertEquals(called(name, storage, 1, new Tuple([1]), [1]), view);
+  }
+  assertEquals(called(parameter, view, true), view);
+  const refused: [() => unknown, string][] = [
+    [() => called(dict, 7), "an OrderedDict of no list"],
+    [() => called(dict, [7]), "an OrderedDict of no pairs"],
+    [() => called(dict, [["a"]]), "an OrderedDict of no pairs"],
+    [() => called(dict, [new Tuple(["a", 1, 2])]), "an OrderedDict of no pairs"],
+    [() => called(parameter, storage), "a Parameter without its tensor"],
+    [() => called("torch.load", "x"), "the pickle calls torch.load, which is not run; read are"],
+  ];
+  for (const id of [7, new Tuple([]), named, new Tuple(["module", ...named.slice(1)])]) {
+    const says = "the pickle names something outside it that is no storage";
+    refused.push([() => reader.persistent!(id), says]);
+  }
+  for (const [call, says] of refused) assertThrows(call, InputError, `x.pt: ${says}`);
+  // Lists are counted before they are copied: these have nothing in them but their lengths.
+  const copies = (...lengths: number[]) => {
+    const { reduce } = torchReader("x.pt");
+    for (const length of lengths) {
+      reduce(new PickleGlobal("collections", "OrderedDict"), [Array(length)]);
+    }
+  };
+  const says = "x.pt: OrderedDicts of more than 1000000 items";
+  assertThrows(() => copies(1_000_001), InputError, says);
+  assertThrows(() => copies(1_000_000), TypeError);
+});
+
+/** The value of a file's pickle, by its opcodes. */
+const holding = (...opcodes: number[]) =>
+  writeZip(new Map([["a/data.pkl", Uint8Array.of(0x80, 4, ...opcodes, 0x2e)]]));
+
+Deno.test("what is found in place of tensors is told by its kind, a dict by its first eight keys", async () => {
+  const keys = (count: number) =>
+    Array.from({ length: count }, (_, i) => [...text(`k${i}`), 0x4e, 0x73]).flat();
+  const eight = Array.from({ length: 8 }, (_, i) => `"k${i}"`).join(", ");
+  const storage = [
+    ...tuple(text("storage"), global("torch LongStorage"), text("0"), text("cpu"), int(1)),
+  ];
+  const tensor = call(
+    "torch._utils _rebuild_tensor_v2",
+    [...storage, 0x51],
+    int(0),
+    tuple(),
+    tuple(),
+  );
+  const cases: [number[], string][] = [
+    [[0x4e], "null"],
+    [[0x88], "true"],
+    [int(7), "7"],
+    [text("w"), '"w"'],
+    [[0x5d], "a list"],
+    [tuple(int(1)), "a tuple"],
+    [global("torch Size"), "an object"],
+    [tensor, "a tensor alone"],
+    [[0x7d], "a dict with nothing"],
+    [[0x7d, ...keys(2)], 'a dict with "k0", "k1"'],
+    [[0x7d, ...keys(8)], `a dict with ${eight}`],
+    [[0x7d, ...keys(9)], `a dict with ${eight}`],
+    [[0x7d, ...int(1), ...tensor, 0x73, ...tuple(), ...int(1), 0x73], "a dict with 1, a tuple"],
+    // Whole numbers are no weights, and what has no name is none.
+    [[0x7d, ...text("n"), ...tensor, 0x73], 'a dict with "n"'],
+  ];
+  for (const [opcodes, kind] of cases) {
+    const error = await assertRejects(async () =>
+      await parseTorch(await holding(...opcodes), "x.pt")
+    ) as Error;
+    assert(
+      error.message.startsWith("x.pt: expected a dict of tensors, or one under ema_state_dict, "),
+    );
+    assert(error.message.endsWith(`; found ${kind}`), error.message);
+  }
+});
+
+Deno.test("of each kind of storage a file from before PyTorch 1.6 has as many bytes as its numbers take", async () => {
+  const sizes = {
+    Float: 4,
+    Double: 8,
+    Half: 2,
+    BFloat16: 2,
+    Long: 8,
+    Int: 4,
+    Short: 2,
+    Char: 1,
+    Byte: 1,
+    Bool: 1,
+  };
+  const number = (n: number) => [...new Uint8Array(BigInt64Array.of(BigInt(n)).buffer)];
+  const pickle = (...opcodes: number[]) => [0x80, 2, ...opcodes, 0x2e];
+  for (const [kind, size] of Object.entries(sizes)) {
+    const tensor = (name: string, type: string, key: string, length: number) => {
+      const id = tuple(
+        text("storage"),
+        global(`torch ${type}Storage`),
+        text(key),
+        text("cpu"),
+        int(length),
+        [0x4e],
+      );
+      const args = [[...id, 0x51], int(0), tuple(int(length)), tuple(int(1))];
+      return [...text(name), ...call("torch._utils _rebuild_tensor_v2", ...args), 0x73];
+    };
+    const file = Uint8Array.from([
+      ...pickle(0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19),
+      ...pickle(0x4d, 0xe9, 3),
+      ...pickle(0x7d, ...text("little_endian"), 0x88, 0x73),
+      ...pickle(0x7d, ...tensor("n", kind, "0", 3), ...tensor("w", "Float", "1", 2)),
+      ...pickle(0x5d, 0x28, ...text("0"), ...text("1"), 0x65),
+      ...number(3),
+      ...new Uint8Array(3 * size),
+      ...number(2),
+      ...new Uint8Array(Float32Array.of(1.5, -2).buffer),
+    ]);
+    const tensors = await parseTorch(file, "x.pt");
+    const w = { shape: [2], data: Float32Array.of(1.5, -2) };
+    const isFloat = /^(B?Float|Double|Half)/.test(kind);
+    const n = { shape: [3], data: new Float32Array(3) };
+    assertEquals([...tensors], isFloat ? [["n", n], ["w", w]] : [["w", w]], kind);
   }
 });

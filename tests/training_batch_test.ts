@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { createGenerator } from "../src/diffusion/mod.ts";
-import { batchOf, stratifiedTimesteps } from "../src/training/objective/batch.ts";
+import { batchOf, dropoutKeys, stratifiedTimesteps } from "../src/training/objective/batch.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 
 const data = bytesDataSet(new Uint8Array(40).map((_, i) => i * 6), [1, 2, 2], {
@@ -63,4 +63,50 @@ Deno.test("pictures that are drawn as they are asked for are each seen once", ()
   };
   const seen = [1, 2, 3].flatMap((k) => [...batchOf(endless, k, { ...options, images: 4 }).x_0]);
   assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+});
+
+Deno.test("every picture comes as often as another, the first and the last too", () => {
+  const counts = new Array(10).fill(0);
+  const { x_0 } = batchOf(data, 1, { ...options, images: 10_000 });
+  for (let i = 0; i < 10_000; i++) counts[Math.round((x_0[4 * i] + 1) * 127.5 / 24)]++;
+  for (const count of counts) assertAlmostEquals(count / 10_000, 0.1, 0.015);
+});
+
+Deno.test("timesteps come in every order as often as in another", () => {
+  const orders = new Map<string, number>();
+  const generator = createGenerator(3);
+  for (let i = 0; i < 6000; i++) {
+    const order = stratifiedTimesteps(3, 3, generator).join();
+    orders.set(order, (orders.get(order) ?? 0) + 1);
+  }
+  assertEquals(orders.size, 6);
+  for (const count of orders.values()) assertAlmostEquals(count / 6000, 1 / 6, 0.02);
+});
+
+Deno.test("labels are left out only where that is asked for, and something stands for none", () => {
+  const labels = (rest: Partial<typeof options>) =>
+    batchOf(data, 1, { seed: 3, images: 200, T: 100, ...rest }).labels!;
+  assert(labels({ nullLabel: 3 }).every((label) => label < 3));
+  assertEquals(labels({ labelDropout: 0.9 }), labels({}));
+  assert(labels({}).some((label) => label > 0));
+  assertAlmostEquals(
+    labels({ labelDropout: 0.9, nullLabel: 3 }).filter((label) => label === 3).length / 200,
+    0.9,
+    0.06,
+  );
+});
+
+Deno.test("what a seed's step is drawn from is written down: a run is taken up by later versions", () => {
+  const levels = bytesDataSet(new Uint8Array(10).map((_, i) => i), [1, 1, 1], {
+    labels: new Int32Array(10).map((_, i) => i % 3),
+  });
+  const all = { seed: 3, images: 4, T: 100, flip: true, labelDropout: 0.5, nullLabel: 3 };
+  const { x_0, eps, t, labels } = batchOf(levels, 5, all);
+  assertEquals([...x_0].map((x) => Math.round((x + 1) * 127.5)), [4, 0, 6, 5]);
+  assertEquals([[...t], [...labels!]], [[99, 43, 66, 12], [1, 3, 0, 3]]);
+  [0.9416743, -1.2707603, -0.5273838, 0.9804284].forEach((x, i) =>
+    assertAlmostEquals(eps[i], x, 1e-6)
+  );
+  assertEquals([...dropoutKeys(9, 15, 3)], [38016375, 846730228, -672193796]);
+  assertEquals([...dropoutKeys(0, 1, 2)], [804215951, 1348811757]);
 });

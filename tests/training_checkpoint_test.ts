@@ -1,5 +1,5 @@
 /** Checkpoints and the log on disc. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/files/safetensors.ts";
 import { Checkpoints, encodeCheckpoint } from "../src/training/run/checkpoint.ts";
@@ -46,7 +46,31 @@ Deno.test("a damaged checkpoint is refused, with a word on the one before it", a
   await checkpoints.save(checkpointOf(1));
   const bytes = await Deno.readFile(await checkpoints.save(checkpointOf(2)));
   await Deno.writeFile(`${folder.path}/step-00000002.safetensors`, bytes.subarray(0, -1));
-  await assertRejects(() => checkpoints.newest(3), InputError, "the run goes on after 1");
+  const { message } = await assertRejects(() => checkpoints.newest(3), InputError);
+  assertMatch(
+    message,
+    /^.*step-00000002\.safetensors: .*; without this file the run goes on after 1$/,
+  );
+  await Deno.remove(`${folder.path}/step-00000001.safetensors`);
+  const alone = await assertRejects(() => checkpoints.newest(3), InputError);
+  assertEquals(message, `${alone.message}; without this file the run goes on after 1`);
+});
+
+Deno.test("one checkpoint may be all that stays, and one of the same update is replaced", async () => {
+  await using folder = await temporaryFolder();
+  const checkpoints = new Checkpoints(`${folder.path}/deep/er`, 1);
+  assertEquals(await checkpoints.steps(), []);
+  const path = await checkpoints.save(checkpointOf(7));
+  assertEquals(path, `${folder.path}/deep/er/step-00000007.safetensors`);
+  await checkpoints.save({ ...checkpointOf(8), step: 7 });
+  assertEquals(await names(`${folder.path}/deep/er`), ["step-00000007.safetensors"]);
+  assertEquals(await checkpoints.newest(3), { ...checkpointOf(8), step: 7 });
+  for (
+    const name of ["step-7.safetensors", "step-000000009.safetensors", "xstep-00000009.safetensors"]
+  ) {
+    await Deno.writeTextFile(`${folder.path}/deep/er/${name}`, "");
+  }
+  assertEquals(await checkpoints.steps(), [7], "files of other names are others'");
 });
 
 Deno.test("a checkpoint that cannot be written is an error with its path, and leaves the others", async () => {
@@ -67,7 +91,11 @@ Deno.test("a checkpoint of another network is refused", async () => {
   await using folder = await temporaryFolder();
   const checkpoints = new Checkpoints(folder.path, 2);
   await checkpoints.save(checkpointOf(1));
-  await assertRejects(() => checkpoints.newest(4), InputError, "network has 4 parameters");
+  await assertRejects(
+    () => checkpoints.newest(4),
+    InputError,
+    'step-00000001.safetensors: the recipe\'s network has 4 parameters, "theta" has 3',
+  );
 });
 
 Deno.test("a file that says no step, or not all of a state, is no checkpoint", async () => {

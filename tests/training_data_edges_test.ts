@@ -78,6 +78,8 @@ Deno.test("a zip's folders are its classes; what people and systems add is passe
   };
   assertEquals(await opened(["cat/0.png", "cat/1.png"]), [2, ["cat"]], "a class, not a wrapper");
   assertEquals(await opened(["set/2024/cat/0.png", "set/2024/dog/1.png"]), [2, ["cat", "dog"]]);
+  assertEquals(await opened(["cat/2024/0.png", "dog/2024/1.png"]), [2, ["cat", "dog"]]);
+  assertEquals(await opened(["cat/2024/0.png", "cat/2025/1.png"]), [2, ["2024", "2025"]]);
   assertEquals(await opened(["cat/0.png", "dog/1.png", "__MACOSX/cat/0.png"]), [2, ["cat", "dog"]]);
   assertEquals(await opened(["cat/0.png", "dog/.hidden/1.png", "dog/2.png"]), [2, ["cat", "dog"]]);
   const decomposed = "café".normalize("NFD");
@@ -236,6 +238,19 @@ Deno.test("a set is known by every picture, its shape, its labels and their name
   ].map(fingerprintOf);
   assertEquals(new Set(all).size, all.length);
   assertEquals(fingerprintOf(set([1, 2, 3, 4], { ...base })), all[0]);
+});
+
+Deno.test("a set is looked at whole, pictures without end at their first 256", () => {
+  const looked = (length: number) => {
+    const asked: number[] = [];
+    const picture = (i: number) => void (asked.push(i) > 300 && assert(false, "no end"));
+    const labels = { at: (i: number) => (asked.push(-i), 0) };
+    fingerprintOf({ length, shape: [1, 1, 1], skipped: [], picture, labels });
+    return asked;
+  };
+  const first = Array.from({ length: 256 }, (_, i) => i);
+  assertEquals(looked(3), [0, 1, 2, -0, -1, -2]);
+  assertEquals(looked(Infinity), [...first, ...first.map((i) => -i)]);
 });
 
 Deno.test("the share that is held out is every n-th picture, at least every second", () => {

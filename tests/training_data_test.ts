@@ -145,3 +145,48 @@ Deno.test("held-out pictures are none of those trained on, and together they are
   assertEquals(values(heldOut), [4, 9, 14, 19, 24]);
   assertEquals([...values(kept), ...values(heldOut)].sort((a, b) => a - b), values(all));
 });
+
+Deno.test("an IDX file is read to the letter of its header, from a part of a larger array too", async () => {
+  const read = (bytes: Uint8Array) => parseIdx(bytes, "a.idx");
+  const good = idxFile([2, 1, 2], [1, 2, 3, 4]);
+  const within = Uint8Array.of(9, 9, 9, ...good).subarray(3);
+  for (const bytes of [good, within]) {
+    const { dims, data } = await read(bytes);
+    assertEquals([dims, [...data]], [[2, 1, 2], [1, 2, 3, 4]]);
+  }
+  assertEquals((await read(idxFile([3], [1, 2, 3]))).dims, [3]);
+  assertEquals((await read(idxFile([1, 1, 1, 2], [1, 2]))).dims, [1, 1, 1, 2]);
+  assertEquals((await read(idxFile([0, 28, 28], []))).data.length, 0);
+  const other = "a.idx: expected an IDX file of unsigned bytes, found another format";
+  const five = idxFile([1, 1, 1, 1, 1], [7]);
+  // The first two look half like gzip.
+  const half = [good.with(0, 0x1f), good.with(1, 0x8b)];
+  const wrong = [...half, good.with(0, 1), good.with(1, 1), good.with(2, 9), good.with(3, 0), five];
+  for (const bytes of [...wrong, good.subarray(0, 3), new Uint8Array()]) {
+    await assertRejects(() => read(bytes), InputError, other);
+  }
+});
+
+Deno.test("a gzipped IDX file of any length is inflated whole; a damaged one is refused", async () => {
+  await using folder = await temporaryFolder();
+  let x = 1;
+  const noise = Uint8Array.from({ length: 20_000 }, () => (x = x * 48271 % 0x7fffffff) >> 8);
+  const stream = new Blob([idxFile([2, 100, 100], noise)]).stream();
+  const zipped = await new Response(stream.pipeThrough(new CompressionStream("gzip"))).bytes();
+  const path = `${folder.path}/images-idx3-ubyte.gz`;
+  await Deno.writeFile(path, zipped);
+  const data = await openData(path, { size: [100, 100], channels: 1 });
+  assertEquals([...bytesOf(data, 0), ...bytesOf(data, 1)], [...noise]);
+  for (const bytes of [zipped.subarray(0, -9), zipped.subarray(0, 15_000), zipped.with(12, 255)]) {
+    await assertRejects(
+      () => parseIdx(bytes, "a.gz"),
+      InputError,
+      "a.gz: the gzip data is damaged",
+    );
+  }
+});
+
+Deno.test("data that the system does not give is said by its own words", async () => {
+  const name = "x".repeat(300);
+  await assertRejects(() => openData(name, grey), InputError, `data ${name}: cannot be read (`);
+});

@@ -81,18 +81,24 @@ Deno.test("the target and its noise make the noisy picture the student is asked 
 
 Deno.test("a guided teacher's estimate is that of the guided output, clipped", async () => {
   const answers: Record<number, number> = { 0: 0.5, 1: -0.25 };
-  const teacher = teacherOf({
+  const network: Network = {
     shape: [1, 1, 1],
     outChannels: 1,
     labels: ["a"],
     nullLabel: 1,
     scheduler: parseSchedulerConfig({ prediction_type: "sample" }),
     predict: (_, t, labels) => Promise.resolve(Float32Array.from(t, (_, i) => answers[labels![i]])),
-  }, 2);
+  };
+  const teacher = teacherOf(network, 2);
   const z = [Float32Array.of(0.1)];
   const [x_hat] = await teacher.estimate({ z, t: Float32Array.of(5), labels: Int32Array.of(0) });
   // −0.25 + 2·(0.5 + 0.25) = 1.25
   assertEquals([...x_hat], [1]);
+  // Guided at some times, it says what the class alone does at the others.
+  const sometimes = teacherOf(network, 1.5, [5, 9]);
+  const asked = { z: [z[0], z[0], z[0], z[0]], t: Float32Array.of(4, 5, 9, 10) };
+  const all = await sometimes.estimate({ ...asked, labels: new Int32Array(4) });
+  assertEquals(all.map(([x]) => x), [0.5, 0.875, 0.875, 0.5]);
 });
 
 Deno.test("learning the guidance asks for the teacher's estimate at every time, whatever it predicts", async () => {

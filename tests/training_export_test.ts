@@ -1,5 +1,7 @@
 /** What is written for `sample` and for diffusers. */
 import { assert, assertEquals } from "@std/assert";
+import { DIFFUSERS_VERSION } from "../src/networks/architecture.ts";
+import { CARD_KEY } from "../src/weights/read/card.ts";
 import { filesAt } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
@@ -31,7 +33,7 @@ const trained = { ...start, theta: start.state.ema };
 
 Deno.test("an exported folder is read back as the network that was trained", async () => {
   await using folder = await temporaryFolder();
-  await exportFolder(folder.path, { ...trained, beside: { "README.md": "# card\n" } });
+  await exportFolder(`${folder.path}//`, { ...trained, beside: { "README.md": "# card\n" } });
   const read = await readFolder(filesAt(new URL(`file://${folder.path}`)));
   assertEquals(read.network.json(), start.network.json());
   assertEquals(read.scheduler, {
@@ -80,6 +82,17 @@ Deno.test("diffusers' pipeline is named where it finds the network", () => {
     return JSON.parse(new TextDecoder().decode(files.get("model_index.json")!));
   };
   const distilled = { teacher: "digits", guidance: 2, steps: 4 };
+  const index = {
+    _class_name: "DDPMPipeline",
+    _diffusers_version: DIFFUSERS_VERSION,
+    [CARD_KEY]: { ...start.card },
+    scheduler: ["diffusers", "DDPMScheduler"],
+    unet: ["diffusers", "UNet2DModel"],
+  };
+  const text = new TextDecoder().decode(weightsFiles(trained).get("model_index.json")!);
+  assertEquals(text, `${JSON.stringify(index, null, 2)}\n`, "as a person reads it");
+  const few = named({ card: { ...start.card, distilled } });
+  assertEquals(few.scheduler, ["diffusers", "DDIMScheduler"]);
   assertEquals(named({})._class_name, "DDPMPipeline");
   assertEquals(named({ card: { ...start.card, distilled } })._class_name, "DDIMPipeline");
   const { network } = start;

@@ -6,8 +6,16 @@ import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { batchOf, dropoutKeys } from "../src/training/objective/batch.ts";
 import { lossWeight } from "../src/training/objective/loss.ts";
 import { networkLayout, TrainStep, type TrainStepOptions } from "../src/training/objective/step.ts";
-import { initialState } from "../src/training/optimiser/layout.ts";
-import { learningRate } from "../src/training/optimiser/update_rule.ts";
+import { initialState, layoutOf } from "../src/training/optimiser/layout.ts";
+import {
+  adamScalars,
+  adamUpdate,
+  clipByNorm,
+  globalNorm,
+  learningRate,
+} from "../src/training/optimiser/update_rule.ts";
+import { Graph } from "../src/graph/mod.ts";
+import { interpret } from "./graph_reference.ts";
 import { networkFor, schedulerOf } from "../src/training/network.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { recordingEngine } from "./training_engine.ts";
@@ -144,11 +152,17 @@ Deno.test("a batch that does not fit is refused by what is short", async () => {
     t: batch.t.subarray(1),
     labels: batch.labels.subarray(1),
   };
-  for (const [name, data] of Object.entries(wrong)) {
+  const counts = {
+    x_0: "96 numbers, found 95",
+    eps: "96 numbers, found 80",
+    t: "6 numbers, found 5",
+    labels: "6 numbers, found 5",
+  };
+  for (const [name, count] of Object.entries(counts)) {
     await assertRejects(
-      () => step.run({ ...batch, [name]: data }, settings),
+      () => step.run({ ...batch, [name]: wrong[name as keyof typeof wrong] }, settings),
       Error,
-      `${name}: 6 images need`,
+      `${name}: 6 images need ${count}`,
     );
   }
   await assertRejects(
@@ -209,8 +223,25 @@ Deno.test("states of another network, and parts of an evaluation, are refused", 
   await assertRejects(
     () => TrainStep.create(recordingEngine(), { ...base, network: twice }, state),
     Error,
-    "as many output as input channels",
+    "as many output as input channels, found 2 and 1",
   );
+});
+
+Deno.test("a state that does not fit is refused before the engine is asked for anything", async () => {
+  const engine = recordingEngine();
+  const { size } = networkLayout(network);
+  const short = initialState(new Float32Array(size - 1));
+  await assertRejects(() => TrainStep.create(engine, base, short), Error, "state.theta");
+  assertEquals(engine.open, 0);
+  {
+    await using step = await TrainStep.create(
+      engine,
+      base,
+      initialState(new Float32Array(size)),
+    );
+    assertEquals([engine.open, step.layout.size], [2, size]);
+  }
+  assertEquals(engine.open, 0);
 });
 
 Deno.test("min-SNR weights, worked out at SNR 9 and 1/9, and none without γ", () => {
@@ -285,4 +316,27 @@ Deno.test("pictures without end come one after another from the first, each with
   const options = { seed: 0, images: 3, T: 10 };
   const labels = [1, 2].flatMap((k) => [...batchOf(endless, k, options).labels!]);
   assertEquals([asked, labels], [[0, 1, 2, 3, 4, 5], [0, 1, 0, 1, 0, 1]]);
+});
+
+Deno.test("an update's small numbers are PyTorch's: ε of Adam 1e-8, of clipping 1e-6", () => {
+  const graph = new Graph();
+  const [theta, m, v, g] = ["theta", "m", "v", "g"].map((name) => graph.input(name, [1]));
+  const names = ["stepSize", "invSqrtCorrection2", "decay"] as const;
+  const [stepSize, invSqrtCorrection2, decay] = names.map((name) => graph.input(name, []));
+  const layout = layoutOf(new Map([["w", [1]]]));
+  const scalars = { stepSize, invSqrtCorrection2, decay };
+  const updated = adamUpdate({ theta, m, v }, g, scalars, layout, {});
+  const clipped = clipByNorm(g, globalNorm(g), 3e-6);
+  const numbers = adamScalars(1, 0.5, {});
+  const at = (slope: number) => ({
+    ...{ theta: [2], m: [0], v: [0], g: [slope] },
+    ...Object.fromEntries(names.map((name) => [name, [numbers[name]]])),
+  });
+  const moved = (slope: number) => interpret(graph, updated.theta, at(slope)).data[0];
+  // lr·g/(|g| + ε)
+  assertAlmostEquals(moved(1e-8), 2 - 0.5 / 2, 1e-7);
+  assertAlmostEquals(moved(-3e-8), 2 + 0.5 * 3 / 4, 1e-7);
+  const cut = (slope: number) => interpret(graph, clipped, at(slope)).data[0];
+  assertAlmostEquals(cut(5e-6), 2.5e-6, 1e-12);
+  assertAlmostEquals(cut(1e-6), 1e-6, 1e-12, "short ones are left as they are");
 });

@@ -175,6 +175,14 @@ Deno.test("a recipe's file has to be an object in JSON, and a flag's help says w
   for (const [name, message] of wrong) {
     await assertRejects(() => recipeOf("--recipe", at(name)), InputError, message);
   }
+  await Deno.writeTextFile(at("list.json"), "  [1]\n");
+  const found = `--recipe ${at("list.json")}: expected a JSON object, found [1]`;
+  const { message } = await assertRejects(() => recipeOf("--recipe", at("list.json")), InputError);
+  assertEquals(message, found);
+  await Deno.writeTextFile(at("null.json"), "null");
+  await assertRejects(() => recipeOf("--recipe", at("null.json")), InputError, "found null");
+  const none = `--recipe ${at("none.json")}: cannot be read: there is no such file or folder`;
+  await assertRejects(() => recipeOf("--recipe", at("none.json")), InputError, none);
   const command = new Command().configureHelp({ helpWidth: 1000 });
   defineRecipeOptions(command);
   const help = command.helpInformation();

@@ -52,3 +52,13 @@ Deno.test("a tensor begins by the seed and its own name, whatever is beside it",
   assertNotEquals(both.get("a.weight"), both.get("b.weight"));
   assertNotEquals(of(4, "a.weight").get("a.weight"), both.get("a.weight"));
 });
+
+Deno.test("what a seed's parameters are is written down", () => {
+  const layout = layoutOf(new Map([["a.weight", [2, 2]], ["b.bias", [1]], ["c.weight", [1]]]));
+  const close = (found: Float32Array, expected: readonly number[]) =>
+    expected.forEach((x, i) => assertAlmostEquals(found[i], x, 1e-6));
+  close(initialTheta(layout, 7), [0.9549888, -0.2467385, 0.267742, -0.8203723, 0, 1]);
+  const normal = initialTheta(layout, 7, () => "normal");
+  close(normal, [-1.9090452, 0.5034943, 0.9541669, 0.811448, 0, 1]);
+  assertEquals([...initialTheta(layout, 7, () => "zeros")], [0, 0, 0, 0, 0, 0]);
+});

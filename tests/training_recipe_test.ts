@@ -39,6 +39,7 @@ Deno.test("what a recipe leaves out is this", () => {
       ...{ data_license: null, flip: false, label_parts: false, holdout: 0 },
       ...{ guidance: null, guided: null, guide_updates: 1200, guide_lr: 5e-4 },
       ...{ students: [8, 4, 2, 1], student_updates: [300, 400, 800, 1200], student_lr: 4e-4 },
+      ...{ tune_updates: 0, tune_from: null },
       ...{ batch: 32, accumulate: 1, warmup: 20, max_grad_norm: 1, ema_half_life: 2000 },
       ...{ seed: 0, fp16: false, checkpoint_every: 100, keep_checkpoints: 2, sample_every: 1000 },
     } as typeof students,
@@ -72,13 +73,77 @@ Deno.test("every number of a recipe has a least and a most, both allowed", () =>
     for (const value of [least, most]) {
       assertEquals(Object.entries(parse(key, value)).find(([name]) => name === key)![1], value);
     }
-    for (const value of [least - 1e-7, most * 1.01 + 1]) {
+    for (const value of [least - 1, least - 1e-9, most * (1 + 1e-9), most + 1]) {
       assertThrows(() => parse(key, value), InputError, `recipe: ${key}: expected`);
     }
   }
   assertEquals(parse("size", [1, 4096]).size, [1, 4096]);
   for (const size of [[1], [1, 4097], [0, 1], [1, 2, 3]]) {
     assertThrows(() => parse("size", size), InputError, "or [height, width]");
+  }
+});
+
+Deno.test("every number of a distillation has a least and a most too, those of a list each", () => {
+  const parse = (keys: Record<string, unknown>) =>
+    Object.entries(parseDistillRecipe({ distill: "w", data: "x", ...keys }));
+  const bounds: Record<string, readonly [least: number, most: number]> = {
+    guidance: [-100, 100],
+    guide_updates: [0, 1e9],
+    guide_lr: [0, 1],
+    student_lr: [0, 1],
+    tune_updates: [0, 1e9],
+  };
+  for (const [key, [least, most]] of Object.entries(bounds)) {
+    for (const value of [least, most]) {
+      assertEquals(parse({ [key]: value }).find(([name]) => name === key)![1], value);
+    }
+    for (const value of [least - 1, least - 1e-9, most * (1 + 1e-9), most + 1]) {
+      assertThrows(() => parse({ [key]: value }), InputError, `recipe: ${key}: expected`);
+    }
+  }
+  const one = (students: number, updates: number) =>
+    parse({ students: [students], student_updates: [updates] });
+  for (const [students, updates] of [[1, 1], [1000, 1e9]]) one(students, updates);
+  for (const [students, updates] of [[0, 1], [1001, 1], [1.5, 1], [1, 0], [1, 1e9 + 1]]) {
+    assertThrows(() => one(students, updates), InputError, "recipe: student");
+  }
+  const tuned = (tune_from: number) =>
+    parse({ students: [tune_from], student_updates: [1], tune_from });
+  for (const steps of [2, 1000]) tuned(steps);
+  for (const steps of [1, 0, 1001, 2.5]) assertThrows(() => tuned(steps), InputError, "recipe: ");
+  assertThrows(
+    () => parse({ students: [1], student_updates: [1], tune_from: 1 }),
+    InputError,
+    "recipe: tune_from: expected a whole number from 2 to 1000",
+  );
+  for (const keys of [{ distill: "" }, { students: [] }, { guided: [5, 4] }, { guided: "5-9" }]) {
+    assertThrows(() => parse(keys), InputError, `recipe: ${Object.keys(keys)[0]}: expected`);
+  }
+});
+
+Deno.test("each choice of a recipe is taken, and no other", () => {
+  const choices: Record<string, [taken: unknown[], refused: unknown[]]> = {
+    data: [["x"], [""]],
+    channels: [[1, 3], [2, 4, "3"]],
+    flip: [[true, false], ["true", 1]],
+    data_license: [[null, "CC0"], [""]],
+    architecture: [["UNet2DModel"], ["DiT", 1]],
+    beta_schedule: [["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"], ["cosine"]],
+    prediction_type: [["epsilon", "sample", "v_prediction"], ["eps", "v"]],
+    min_snr_gamma: [[null], ["5"]],
+    horizon: [[null], [1.5]],
+    max_grad_norm: [[null], [0]],
+    seed: [[0, 2 ** 32 - 1], [-1, 2 ** 32, 0.5]],
+  };
+  const parse = (key: string, value: unknown) =>
+    Object.entries(parseTrainingRecipe({ data: "x" }, { [key]: value }));
+  for (const [key, [taken, refused]] of Object.entries(choices)) {
+    for (const value of taken) {
+      assertEquals(parse(key, value).find(([name]) => name === key)![1], value);
+    }
+    for (const value of refused) {
+      assertThrows(() => parse(key, value), InputError, `recipe: ${key}: expected`);
+    }
   }
 });
 
@@ -90,7 +155,10 @@ Deno.test("a wrong recipe is refused with the key, its value and what was expect
     "recipe: batch: expected a whole number from 1 to 65536, found 0",
   );
   refuse({ data: "x", lr: "fast" }, 'recipe: lr: expected a number from 0 to 1, found "fast"');
-  refuse({ data: "x", leanring_rate: 1 }, "unknown key leanring_rate with value 1");
+  refuse(
+    { data: "x", leanring_rate: 1 },
+    `unknown key leanring_rate with value 1; known are ${Object.keys(trainingFields).join(", ")}`,
+  );
   refuse({}, "recipe: data: expected a folder of PNG or JPEG");
   refuse(
     { data: "x", attention: [true] },
@@ -109,7 +177,12 @@ Deno.test("typed values become numbers, lists, truth values and null", () => {
   assertEquals(typed("size", "12,20"), [12, 20]);
   assertEquals(typed("horizon", "null"), null);
   assertEquals(typed("data", "123"), "123");
+  assertEquals([typed("size", "12"), typed("size", "4096,1")], [12, [4096, 1]]);
   assertThrows(() => typed("batch", "many"), InputError, "--batch: expected a whole");
+  for (const [key, text] of [["num_train_timesteps", "1"], ["size", "12,0"], ["size", "1,2,3"]]) {
+    const flag = `--${key.replaceAll("_", "-")}: expected a whole number`;
+    assertThrows(() => typed(key, text), InputError, flag);
+  }
 });
 
 Deno.test("flags go over the recipe file; a flag of yes or no needs no value", async () => {

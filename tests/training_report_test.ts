@@ -7,6 +7,7 @@ import { type LogLine, recentLoss, secondsOf, thinLog } from "../src/training/ru
 import { modelCard, type TrainingFacts } from "../src/training/run/model_card.ts";
 import { lossPlot } from "../src/training/run/plot.ts";
 import { startFresh } from "../src/training/run/start.ts";
+import type { WeightsCard } from "../src/weights/read/card.ts";
 import { tinyRecipe } from "./training_pictures.ts";
 
 const line = (step: number, loss = 1 / step, ms = 10): LogLine => ({
@@ -39,8 +40,12 @@ Deno.test("the length of a run is told in updates, pictures an update, and times
   const told = (keys: Record<string, unknown>, length: number) => {
     const recipe = parseTrainingRecipe(tinyRecipe, { data: "here", ...keys });
     const data = { ...pictures(["a", "b"], 2), length };
-    return describeRun(recipe, data, startFresh(recipe, data)).at(-1)!
-      .replace(/^.* parameters; /, "");
+    const start = startFresh(recipe, data);
+    const [, size, rest] = /^([\d,]+) parameters; (.*)$/.exec(
+      describeRun(recipe, data, start).at(-1)!,
+    )!;
+    assertEquals(size, start.layout.size.toLocaleString("en-US"));
+    return rest;
   };
   const run = { steps: 1000, batch: 4, accumulate: 2 };
   assertEquals(told(run, 3000), "1,000 updates of 8 pictures, each picture about 2.7 times");
@@ -61,6 +66,17 @@ Deno.test("a run says what it makes of the classes, and names twenty of them", (
     "classes not learned, as the recipe says: a, b",
   );
   assertEquals(told(["a"])[1], "one class, a: nothing to tell apart, trained without");
+  const recipe = parseTrainingRecipe(tinyRecipe, { data: "here" });
+  const unlabelled = startFresh(recipe, pictures(["a"], 1));
+  assertEquals(
+    describeRun(recipe, pictures(["a", "b"], 2), unlabelled)[1],
+    "classes not learned, the network knows none: a, b",
+  );
+  const data = { ...pictures(["a"], 1), skipped: Array(1234).fill({ name: "x", reason: "y" }) };
+  assertEquals(
+    describeRun(recipe, data, unlabelled)[0],
+    "here: 1 pictures, brought to 8×8 grey; 1,234 files left out",
+  );
   const many = Array.from({ length: 21 }, (_, i) => `c${i}`);
   assertEquals(told(many)[1], `21 classes: ${many.slice(0, 20).join(", ")} …`);
   assertEquals(told(many.slice(0, 20))[1], `20 classes: ${many.slice(0, 20).join(", ")}`);
@@ -92,6 +108,8 @@ Deno.test("the loss at the end is the mean of the last hundred updates; the time
   assertEquals(recentLoss(rising.slice(0, 3)), 2);
   assertEquals(recentLoss([]), 0);
   assertAlmostEquals(secondsOf(rising), 3, 1e-9);
+  const { ms: _, ...untimed } = line(1);
+  assertEquals(secondsOf([untimed as LogLine, line(2, 1, 500)]), 0.5);
 });
 
 /** The points of a plot's curve, and the words below it. */
@@ -125,6 +143,27 @@ Deno.test("each point of a long run's plot is the mean of a stretch, at the stre
   assertEquals([points[0][0], points.at(-1)![0]], [64 + 640 / 200, 704]);
   assert(svg.includes("loss (mean of 5 updates)"));
   assertEquals(new Set(points.map(([, y]) => y)).size, 1, "every stretch has the mean 3");
+});
+
+Deno.test("the loss plot of two updates, to the letter", () => {
+  const level = (y: string, word: string) =>
+    `<path d="M64 ${y}.0H704" stroke="#ddd"/><text x="58" y="${
+      Number(y) + 4
+    }.0" text-anchor="end">${word}</text>`;
+  const mark = (x: number, step: number) =>
+    `<text x="${x}.0" y="338" text-anchor="middle">${step}</text>`;
+  assertEquals(lossPlot([{ step: 1, loss: 1 }, { step: 2, loss: 0.01 }]).split("\n"), [
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 360" font-family="sans-serif" font-size="12">',
+    '<rect width="720" height="360" fill="white"/>',
+    ...[level("320", "0.010"), level("247", "0.032"), level("174", "0.10")],
+    ...[level("101", "0.32"), level("28", "1.0")],
+    ...[mark(64, 0), mark(384, 1), mark(704, 2)],
+    '<text x="360" y="354" text-anchor="middle">update</text>',
+    '<text x="64" y="16">loss (mean of 1 updates)</text>',
+    '<polyline fill="none" stroke="#1f5fa8" stroke-width="1.5" points="384.0,28.0 704.0,320.0"/>',
+    "</svg>",
+    "",
+  ]);
 });
 
 Deno.test("a plot of no update, of a loss of 0, or of one loss alone has no number that is none", () => {
@@ -207,4 +246,96 @@ Deno.test("a card of few-step weights asks for no guidance, and says what they w
   }));
   assertEquals(whole["Guidance folded in"], "none");
   assertEquals(whole["Network evaluations a picture"], "any number");
+});
+
+Deno.test("a model card to the letter, as hubs and people read it", () => {
+  const card = modelCard({
+    ...facts,
+    init: "digits",
+    data: { ...facts.data, skipped: [{ name: "a", reason: "b" }, { name: "c", reason: "d" }] },
+  });
+  assertEquals(
+    card,
+    `---
+license: unknown
+library_name: diffusers
+tags: [ddpm, class-conditional-image-generation]
+---
+
+# A DDPM of 16×8 pictures
+
+The weights are the running mean (EMA) of the training run's. \`recipe.json\` is all it takes to train them again, \`log.jsonl\` is the loss along the way.
+
+| | |
+|---|---|
+| Pictures | 16×8, grey |
+| Parameters | 56,789 |
+| Classes | cat, big dog |
+| Label for “no class” | 2 |
+| Trained on from | digits |
+| Data | pictures\\|mine (1,234 pictures, 2 files that could not be read left out) |
+| Licence of the data | not stated |
+| Predicts | epsilon |
+| Noise schedule | linear, T = 20 |
+| Updates | 1,000 of 8 pictures |
+| Pictures seen | 8,000 |
+| Loss at the end | 0.2500 |
+| Seed | 0 |
+| Time | 1.50 h |
+
+## Sampling
+
+\`\`\`sh
+denoise sample --weights FOLDER --label cat --guidance 2
+\`\`\`
+
+In diffusers no pipeline gives labels to such a network (\`DDPMPipeline\` has no labels and cannot run it): a loop of one's own does, the class's index, and 2 for “no class”:
+
+\`\`\`python
+unet = UNet2DModel.from_pretrained(FOLDER, subfolder="unet")
+scheduler = DDPMScheduler.from_pretrained(FOLDER, subfolder="scheduler")
+for t in scheduler.timesteps:
+    output = unet(x, t, class_labels=labels).sample
+    x = scheduler.step(output, t, x).prev_sample
+\`\`\`
+`,
+  );
+});
+
+Deno.test("a card asks for guidance where there is some, at the scale that is recommended", () => {
+  const asked = (card: WeightsCard) =>
+    /denoise sample --weights FOLDER(.*)\n/.exec(modelCard({ ...facts, card }))![1];
+  const labels = ["cat"];
+  const recommended = { scheduler: "ddim", steps: 5, guidance: 3.5 };
+  assertEquals(asked({ labels, null_label: 0, recommended }), " --label cat --guidance 3.5");
+  assertEquals(asked({ labels, null_label: 1 }), " --label cat --guidance 2");
+  assertEquals(asked({ labels }), " --label cat", "weights that know no class for none");
+  assertEquals(asked({}), "");
+  const names = ["a-b", "a.b", "a_b", "7", "a b", 'a"b', "é", ""].map((name) =>
+    asked({ labels: [name] }).replace(" --label ", "")
+  );
+  assertEquals(names, ["a-b", "a.b", "a_b", "7", '"a b"', '"a\\"b"', '"é"', '""']);
+});
+
+Deno.test("a card of few steps says when its teacher was guided, in a picture's own colours", () => {
+  const distilled = { teacher: "digits", guidance: 2, guided: [100, 800], steps: 4 } as const;
+  const recommended = { scheduler: "ddim", steps: 4 };
+  const data = { ...facts.data, shape: [3, 8, 8] as const, length: Infinity };
+  const card = modelCard({ ...facts, data, card: { distilled, recommended } });
+  const rows = rowsOf(card);
+  assertEquals(rows["Guidance folded in"], "2, at t = 100 … 800");
+  assertEquals([rows["Pictures"], rows["Classes"]], ["8×8, RGB", "none"]);
+  assertEquals(rows["Data"], "pictures\\|mine (pictures without end)");
+  assertMatch(card, /^tags: \[ddpm, unconditional-image-generation\]$/m);
+  const labelled = modelCard({ ...facts, card: { labels: ["a"], distilled, recommended } });
+  const loop = /```python\n([^`]*)```/.exec(labelled)![1];
+  assertEquals(loop.split("\n").slice(1, 3), [
+    'scheduler = DDIMScheduler.from_pretrained(FOLDER, subfolder="scheduler")',
+    "scheduler.set_timesteps(4)",
+  ]);
+  const architecture = { className: "DiT", folder: "transformer" };
+  assertMatch(
+    modelCard({ ...facts, card: {}, architecture }),
+    /^In diffusers no pipeline runs such a network: a loop of one's own does:$/m,
+  );
 });

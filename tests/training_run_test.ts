@@ -315,8 +315,13 @@ for (
     const { code, stderr } = await ended(child, run);
     const said = new TextDecoder().decode(stderr);
     assertEquals(code, expected, said);
-    assert(said.includes(`train --resume ${run}`), said);
     const steps = (await logOf(run)).length;
+    const told = [
+      `Stopped after ${steps} of ${1e6} updates, with a checkpoint.`,
+      `Go on with: train --resume ${run}`,
+      `To have the weights as they are: train --resume ${run} --steps ${steps}`,
+    ];
+    assert(said.includes(`\n${told.join("\n")}\n`), said);
     assertEquals(await names(`${run}/checkpoints`), [
       `step-${String(steps).padStart(8, "0")}.safetensors`,
     ]);

@@ -5,8 +5,14 @@ import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { stageRecipe, studentNetwork, studentStart } from "../src/training/distill/student.ts";
 import { networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
-import { initialState, layoutOf, packParams } from "../src/training/optimiser/layout.ts";
+import {
+  initialState,
+  layoutOf,
+  packParams,
+  unpackParams,
+} from "../src/training/optimiser/layout.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
+import { DIFFUSERS_VERSION } from "../src/networks/architecture.ts";
 import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
 import { folderOf } from "../src/training/run/preview.ts";
 import { mostSteps, partsOf, startFresh, wholeTheta } from "../src/training/run/start.ts";
@@ -73,6 +79,15 @@ Deno.test("a network of v begins at pure noise when it is sampled, others where 
 Deno.test("scheduler_config.json has the keys of its class, and says where timesteps are put", () => {
   const config = schedulerOf(recipeOf());
   const ddpm = schedulerJson(config);
+  assertEquals(ddpm, {
+    _class_name: "DDPMScheduler",
+    _diffusers_version: DIFFUSERS_VERSION,
+    ...{ num_train_timesteps: 20, beta_schedule: "linear", beta_start: 1e-4, beta_end: 0.02 },
+    ...{ trained_betas: null, prediction_type: "epsilon", variance_type: "fixed_small" },
+    ...{ clip_sample: true, clip_sample_range: 1, thresholding: false },
+    ...{ dynamic_thresholding_ratio: 0.995, sample_max_value: 1, steps_offset: 0 },
+    ...{ rescale_betas_zero_snr: false, timestep_spacing: "leading" },
+  });
   assertEquals([ddpm._class_name, ddpm.timestep_spacing], ["DDPMScheduler", "leading"]);
   assertEquals([ddpm.variance_type, "set_alpha_to_one" in ddpm], ["fixed_small", false]);
   assertEquals(schedulerJson({ ...config, set_alpha_to_one: false }).set_alpha_to_one, false);
@@ -204,6 +219,10 @@ Deno.test("labels of labels: a run has parts only where some label is one, and e
     const other = startFresh(recipe, pictures(names));
     assertThrows(() => partsOf(other, recipe), InputError, `found ${names.join(", ")}`);
   }
+  const many = ["a", "b", "c", "d", "e", "f"];
+  const six = startFresh(recipe, pictures(many));
+  const found = assertThrows(() => partsOf(six, recipe), InputError).message;
+  assert(found.endsWith("found a, b, c, d, e"), found);
   const unlabelled = startFresh(recipe, pictures());
   assertThrows(() => partsOf(unlabelled, recipe), InputError, "found none");
 });
@@ -222,6 +241,13 @@ Deno.test("a student is its teacher's network that says v, at trailing timesteps
       set_alpha_to_one: false,
     },
   };
+  const { network: { shape: [channels] } } = golden;
+  const three = { ...golden, network: { ...golden.network, outChannels: 3 * channels } };
+  assertThrows(
+    () => studentNetwork(three),
+    InputError,
+    `as many output as input channels, or twice as many, found ${3 * channels} and ${channels}`,
+  );
   const student = studentNetwork(teacher);
   const { scheduler, network, tensors } = student;
   assertEquals([network.outChannels, network.shape], [
@@ -262,6 +288,20 @@ Deno.test("a stage learns every label, and its weights say what they know", () =
     recommended: { scheduler: "ddim", steps: 2 },
     distilled: { teacher: "mine", guidance: 3, steps: 2 },
   });
+  const taught = { distill: "mine", guidance: 3, guided: [5, 9] as const };
+  const sometimes = studentStart(teacher, recipe, pictures(["ant", "bee"]), {
+    ...stage,
+    ...taught,
+  });
+  assertEquals(sometimes.card.distilled, {
+    teacher: "mine",
+    guidance: 3,
+    guided: [5, 9],
+    steps: 2,
+  });
+  const unlabelled = { ...studentNetwork(trained()), card: {} };
+  const bare = studentStart(unlabelled, recipe, pictures(), { ...stage, ...taught });
+  assertEquals("labels" in bare.card, false);
   const { steps: _, ...guided } = { ...stage, evaluations: 16 };
   const whole = studentStart(teacher, recipe, pictures(["ant", "bee"]), {
     ...guided,
@@ -270,6 +310,29 @@ Deno.test("a stage learns every label, and its weights say what they know", () =
   });
   assertEquals(whole.card.distilled, { teacher: "mine", guidance: 3 });
   assertEquals(whole.card.recommended, { scheduler: "ddim", steps: 16 });
+});
+
+Deno.test("a stage's run has all that its distillation's recipe says of one", () => {
+  const teacher = studentNetwork(trained({ size: [8, 4] }));
+  const said = {
+    ...{ data: "there", data_license: "CC0", flip: true, label_parts: true, holdout: 0.25 },
+    ...{ batch: 3, accumulate: 2, warmup: 5, max_grad_norm: 7, ema_half_life: 11, fp16: true },
+    ...{ checkpoint_every: 13, keep_checkpoints: 17, sample_every: 19 },
+  };
+  const stage = { name: "steps-2", steps: 2, evaluations: 4, updates: 30, lr: 0.01, seed: 9 };
+  const recipe: Record<string, unknown> = {
+    ...stageRecipe(distillRecipe({ ...said, seed: 99 }), stage, teacher),
+  };
+  const found = Object.fromEntries(Object.keys(said).map((key) => [key, recipe[key]]));
+  assertEquals(found as typeof said, said);
+  const kept = ["size", "channels", "prediction_type", "num_train_timesteps", "seed"];
+  assertEquals(kept.map((key) => recipe[key]), [[8, 4], 1, "v_prediction", 20, 9]);
+  const four = { ...teacher, network: { ...teacher.network, shape: [4, 8, 4] as const } };
+  assertThrows(
+    () => stageRecipe(distillRecipe(), stage, four),
+    InputError,
+    "expected a network of 1 channel (grey) or 3 (RGB), found 4",
+  );
 });
 
 Deno.test("students take half the steps each, with updates for each of them", () => {
@@ -312,6 +375,18 @@ Deno.test("parameters lie by name, each where the layout says; the first mean is
     Error,
     'parameter "a": expected 3 numbers, found 2',
   );
+  assertThrows(
+    () => packParams(layout, new Map([...tensors].slice(1))),
+    Error,
+    'parameter "c": expected 1 numbers, found none',
+  );
+  for (const length of [7, 9]) {
+    assertThrows(
+      () => unpackParams(layout, new Float32Array(length)),
+      Error,
+      `expected a vector of 8 parameters, found ${length}`,
+    );
+  }
   const state = initialState(theta);
   assertEquals([[...state.m], [...state.v]], [Array(8).fill(0), Array(8).fill(0)]);
   assert(state.ema !== state.theta && state.ema.every((x, i) => x === theta[i]));

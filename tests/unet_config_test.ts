@@ -60,14 +60,33 @@ Deno.test("google's DDPM configs give the tensors and parameters that their file
 });
 
 Deno.test("missing keys take the class' defaults", () => {
-  const config = parseUNetConfig({ sample_size: 64 });
-  assertEquals(config.block_out_channels, [224, 448, 672, 896]);
-  assertEquals(config.attention_head_dim, 8);
-  assertEquals(config.norm_eps, 1e-5);
-  assertEquals(config.downsample_padding, 1);
-  assertEquals(config.flip_sin_to_cos, true);
-  assertEquals(config.freq_shift, 0);
-  assertEquals(config.time_embedding_dim, 896);
+  // UNet2DModel.__init__'s.
+  assertEquals(parseUNetConfig({ sample_size: 64 }), {
+    sample_size: [64, 64],
+    in_channels: 3,
+    out_channels: 3,
+    center_input_sample: false,
+    time_embedding_dim: 4 * 224,
+    freq_shift: 0,
+    flip_sin_to_cos: true,
+    down_block_types: ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+    mid_block_type: "UNetMidBlock2D",
+    up_block_types: ["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+    block_out_channels: [224, 448, 672, 896],
+    layers_per_block: 2,
+    mid_block_scale_factor: 1,
+    downsample_padding: 1,
+    downsample_type: "conv",
+    upsample_type: "conv",
+    dropout: 0,
+    attention_head_dim: 8,
+    norm_num_groups: 32,
+    attn_norm_num_groups: null,
+    norm_eps: 1e-5,
+    resnet_time_scale_shift: "default",
+    add_attention: true,
+    num_class_embeds: null,
+  });
 });
 
 Deno.test("keys and blocks of the first diffusers versions are understood", () => {
@@ -84,11 +103,19 @@ Deno.test("keys and blocks of the first diffusers versions are understood", () =
     resnet_eps: 1e-6,
     num_head_channels: 64,
   });
-  assertEquals(old.sample_size, [32, 32]);
-  assertEquals(old.layers_per_block, 3);
-  assertEquals(old.down_block_types, ["DownBlock2D", "AttnDownBlock2D"]);
-  assertEquals(old.norm_eps, 1e-6);
-  assertEquals(old.attention_head_dim, 64);
+  const today = parseUNetConfig({
+    sample_size: 32,
+    layers_per_block: 3,
+    block_out_channels: [32, 64],
+    down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
+    up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
+    freq_shift: 1,
+    norm_num_groups: 16,
+    norm_eps: 1e-6,
+    attention_head_dim: 64,
+  });
+  assertEquals(old, today);
+  assertEquals([today.freq_shift, today.norm_num_groups], [1, 16]);
   assertEquals(currentName("mid.attentions.0.query.weight"), "mid_block.attentions.0.to_q.weight");
   assertEquals(
     currentName("upsample_blocks.1.attentions.0.proj_attn.bias"),
@@ -127,7 +154,11 @@ for (const [what, change, mentions] of refusals) {
 }
 
 Deno.test("a config that is no object is refused", () => {
-  for (const json of [null, [], "x", 3]) assertThrows(() => parseUNetConfig(json), InputError);
+  for (const json of [null, [], "x", 3]) {
+    for (const parse of [parseUNetConfig, parseNetwork]) {
+      assertThrows(() => parse(json), InputError);
+    }
+  }
 });
 
 Deno.test("tensors must be all there, fit, and belong", () => {
@@ -145,7 +176,31 @@ Deno.test("tensors must be all there, fit, and belong", () => {
     InputError,
     '"a.bias" is there twice',
   );
-  assertThrows(match([["a.weight", weight]]), InputError, '"a.bias"');
+  const says = (entries: [string, typeof weight][], message: string) =>
+    assertEquals(assertThrows(match(entries), InputError).message, message);
+  const missing = "tensors that the config asks for are missing";
+  says([["a.weight", weight]], `file: 1 of 2 ${missing}: "a.bias"`);
+  const bad = { shape: [1], data: Float32Array.of(NaN) };
+  for (const names of [["b"], ["b", "c"]]) {
+    const others = names.map((name) => `"${name}"`).join(", ");
+    says(
+      names.map((name) => [name, bad]),
+      `file: 2 of 2 ${missing}: "a.weight", "a.bias"; the file has others: ${others}`,
+    );
+  }
+  says(
+    [["a.weight", weight], ["b", bad], ["a.bias", bias], ["c", bad]],
+    'file: 2 tensors are not in the network the config describes: "b", "c"',
+  );
+  const nan = { shape: [2], data: Float32Array.of(0, NaN) };
+  says(
+    [["a.weight", weight], ["a.bias", nan]],
+    'file: numbers of 1 tensors are not finite (NaN or infinite): "a.bias"; the training diverged, or the file was written in too few bits',
+  );
+  // What only repeats another tensor is looked at no further.
+  const left = (name: string) => name === "b" ? undefined : name;
+  const repeated = new Map([["b", bad], ["a.weight", weight], ["a.bias", bias]]);
+  assertEquals([...matchTensors(expected, repeated, "file", left).keys()], ["a.weight", "a.bias"]);
   assertThrows(
     match([["a.weight", weight], ["a.bias", { shape: [3], data: new Float32Array(3) }]]),
     InputError,

@@ -96,9 +96,35 @@ Deno.test("a config is written as it is read, oblong, without a middle, with cla
     assertEquals(parseUNetConfig(json), config, JSON.stringify(change));
     assertEquals("mid_block_type" in json, "mid_block_type" in change);
   }
+  // What diffusers looks at before it reads the rest.
+  const { _class_name, _diffusers_version, act_fn, sample_size } = unetJson(parseUNetConfig(tiny));
+  assertEquals([_class_name, _diffusers_version, act_fn, sample_size], [
+    "UNet2DModel",
+    "0.30.0",
+    "silu",
+    8,
+  ]);
+  const oblong = unetJson(parseUNetConfig({ ...tiny, sample_size: [4, 8] }));
+  assertEquals(oblong.sample_size, [4, 8]);
   const { blocks } = parseNetwork({ ...tiny, mid_block_type: null });
   assertEquals(blocks, [...tiny.down_block_types, ...tiny.up_block_types]);
   assertEquals(parseNetwork(tiny).blocks.length, 5);
+});
+
+Deno.test("numbers of channels and layers are whole, from 1 to 65536", () => {
+  const counts = ["in_channels", "out_channels", "layers_per_block", "norm_num_groups"];
+  counts.push("attention_head_dim", "attn_norm_num_groups", "num_class_embeds");
+  for (const key of counts) {
+    for (const value of [0, -1, 1.5, 65_537, "8"]) refused({ [key]: value }, `${key}: expected`);
+  }
+  for (const value of [0, 65_537]) {
+    refused({ block_out_channels: [8, value] }, "block_out_channels: expected");
+    refused({ sample_size: [8, value] }, "sample_size: expected");
+  }
+  refused({ time_embedding_dim: 65_537 }, "time_embedding_dim: expected");
+  refused({ time_embedding_dim: -1 }, "time_embedding_dim: expected");
+  const most = parseUNetConfig({ ...tiny, num_class_embeds: 65_536, time_embedding_dim: 65_536 });
+  assertEquals([most.num_class_embeds, most.time_embedding_dim], [65_536, 65_536]);
 });
 
 Deno.test("old names are today's; what only repeats another tensor has none", () => {
@@ -171,6 +197,9 @@ Deno.test("shapes are matched exactly, but for attention's weights as 1×1 convo
   for (
     const [stored, shape] of [
       [[3, 2], [2, 3]],
+      [[2, 4], [2, 3]],
+      [[4, 3], [2, 3]],
+      [[2, 4, 1, 1], [2, 3]],
       [[2], [2, 3]],
       [[2, 3], [2]],
       [[2, 3, 1], [2, 3]],
@@ -181,4 +210,55 @@ Deno.test("shapes are matched exactly, but for attention's weights as 1×1 convo
   ) assertEquals(fits(stored, shape), false, `${stored} for ${shape}`);
   const none = () => matchTensors(new Map([["a", [1]], ["b", [1]]]), new Map(), "file");
   assertThrows(none, InputError, '2 of 2 tensors that the config asks for are missing: "a", "b"');
+});
+
+Deno.test("a training recipe's keys are a config for its pictures, and come back from it", () => {
+  const keys = {
+    block_out_channels: [8, 16],
+    attention: [false, true],
+    layers_per_block: 3,
+    norm_num_groups: 4,
+    attention_head_dim: 8,
+  };
+  const { json, keys: keysOf } = unet2d.training;
+  const config = {
+    sample_size: [4, 8],
+    in_channels: 2,
+    out_channels: 2,
+    block_out_channels: [8, 16],
+    down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
+    up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
+    layers_per_block: 3,
+    norm_num_groups: 4,
+    attention_head_dim: 8,
+    num_class_embeds: 5,
+  };
+  assertEquals(json(keys, [2, 4, 8], 5), config);
+  assertEquals(json(keys, [1, 8, 8], null).sample_size, 8);
+  assertEquals(json(keys, [1, 8, 8], null).num_class_embeds, null);
+  assertEquals(keysOf(parseNetwork(config)), keys);
+  assertEquals(keysOf(parseNetwork({ ...config, attention_head_dim: null })), {
+    ...keys,
+    attention_head_dim: null,
+  });
+});
+
+Deno.test("what a recipe may choose of a U-Net has its bounds, both allowed", () => {
+  const { fields } = unet2d.training;
+  const takes = (key: string, value: unknown) => fields[key].type.accepts(value);
+  const most = { block_out_channels: 4096, layers_per_block: 16, norm_num_groups: 4096 };
+  for (const [key, last] of Object.entries({ ...most, attention_head_dim: 4096 })) {
+    const of = (value: unknown) => takes(key, key === "block_out_channels" ? [8, value] : value);
+    assertEquals([0, 1, last, last + 1, 1.5, "1"].map(of), [
+      false,
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+    assertEquals(of(null), key === "attention_head_dim", key);
+  }
+  const lists: unknown[] = [[true, false], [true, 1], true];
+  assertEquals(lists.map((value) => takes("attention", value)), [true, false, false]);
 });

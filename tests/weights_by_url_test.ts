@@ -4,7 +4,7 @@ import { InputError } from "../src/errors.ts";
 import { writeZip } from "../src/files/zip.ts";
 import { DownloadCache } from "../src/weights/find/cache.ts";
 import { download } from "../src/weights/find/download.ts";
-import { type HubPlace, hubPlace } from "../src/weights/find/hub.ts";
+import { hubFiles as filesOnHub, type HubPlace, hubPlace } from "../src/weights/find/hub.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
@@ -14,6 +14,7 @@ import { temporaryFolder } from "./cli.ts";
 import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);
+const bytes = (text: string) => new TextEncoder().encode(text);
 const weightsHash = await sha256Hex(await Deno.readFile(new URL(hubFiles[2], golden)));
 
 Deno.test("hf:owner/name reads the hub's layout, and a second run needs no network", async () => {
@@ -171,4 +172,38 @@ Deno.test("a place on the Hub is a repository, a path in it and a revision; none
   for (const place of [...outside, ...hidden.map((path) => page + path)]) {
     assertThrows(() => hubPlace(place), InputError, `${place}: expected hf:owner/name`);
   }
+});
+
+Deno.test("a place on the Hub is at the commit that it says, with the files that it lists, or at its revision", async () => {
+  const sha = "0123456789abcdef0123456789abcdef01234567";
+  const of = (said: unknown, path = "unet") =>
+    withEnvironment({ HF_ENDPOINT: "https://hub.example" }, async () => {
+      const asked: string[] = [];
+      const { url, list } = await filesOnHub(
+        { repository: "o/n", path, revision: "refs/pr 1" },
+        (url) => {
+          asked.push(url.href);
+          return Promise.resolve(said instanceof Uint8Array ? said : bytes(JSON.stringify(said)));
+        },
+      );
+      assertEquals(asked, ["https://hub.example/api/models/o/n/revision/refs%2Fpr%201"]);
+      return [url.href.replace("https://hub.example/o/n/resolve/", ""), list];
+    });
+  const files = (...names: unknown[]) => names.map((rfilename) => ({ rfilename }));
+  const siblings = [null, ...files(7, "unet/a", "unetx/b", "unet/c/d", "e/unet/f", "unet")];
+  assertEquals(await of({ sha, siblings }), [`${sha}/unet`, ["a", "c/d"]]);
+  const all = ["unet/a", "unetx/b", "unet/c/d", "e/unet/f", "unet"];
+  assertEquals(await of({ sha, siblings }, ""), [`${sha}/`, all]);
+  assertEquals(await of({ sha }), [`${sha}/unet`, undefined]);
+  assertEquals(await of({ sha, siblings: { a: 1 } }), [`${sha}/unet`, undefined]);
+  const others: unknown[] = [{ siblings }, { sha: sha.slice(1), siblings }, { sha: `${sha}0` }];
+  others.push(
+    { sha: sha.toUpperCase() },
+    { sha: "main", siblings },
+    null,
+    7,
+    new Uint8Array(),
+    bytes("<html>"),
+  );
+  for (const said of others) assertEquals(await of(said), ["refs%2Fpr%201/unet", undefined]);
 });

@@ -36,7 +36,9 @@ Deno.test("what is recommended and how it was distilled have all their parts, of
   const fine: Record<string, unknown>[] = [
     { recommended: { scheduler: "ddim", steps: 1 } },
     { recommended: { scheduler: "ddim", steps: 50, guidance: 1.5 } },
+    { recommended: { scheduler: "ddim", steps: 50, guided: [0, 500.5] } },
     { distilled: { teacher: "heroes", guidance: 2 } },
+    { distilled: { teacher: "heroes", guidance: 2, guided: [170, 880] } },
     { distilled: { teacher: "heroes", guidance: 0, steps: 1 } },
     {},
   ];
@@ -49,6 +51,11 @@ Deno.test("what is recommended and how it was distilled have all their parts, of
       teacher: 1,
       guidance: 1,
     }]],
+    ...[[5, 4], [1], [-1, 4], "170-880", 7].map((guided): [string, unknown[]] => [
+      "recommended",
+      [{ scheduler: "ddim", steps: 1, guided }],
+    ]),
+    ["distilled", [{ teacher: "heroes", guidance: 1, guided: [5, 4] }]],
     ["distilled", [0, -1, 1.5, "4"].map((steps) => ({ teacher: "heroes", guidance: 1, steps }))],
   ];
   for (const [key, values] of wrong) {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { sha256Hex } from "../src/files/hash.ts";
 import {
+  fetchStream,
   type Files,
   filesAt,
   filesOf,
@@ -17,7 +18,7 @@ import { cacheFolder, environment } from "../src/weights/find/cache.ts";
 import { checkAddress, download } from "../src/weights/find/download.ts";
 import { hubPlace, hubToken, isCommit } from "../src/weights/find/hub.ts";
 import { locate } from "../src/weights/find/locate.ts";
-import { weightEnding } from "../src/weights/read/formats.ts";
+import { weightEnding, weightEndings, writtenEndings } from "../src/weights/read/formats.ts";
 import { temporaryFolder } from "./cli.ts";
 import { serve, withEnvironment } from "./hub.ts";
 
@@ -53,8 +54,10 @@ Deno.test("answers that are not read are let go", async () => {
   const letGo = async (status: number, headers: HeadersInit, ask: () => Promise<unknown>) => {
     let cancelled = 0;
     globalThis.fetch = () => {
+      let left = 1000;
       const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
-        pull: (controller) => controller.enqueue(new Uint8Array(64)),
+        pull: (controller) =>
+          left-- > 0 ? controller.enqueue(new Uint8Array(64)) : controller.close(),
         cancel: () => void cancelled++,
       }, { highWaterMark: 0 });
       return Promise.resolve(new Response(body, { status, headers }));
@@ -79,6 +82,34 @@ Deno.test("answers that are not read are let go", async () => {
     1,
   );
   assertEquals(await letGo(200, {}, () => download(url, { maxBytes: 99 })), 1);
+});
+
+Deno.test("no way to a server is told apart from a server without the file", async () => {
+  const real = globalThis.fetch;
+  const asked = async (answer: () => Promise<Response>, base = "https://example.org/w/") => {
+    globalThis.fetch = answer;
+    const told = ({ message }: Error) => message;
+    try {
+      const file = await filesAt(new URL(base)).read("a").catch(told);
+      const stream = await fetchStream(new URL("a", base)).catch(told);
+      const streamed = stream instanceof ReadableStream
+        ? await new Response(stream).bytes()
+        : stream;
+      assertEquals(streamed, file);
+      return file;
+    } finally {
+      globalThis.fetch = real;
+    }
+  };
+  const status = (status: number) => () => Promise.resolve(new Response(null, { status }));
+  const cut = () => Promise.reject(new Error("no route"));
+  const place = "https://example.org/w/a";
+  assertEquals(await asked(cut), `${place}: could not be fetched (no route)`);
+  assertEquals(await asked(cut, "file:///w/"), undefined);
+  assertEquals(await asked(status(500)), `${place}: the server answered 500`);
+  assertEquals(await asked(status(404)), undefined);
+  assertEquals(await asked(status(200)), nothing);
+  assertEquals(await asked(() => Promise.resolve(new Response("x"))), bytes("x"));
 });
 
 Deno.test("files in memory are those that are given, whatever else objects have", async () => {
@@ -149,6 +180,14 @@ Deno.test("an archive is the highest folder of weights in it, or its only file o
   assertEquals(
     await found("x/unet/config.json", "x/unet/a.bin", "b.bin"),
     ["w.zip/x/", undefined, "unet/config.json", "unet/a.bin"],
+  );
+  assertEquals(
+    await found("x/unet_ema/config.json", "x/unet_ema/a.bin", "x/b.txt"),
+    ["w.zip/x/", undefined, "unet_ema/config.json", "unet_ema/a.bin", "b.txt"],
+  );
+  assertEquals(
+    await found("x/y/config.json", "x/b.bin"),
+    ["w.zip/x/y/", undefined, "config.json"],
   );
   // Of two at the same depth the first by name; a higher one before both.
   const side = (...roots: string[]) => found(...roots.map((root) => `${root}model_index.json`));
@@ -301,4 +340,9 @@ Deno.test("the ending of a name says what it is, in capitals or not", () => {
     ["w.", undefined],
   ];
   for (const [name, ending] of endings) assertEquals(weightEnding(name), ending, name);
+});
+
+Deno.test("what is read is written too, but for what PyTorch writes", () => {
+  assertEquals(weightEndings, ["zip", "safetensors", "npz", "bin", "pt", "pth", "ckpt", "onnx"]);
+  assertEquals(writtenEndings, ["zip", "safetensors", "npz", "onnx"]);
 });

@@ -94,6 +94,8 @@ Deno.test("an index names some files beside it: no others, and not thousands", a
   for (const map of maps) {
     await assertRejects(() => index(map), InputError, "up to 1000 files beside it");
   }
+  const none = read({ [WEIGHTS]: undefined, [`${WEIGHTS}.index.json`]: encode(null) });
+  await assertRejects(() => none, InputError, "up to 1000 files beside it");
   const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [i, `${i}.bin`]));
   await assertRejects(() => index(many), InputError, "names the file 0.bin, which is not there");
 });
@@ -226,11 +228,30 @@ Deno.test("streamed: weights of another network, ONNX, and parts of a pipeline",
   assertEquals(cancelled, 1, "the stream is let go");
   const onnx = { ...filesWith({}), file: "net.onnx" };
   await assertRejects(() => streamFolder(streaming(onnx), digest()), InputError, "found an ONNX");
+  await assertRejects(
+    () => streamFolder(streaming(filesWith({ [WEIGHTS]: undefined })), digest()),
+    InputError,
+    "w/unet/: expected diffusion_pytorch_model.safetensors or diffusion_pytorch_model.fp16.safetensors, found neither",
+  );
+  await assertRejects(
+    () => streamFolder(streaming(filesOf({}, "w/")), digest()),
+    InputError,
+    "w/: expected a diffusers folder (unet/ or config.json)",
+  );
 
   const half = writeSafetensors(tensors, { dtype: "F16" });
   const fp16 = WEIGHTS.replace(".safetensors", ".fp16.safetensors");
   for (
-    const [change, halves] of [[{}, false], [{ [WEIGHTS]: undefined, [fp16]: half }, true]] as const
+    const [change, halves] of [
+      [{}, false],
+      [{ [fp16]: half }, false],
+      [{ [WEIGHTS]: undefined, [fp16]: half }, true],
+      [{
+        "unet/config.json": undefined,
+        "config.json": whole["unet/config.json"],
+        [WEIGHTS.slice(5)]: whole[WEIGHTS],
+      }, false],
+    ] as const
   ) {
     const folder = await streamFolder(streaming(filesWith(change)), digest());
     const names = [...tensors.keys()];
@@ -319,4 +340,44 @@ Deno.test("of a checkpoint whose files are not listed the running mean is asked 
   assertEquals(await from("run/checkpoint-500/"), 2);
   assertEquals(await from("run/checkpoint-x/"), 1);
   assertEquals(await from("run/"), 1);
+});
+
+Deno.test("a network without its weights, weights without their network: each is told by what is missing", async () => {
+  const config = { "unet/config.json": whole["unet/config.json"] };
+  const weights = { "diffusion_pytorch_model.safetensors": whole[WEIGHTS] };
+  const unlisted = (entries: Record<string, Uint8Array>): Files => {
+    const { list: _, ...files } = filesOf(entries, "w/");
+    return files;
+  };
+  const expected = "w/: expected unet/diffusion_pytorch_model.safetensors (or .bin), found ";
+  const refused: [Files, string][] = [
+    [filesOf(config, "w/"), `${expected}unet/config.json`],
+    [unlisted(config), `${expected}none`],
+    [{ ...filesOf({}, "w/"), file: "a.pt" }, "w/a.pt: expected weights, found nothing"],
+    [
+      filesOf(weights, "w/"),
+      `w/diffusion_pytorch_model.safetensors: found ${tensors.size} tensors (${
+        [...tensors.keys()].slice(0, 3).join(", ")
+      } …) and no config.json beside them that says which network they are; put it there, or give a folder that has it with --configs`,
+    ],
+    [
+      unlisted(weights),
+      "w/: expected a diffusers folder (unet/config.json or config.json), found neither",
+    ],
+  ];
+  for (const [files, says] of refused) {
+    const error = await assertRejects(() => readFolder(files), InputError) as Error;
+    assertEquals(error.message, says);
+  }
+  // With a folder of configs the weights may lie wherever they do.
+  const configs = filesOf({ "config.json": whole["unet/config.json"] });
+  for (const entries of [weights, { ...config, ...weights }]) {
+    assertEquals((await readFolder(filesOf(entries), { configs })).tensors.size, tensors.size);
+  }
+  assertEquals(
+    (await readFolder(filesOf(weights, "w/"), { configs })).notices,
+    [
+      "w/: no scheduler_config.json says how it was trained; diffusers' defaults are taken (DDPM, linear, T = 1000); --configs FOLDER gives others",
+    ],
+  );
 });

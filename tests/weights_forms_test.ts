@@ -78,6 +78,34 @@ for (const variant of ["fp16", "bf16", "ema", "my-own_2"]) {
   });
 }
 
+Deno.test("where a folder cannot be listed, each name that weights may have is asked for in its order", async () => {
+  const asked: string[] = [];
+  const { list: _, ...files } = filesOf(configs);
+  const read = (path: string) => {
+    if (/^unet\/.*model/.test(path)) asked.push(path);
+    return files.read(path);
+  };
+  const missing = "expected unet/diffusion_pytorch_model.safetensors (or .bin), found none";
+  await assertRejects(() => readFolder({ ...files, read }), InputError, missing);
+  const name = "unet/diffusion_pytorch_model";
+  const variants = ["fp16", "bf16", "ema", "non_ema", "fp32"].flatMap((variant) => [
+    `${name}.${variant}.safetensors`,
+    `${name}.safetensors.index.${variant}.json`,
+    `${name}.${variant}.bin`,
+    `${name}.bin.index.${variant}.json`,
+  ]);
+  assertEquals(asked, [
+    `${name}.safetensors`,
+    `${name}.safetensors.index.json`,
+    `${name}.bin`,
+    `${name}.bin.index.json`,
+    "unet/model.safetensors",
+    "unet/diffusion_model.pt",
+    "unet/pytorch_model.bin",
+    ...variants,
+  ]);
+});
+
 /** Two files and an index of them. */
 function shards(ending: string, variant: string, files: readonly Uint8Array[]): Entries {
   const infix = variant === "" ? "" : `.${variant}`;

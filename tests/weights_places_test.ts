@@ -6,6 +6,7 @@ import { filesAt } from "../src/weights/files.ts";
 import { download } from "../src/weights/find/download.ts";
 import { locate } from "../src/weights/find/locate.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
+import { tensorFormat } from "../src/weights/read/formats.ts";
 import { temporaryFolder } from "./cli.ts";
 import { hubFiles, serve, withEnvironment } from "./hub.ts";
 
@@ -280,3 +281,89 @@ for (
     await assertRejects(() => locate(address), InputError, "expected an address");
   });
 }
+
+Deno.test("a folder on disc lists its files and those of the parts that weights have, by name", async () => {
+  await using folder = await temporaryFolder();
+  const parts = ["", "unet/", "unet_ema/", "scheduler/", "other/", "unet/deeper/"];
+  for (const part of parts) {
+    await Deno.mkdir(`${folder.path}/${part}`, { recursive: true });
+    for (const name of ["b", "a"]) {
+      await Deno.writeFile(`${folder.path}/${part}${name}`, new Uint8Array());
+    }
+  }
+  for (const place of [folder.path, `${folder.path}/`]) {
+    const files = await locate(place);
+    const listed = ["", "scheduler/", "unet/", "unet_ema/"].flatMap((
+      part,
+    ) => [`${part}a`, `${part}b`]);
+    assertEquals(await files.list!(), listed);
+    assertEquals(files.where, `${folder.path}/`);
+    await assertRejects(
+      () => files.read("unet"),
+      InputError,
+      `${folder.path}/unet: cannot be read (`,
+    );
+  }
+  await Deno.remove(`${folder.path}/scheduler`, { recursive: true });
+  assertEquals((await (await locate(folder.path)).list!())!.length, 6);
+});
+
+Deno.test({
+  name: "where this process may not look, a place is taken for a folder",
+  permissions: { env: true, read: false },
+  async fn() {
+    const places: [string, string][] = [
+      ["/none/w", "/none/w/"],
+      ["/none/w:1/a b#c?d%20/", "/none/w:1/a b#c?d%20/"],
+      ["C:\\none\\a b", "/C:/none/a b/"],
+      ["c:/none", "/c:/none/"],
+      ["\\none\\w", "/none/w/"],
+    ];
+    for (const [place, where] of places) {
+      const files = await locate(place);
+      assertEquals([files.where, await files.list!()], [where, undefined]);
+      await assertRejects(() => files.read("a"), InputError, `${where}a: cannot be read (`);
+    }
+  },
+});
+
+Deno.test("a place that is not there is told with what is built in, and what is meant on the Hub", async () => {
+  const said = async (place: string) =>
+    (await assertRejects(() => locate(place), InputError) as Error).message;
+  const builtIn = "(heroes, heroes-4, heroes-1, digits, digits-4, digits-1)";
+  const start = "there is no such folder or file, and no built-in weights of that name";
+  assertEquals(await said("me/pub"), `me/pub: ${start} ${builtIn}; did you mean hf:me/pub?`);
+  for (const place of ["pub", "./me/pub", "me/pub/x", "me pub/x", "/me/pub"]) {
+    assertEquals(await said(place), `${place}: ${start} ${builtIn}`);
+  }
+});
+
+Deno.test("where the reader of a format was left out, the format is named, and one that is always there", async () => {
+  await using folder = await temporaryFolder();
+  // As in a bundle: what it imports computed is not beside it.
+  const source = new URL("../src/weights/read/formats.ts", import.meta.url);
+  const text = (await Deno.readTextFile(source)).replace(
+    /from "(\.[^"]+)"/g,
+    (_, path) => `from "${new URL(path, source)}"`,
+  );
+  const alone = `${folder.path}/formats.ts`;
+  await Deno.writeTextFile(alone, text);
+  const bundled: typeof import("../src/weights/read/formats.ts") = await import(`file://${alone}`);
+  await Deno.mkdir(`${folder.path}/formats`);
+  await Deno.writeTextFile(`${folder.path}/formats/npz.ts`, 'throw new Error("one\\n  two");');
+  for (const [ending, reason] of [["npz", "one two"], ["pt", "Module not found"]]) {
+    const { message } = await assertRejects(
+      () => bundled.tensorFormat(ending, `w.${ending}`),
+      InputError,
+    ) as Error;
+    const says = `w.${ending}: what reads .${ending} files cannot be loaded here (${reason}`;
+    assert(message.startsWith(says), message);
+    assert(message.endsWith("); give .safetensors"), message);
+  }
+  const safetensors = await bundled.tensorFormat("safetensors", "w");
+  assertEquals(safetensors, await tensorFormat("safetensors", "w"));
+  const known = "w: expected a file of tensors (.safetensors, .npz, .bin, .pt, .pth, .ckpt)";
+  for (const ending of ["onnx", "zip", undefined]) {
+    await assertRejects(() => tensorFormat(ending, "w"), InputError, known);
+  }
+});

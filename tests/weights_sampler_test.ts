@@ -70,5 +70,16 @@ Deno.test("no more steps are advised than a solver has room for", () => {
   const advised = (name: string, T: number) =>
     samplerOf(name, parseSchedulerConfig({ num_train_timesteps: T }))?.steps;
   assertEquals([1000, 20, 4, 1].map((T) => advised(M, T)), [20, 19, 3, 1]);
-  assertEquals(samplerOf("EulerDiscreteScheduler", parseSchedulerConfig({})), undefined);
+  const of = (name: unknown) => samplerOf(name, parseSchedulerConfig({}));
+  for (const name of ["DDIMScheduler", "DDIMParallelScheduler"]) {
+    assertEquals(of(name), { scheduler: "ddim", steps: 50 });
+  }
+  assertEquals([M, U, H].map(of), [
+    { scheduler: "dpmpp", steps: 20 },
+    { scheduler: "unipc", steps: 20 },
+    { scheduler: "heun", steps: 20 },
+  ]);
+  for (const name of ["EulerDiscreteScheduler", "DDPMScheduler", "toString", "", undefined, 7]) {
+    assertEquals(of(name), undefined);
+  }
 });

@@ -35,13 +35,10 @@ export async function streamSafetensors(
     throw new InputError(`${where}: ${problem}`);
   };
   const pieces = new Pieces(stream, seen, fail);
-  const start = await pieces.read(8, new Uint8Array(8));
-  const length = new DataView(start.buffer).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) {
-    fail(`expected a safetensors header, found a length of ${length}`);
-  }
-  const header = await pieces.read(Number(length), new Uint8Array(Number(length)));
-  const { entries, metadata } = readLayout(header, undefined, fail);
+  const { entries, metadata } = await layoutOf(pieces, fail).catch(async (error) => {
+    await pieces.cancel().catch(() => {});
+    throw error;
+  });
   const floats = entries.filter(isFloat);
   return {
     entries: floats,
@@ -71,6 +68,16 @@ export async function streamSafetensors(
     },
     cancel: () => pieces.cancel(),
   };
+}
+
+async function layoutOf(pieces: Pieces, fail: Fail) {
+  const start = await pieces.read(8, new Uint8Array(8));
+  const length = new DataView(start.buffer).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    fail(`expected a safetensors header, found a length of ${length}`);
+  }
+  const header = await pieces.read(Number(length), new Uint8Array(Number(length)));
+  return readLayout(header, undefined, fail);
 }
 
 const sizeOf = ({ shape }: Entry) => shape.reduce((a, b) => a * b, 1);

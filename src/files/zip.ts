@@ -61,7 +61,6 @@ export async function readZip(
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const zip = new ZipReader(new Uint8ArrayReader(bytes as Uint8Array<ArrayBuffer>), {
     checkSignature: true,
-    checkOverlappingEntry: true,
     filenameValidation: "balanced",
   });
   const files = new Map<string, Uint8Array<ArrayBuffer>>();

@@ -41,6 +41,7 @@ interface Lengths {
   readonly guide_updates?: number;
   readonly students?: readonly number[];
   readonly student_updates?: readonly number[];
+  readonly tune_updates?: number;
 }
 
 /** Reads a run's folder, again and again. */
@@ -85,7 +86,7 @@ export class RunFolder {
   /** The stages' names and lengths. */
   async #plan(): Promise<Pick<StageState, "name" | "updates">[]> {
     const recipe = await this.#recipe();
-    const { students, student_updates = [], guide_updates = 0 } = recipe;
+    const { students, student_updates = [], guide_updates = 0, tune_updates = 0 } = recipe;
     if (!students) return [{ name: "", updates: recipe.steps }];
     const halvings = students.map((steps, i) => ({
       name: `steps-${steps}`,
@@ -94,7 +95,11 @@ export class RunFolder {
     // A teacher with nothing to fold in is halved at once: then there never is such a folder.
     const begun = await isThere(this.#folder(halvings[0].name));
     const isGuided = guide_updates > 0 && (!begun || await isThere(this.#folder("guided")));
-    return [...(isGuided ? [{ name: "guided", updates: guide_updates }] : []), ...halvings];
+    return [
+      ...(isGuided ? [{ name: "guided", updates: guide_updates }] : []),
+      ...halvings,
+      ...(tune_updates > 0 ? [{ name: "tuned", updates: tune_updates }] : []),
+    ];
   }
 
   async #recipe(): Promise<Lengths> {

@@ -160,9 +160,7 @@ function tensorsIn(value: unknown): Map<string, TensorView> {
 
 function describe(value: unknown): string {
   if (!(value instanceof Map)) return kindOf(value);
-  const keys = value.keys().take(8).map((key) =>
-    typeof key === "string" ? shown(key) : kindOf(key)
-  );
+  const keys = value.keys().take(8).map(kindOf);
   return `a dict with ${[...keys].join(", ") || "nothing"}`;
 }
 

@@ -32,17 +32,18 @@ export async function openPictureZip(path: string, options: DataOptions): Promis
     .map(([name, bytes]) => ({ parts: name.replaceAll("\\", "/").split("/"), bytes }))
     .filter(({ parts }) => !parts.some((part) => part.startsWith(".") || part === "__MACOSX"))
     .filter(({ parts }) => PICTURE.test(parts.at(-1)!));
-  while (
-    files.length > 0 &&
-    files.every(({ parts }) => parts.length > 2 && parts[0] === files[0].parts[0])
-  ) {
-    for (const { parts } of files) parts.shift();
-  }
-  const entries = files.map(({ parts, bytes }): Entry => ({
-    path: `${path}/${parts.join("/")}`,
-    label: parts.length > 1 ? parts[0].normalize("NFC") : undefined,
-    read: () => Promise.resolve(bytes),
-  }));
+  const around =
+    files[0]?.parts.findIndex((part, i) =>
+      !files.every(({ parts }) => parts.length > i + 2 && parts[i] === part)
+    ) ?? 0;
+  const entries = files.map(({ parts, bytes }): Entry => {
+    const own = parts.slice(around);
+    return {
+      path: `${path}/${own.join("/")}`,
+      label: own.length > 1 ? own[0].normalize("NFC") : undefined,
+      read: () => Promise.resolve(bytes),
+    };
+  });
   return await openPictures(entries.sort(byPath), options);
 }
 
@@ -63,20 +64,17 @@ async function openPictures(entries: readonly Entry[], options: DataOptions): Pr
     }
     onProgress?.(i + 1, entries.length);
   }
-  const names = [...new Set(kept.map(({ label }) => label))].sort(byName);
-  const labelled = kept.length > 0 && !names.includes(undefined)
-    ? {
-      labels: Int32Array.from(kept, ({ label }) => names.indexOf(label)),
-      labelNames: names as string[],
-    }
-    : {};
   const used = bytes.subarray(0, kept.length * size);
+  const classes = classesOf(kept.flatMap(({ label }) => label ?? []));
+  const labelled = classes.labels.length === kept.length ? classes : {};
   return bytesDataSet(used, [channels, height, width], { ...labelled, skipped });
 }
 
-/** 2 before 10, as people number their folders. */
-function byName(a: string | undefined, b: string | undefined): number {
-  return (a ?? "").localeCompare(b ?? "", "en", { numeric: true });
+/** The classes in order of name, 2 before 10 as people number their folders, and each label's. */
+function classesOf(labels: readonly string[]): { labels: Int32Array; labelNames: string[] } {
+  const byName = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });
+  const labelNames = [...new Set(labels)].sort(byName);
+  return { labels: Int32Array.from(labels, (label) => labelNames.indexOf(label)), labelNames };
 }
 
 function byPath(a: Entry, b: Entry): number {

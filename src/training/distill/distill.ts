@@ -7,16 +7,16 @@ import { writeTextDurably } from "../../files/atomic_write.ts";
 import { Checkpoints } from "../run/checkpoint.ts";
 import type { PictureSource } from "../data/data_set.ts";
 import { describeSkipped } from "../run/describe.ts";
-import type { Progress } from "../run/loop.ts";
+import type { Lesson, Progress } from "../run/loop.ts";
 import { folderOf } from "../run/preview.ts";
 import { carryOut, readPictures, type RunOptions, type RunResult } from "../run/train.ts";
-import { guidanceLesson, halvingLesson } from "./lessons.ts";
+import { consistencyLesson, guidanceLesson, halvingLesson } from "./lessons.ts";
 import { partsOf, wholeTheta } from "../run/start.ts";
 import type { LabelParts } from "../objective/label_parts.ts";
 import type { DistillRecipe } from "./recipe.ts";
 import { planStages, type Stage } from "./stages.ts";
 import { stageRecipe, studentNetwork, studentStart, type Taught } from "./student.ts";
-import { teacherOf } from "./teacher.ts";
+import { type Teacher, teacherOf } from "./teacher.ts";
 
 export interface DistillOptions extends Omit<RunOptions, "recipe" | "init" | "onProgress"> {
   /** recipe.json and a run for each stage, `guided`, `steps-8` …, lie in `folder`. */
@@ -67,8 +67,14 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
 
   let teaching: Teaching = { folder: teacher, guidance, guided };
   const students: string[] = [];
+  const { tunes } = stages.at(-1)!;
+  let toTune = student;
   let result: RunResult | undefined;
   for (const stage of stages) {
+    if (stage.tunes !== undefined) {
+      student = toTune;
+      teaching = { folder: toTune, guidance: 1 };
+    }
     const ended = await runStage(stage, {
       options,
       recipeText,
@@ -82,6 +88,7 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
     if (!result.finished) return { ...result, stage: stage.name, students };
     students.push(result.weights!);
     student = ended.student;
+    if (stage.steps === tunes) toTune = student;
     teaching = { folder: student, guidance: 1 };
   }
   return { ...result!, stage: stages.at(-1)!.name, students };
@@ -96,6 +103,11 @@ interface StageContext {
   /** What the stage's student is before it. */
   readonly student: WeightsFolder;
   readonly teaching: Teaching;
+}
+
+function lessonOf({ steps, tunes }: Stage, teacher: Teacher, T: number): Lesson {
+  if (tunes !== undefined) return consistencyLesson(teacher, tunes, T);
+  return steps === undefined ? guidanceLesson(teacher) : halvingLesson(teacher, steps, T);
 }
 
 /** Runs a stage, or what is left of it, and gives its student as it is after it. */
@@ -119,9 +131,7 @@ async function runStage(
     recipeText,
     init: undefined,
     resume,
-    lesson: stage.steps === undefined
-      ? guidanceLesson(teacher)
-      : halvingLesson(teacher, stage.steps, recipe.num_train_timesteps),
+    lesson: lessonOf(stage, teacher, recipe.num_train_timesteps),
     onProgress: (progress) => options.onProgress?.({ ...progress, stage: stage.name }),
   });
   // The running mean teaches, and is where the next student begins.

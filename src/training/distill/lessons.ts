@@ -2,16 +2,17 @@
 import { spacedTimesteps } from "../../diffusion/mod.ts";
 import type { TrainBatch } from "../objective/batch.ts";
 import { ddimStep, levelOf, noise, noiseOf, oneStepTarget } from "./steps.ts";
-import type { Teacher } from "./teacher.ts";
+import type { Lesson } from "../run/loop.ts";
+import { type Teacher, teacherOf } from "./teacher.ts";
 
-/** Turns a batch of real pictures with noise into what the student is to answer. */
-export type Lesson = (batch: TrainBatch) => Promise<TrainBatch>;
+/** A lesson for which the teacher alone is asked. */
+type TeachersLesson = (batch: TrainBatch) => Promise<TrainBatch>;
 
 /**
  * Stage one of Meng et al. 2023: at every time the student learns the teacher's guided estimate, so
  * that one evaluation does what two did.
  */
-export function guidanceLesson(teacher: Teacher): Lesson {
+export function guidanceLesson(teacher: Teacher): TeachersLesson {
   return async (batch) => {
     const z = noisy(batch, batch.t, teacher);
     return retarget(batch, batch.t, z, await teacher.estimate({ ...batch, z }), teacher);
@@ -23,7 +24,7 @@ export function guidanceLesson(teacher: Teacher): Lesson {
  * learns where two of the teacher's 2N steps lead.
  * @param N the student's steps; T must be a multiple of it
  */
-export function halvingLesson(teacher: Teacher, N: number, T: number): Lesson {
+export function halvingLesson(teacher: Teacher, N: number, T: number): TeachersLesson {
   // Trailing timesteps, as the sampler takes them: every second of the teacher's is the student's.
   const times = spacedTimesteps(2 * N, T, "trailing");
   const alphaBarAt = (i: number) => i < times.length ? teacher.alpha_bar(times[i]) : 1;
@@ -42,6 +43,34 @@ export function halvingLesson(teacher: Teacher, N: number, T: number): Lesson {
     const z_2 = z_1.map((z, i) => ddimStep(z, x_2[i], level(i, 1), level(i, 2)));
     const target = z.map((z, i) => oneStepTarget(z, z_2[i], level(i, 0), level(i, 2)));
     return retarget(batch, t, z, target, teacher);
+  };
+}
+
+/**
+ * Consistency distillation (Song et al. 2023, algorithm 2): wherever it is on the teacher's path from
+ * noise to picture, the student is to name the path's end. What it says one of N steps further on is
+ * its own target, at the last one the end itself; v makes it the identity there, as it has to be.
+ * @param N the times on the path; T must be a multiple of it
+ */
+export function consistencyLesson(teacher: Teacher, N: number, T: number): Lesson {
+  const times = spacedTimesteps(N, T, "trailing");
+  return async (batch, network) => {
+    const { labels } = batch;
+    const at = Array.from(batch.t, (t) => N - 1 - Math.floor(t / T * N));
+    const t = Float32Array.from(at, (i) => times[i]);
+    const z_t = noisy(batch, t, teacher);
+    const x_hat = await teacher.estimate({ z: z_t, t, labels });
+    const level = (i: number) => levelOf(i < N ? teacher.alpha_bar(times[i]) : 1);
+    const z_r = z_t.map((z, k) => ddimStep(z, x_hat[k], level(at[k]), level(at[k] + 1)));
+    const target = z_r.slice();
+    const onTheWay = z_r.keys().filter((k) => at[k] + 1 < N).toArray();
+    const ends = await teacherOf(network, 1).estimate({
+      z: onTheWay.map((k) => z_r[k]),
+      t: Float32Array.from(onTheWay, (k) => times[at[k] + 1]),
+      labels: labels && Int32Array.from(onTheWay, (k) => labels[k]),
+    });
+    onTheWay.forEach((k, i) => target[k] = ends[i]);
+    return retarget(batch, t, z_t, target, teacher);
   };
 }
 

@@ -34,6 +34,8 @@ export interface DistillRecipe extends
   readonly students: readonly number[];
   readonly student_updates: readonly number[];
   readonly student_lr: number;
+  readonly tune_updates: number;
+  readonly tune_from: number | null;
 }
 
 const {
@@ -95,6 +97,17 @@ export const distillFields: {
     help: "with --distill: updates for each student",
   },
   student_lr: { missing: 4e-4, type: number(0, 1), help: "with --distill: their learning rate" },
+  tune_updates: {
+    missing: 0,
+    type: whole(0, 1e9),
+    help: "with --distill: updates of consistency tuning, after the students, to one step",
+  },
+  tune_from: {
+    missing: null,
+    type: nullable(whole(2, 1000)),
+    help:
+      "with --distill: the student that is tuned, by its steps; null is 4, or the last that takes more than one",
+  },
   batch,
   accumulate,
   warmup: { ...warmup, missing: 20 },
@@ -117,7 +130,7 @@ export const distillKeys = (Object.keys(distillFields) as (keyof DistillRecipe)[
  */
 export function parseDistillRecipe(...parts: readonly unknown[]): DistillRecipe {
   const recipe = parseFields<DistillRecipe>(distillFields, parts);
-  const { students, student_updates } = recipe;
+  const { students, student_updates, tune_updates, tune_from } = recipe;
   if (students.some((steps, i) => i > 0 && steps * 2 !== students[i - 1])) {
     const expected = "each to take half the steps of the one before, as 8,4,2,1";
     throw new FieldError("students", expected, students, "recipe");
@@ -126,5 +139,20 @@ export function parseDistillRecipe(...parts: readonly unknown[]): DistillRecipe 
     const expected = `${students.length} values, one for each of students`;
     throw new FieldError("student_updates", expected, student_updates, "recipe");
   }
+  if (tune_from !== null && !students.includes(tune_from)) {
+    throw new FieldError("tune_from", `one of students ${students.join()}`, tune_from, "recipe");
+  }
+  if (tune_updates > 0 && tunedFrom(recipe) === undefined) {
+    const expected = "0, as no student takes more than one step, to be tuned to one";
+    throw new FieldError("tune_updates", expected, tune_updates, "recipe");
+  }
   return recipe;
+}
+
+/** The steps of the student that is tuned; undefined where there is none. */
+export function tunedFrom(
+  { students, tune_from }: Pick<DistillRecipe, "students" | "tune_from">,
+): number | undefined {
+  if (tune_from !== null) return tune_from;
+  return students.includes(4) ? 4 : students.findLast((steps) => steps > 1);
 }

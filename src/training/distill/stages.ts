@@ -1,8 +1,8 @@
-/** Plans the stages of a distillation: guidance first, then half the steps each time. */
+/** Plans the stages of a distillation: guidance first, half the steps each time, then maybe tuning. */
 import { checkGuided, type Guided } from "../../diffusion/guided.ts";
 import { InputError } from "../../errors.ts";
 import type { WeightsFolder } from "../../weights/read/folder.ts";
-import type { DistillRecipe } from "./recipe.ts";
+import { type DistillRecipe, tunedFrom } from "./recipe.ts";
 
 /** One run of the several that make up a distillation. */
 export interface Stage {
@@ -16,6 +16,11 @@ export interface Stage {
   readonly lr: number;
   /** Its own, so that no two stages see the same noise. */
   readonly seed: number;
+  /**
+   * The steps of the student that it begins as and learns from, by consistency; left out, it is the
+   * stage before.
+   */
+  readonly tunes?: number;
 }
 
 /** What a distillation will do to these weights. */
@@ -35,6 +40,7 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
   const { card, scheduler, where } = teacher;
   const { num_train_timesteps: T, prediction_type } = scheduler;
   const { students, student_updates, student_lr, guide_updates, guide_lr, seed } = recipe;
+  const { tune_updates } = recipe;
   const guidance = recipe.guidance ??
     (card.distilled ? 1 : card.recommended?.guidance ?? 1);
   if (guidance !== 1) checkGuidance(guidance, teacher);
@@ -77,7 +83,16 @@ export function planStages(recipe: DistillRecipe, teacher: WeightsFolder): Disti
     lr: student_lr,
     seed: (seed + 1 + i) % 2 ** 32,
   }));
-  return { guidance, guided, stages: [...first, ...halvings] };
+  const tuned: Stage[] = tune_updates === 0 ? [] : [{
+    name: "tuned",
+    steps: 1,
+    evaluations: 1,
+    updates: tune_updates,
+    lr: student_lr,
+    seed: (seed + 1 + students.length) % 2 ** 32,
+    tunes: tunedFrom(recipe),
+  }];
+  return { guidance, guided, stages: [...first, ...halvings, ...tuned] };
 }
 
 function checkGuidance(guidance: number, { card, network, where }: WeightsFolder): void {

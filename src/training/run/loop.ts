@@ -9,6 +9,8 @@ import type { TrainingRecipe } from "../recipe.ts";
 import type { Start } from "./start.ts";
 import type { TrainState } from "../optimiser/layout.ts";
 import { TrainStep } from "../objective/step.ts";
+import type { Network } from "../../model/network.ts";
+import { NetworkInTraining } from "./in_training.ts";
 import { yieldToEventLoop } from "../event_loop.ts";
 
 /** How far a run is. */
@@ -25,6 +27,12 @@ export interface Progress {
   readonly secondsLeft: number;
 }
 
+/**
+ * Turns a batch of real pictures with noise into what the network is to answer.
+ * @param network the one that learns, as it is before the update
+ */
+export type Lesson = (batch: TrainBatch, network: Network) => Promise<TrainBatch>;
+
 export interface LoopOptions {
   readonly recipe: TrainingRecipe;
   readonly start: Start;
@@ -36,7 +44,7 @@ export interface LoopOptions {
   readonly checkpoints: Checkpoints;
   readonly log: Log;
   /** What the network learns from a batch of pictures; left out, the pictures. */
-  readonly lesson?: (batch: TrainBatch) => Promise<TrainBatch>;
+  readonly lesson?: Lesson;
   /** Stops after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -58,7 +66,7 @@ const WINDOW = 50;
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const { recipe, start: { network, scheduler, data }, backend, checkpoints, log, signal } =
     options;
-  const { lesson = (batch: TrainBatch) => Promise.resolve(batch) } = options;
+  const { lesson = (batch: TrainBatch) => Promise.resolve(batch), session } = options;
   const images = recipe.batch * recipe.accumulate;
   const batchOptions = batchOptionsOf(recipe, options.start);
   await using trainer = await TrainStep.create(backend, {
@@ -72,8 +80,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     adam: { weightDecay: recipe.weight_decay },
     dropout: recipe.dropout,
     labelParts: options.start.parts,
-    session: options.session,
+    session,
   }, options.state);
+  const theta = () => trainer.state.theta;
+  await using learner = new NetworkInTraining(options.start, theta, backend, session);
 
   let saved = options.done, sampled = -1;
   const save = async (step: number) => {
@@ -89,7 +99,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       const k = step + 1;
       const lr = learningRate(k, { ...recipe, horizon: recipe.horizon ?? recipe.steps });
       const batch = batchOf(data, k, batchOptions);
-      const result = await trainer.run(await lesson(batch), {
+      const result = await trainer.run(await lesson(batch, learner), {
         step: k,
         lr,
         emaDecay: emaDecay(images, step * images, recipe.ema_half_life),

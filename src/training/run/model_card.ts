@@ -6,6 +6,7 @@ import { countOf, group } from "./describe.ts";
 import { type LogLine, recentLoss, secondsOf } from "./log.ts";
 import type { TrainingRecipe } from "../recipe.ts";
 import { PIPELINE_FOLDER, schedulerClass } from "../network.ts";
+import { GUIDANCE } from "./start.ts";
 
 /** Of more classes than these, a card names the first half of these. */
 const MOST_CLASSES = 24;
@@ -29,7 +30,10 @@ export function modelCard(facts: TrainingFacts): string {
   const { recipe, card, data, lines } = facts;
   const [channels, height, width] = data.shape;
   const classes = card.labels;
-  const guidance = classes && !card.distilled ? " --guidance 2" : "";
+  // Guided are only weights that know a class for none.
+  const guidance = card.null_label === undefined || card.distilled
+    ? ""
+    : ` --guidance ${card.recommended?.guidance ?? GUIDANCE}`;
   const colours = channels === 1 ? "grey" : "RGB";
   const images = facts.step * recipe.batch * recipe.accumulate;
   const leftOut = data.skipped.length;

@@ -19,6 +19,7 @@ export function lossPlot(lines: readonly Pick<LogLine, "step" | "loss">[]): stri
   const bottom = HEIGHT - MARGIN.bottom;
   const levels = points.length === 0 ? [] : [0, 1, 2, 3, 4].map((i) => low + (high - low) * i / 4);
   const words = labelsOf(levels.map((log) => 10 ** log));
+  const marks = new Set([0, 1, 2, 3, 4].map((i) => Math.round(last * i / 4)));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>`,
@@ -28,7 +29,7 @@ export function lossPlot(lines: readonly Pick<LogLine, "step" | "loss">[]): stri
         words[i]
       }</text>`
     ),
-    ...[0, 1, 2, 3, 4].map((i) => Math.round(last * i / 4)).map((step) =>
+    ...[...marks].map((step) =>
       `<text x="${x(step).toFixed(1)}" y="${bottom + 18}" text-anchor="middle">${step}</text>`
     ),
     `<text x="${WIDTH / 2}" y="${HEIGHT - 6}" text-anchor="middle">update</text>`,

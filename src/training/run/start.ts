@@ -34,7 +34,9 @@ export function recommendedFor(
 ) {
   return { scheduler: "dpmpp", steps: mostSteps(20, num_train_timesteps) };
 }
-const GUIDANCE = 2;
+
+/** The guidance that is recommended with classes. */
+export const GUIDANCE = 2;
 
 /** Solvers that jump from their last step to the end have room for one step less than T. */
 export function mostSteps(steps: number, T: number): number {

@@ -16,14 +16,13 @@ import { describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
 import { adoptNetwork, startFrom } from "./fine_tune.ts";
 import { Log, readText, thinLog } from "./log.ts";
-import { type Progress, trainLoop } from "./loop.ts";
+import { type Lesson, type Progress, trainLoop } from "./loop.ts";
 import { modelCard } from "./model_card.ts";
 import { networkFor } from "../network.ts";
 import { lossPlot } from "./plot.ts";
 import { previewPng } from "./preview.ts";
 import { parseTrainingRecipe, sizeOf, type TrainingRecipe } from "../recipe.ts";
 import { partsOf, type Start, startFresh, wholeTheta } from "./start.ts";
-import type { TrainBatch } from "../objective/batch.ts";
 
 /** What {@link train} is given. */
 export interface RunOptions {
@@ -99,7 +98,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
 
 export interface CarryOutOptions extends Omit<RunOptions, "onRead" | "onDownload"> {
   /** What the network learns from a batch of pictures; left out, the pictures. */
-  readonly lesson?: (batch: TrainBatch) => Promise<TrainBatch>;
+  readonly lesson?: Lesson;
   /** What is written as recipe.json, where `recipe` is only a part of it. */
   readonly recipeText?: string;
 }

@@ -1,7 +1,6 @@
 /** Weights by the names that requests use for them, and which are meant where none are named. */
 import { InputError } from "../../errors.ts";
 import { environment } from "./cache.ts";
-import { builtInWeights } from "./locate.ts";
 
 /** What draws where nobody says with what: heroes, in four evaluations a picture. */
 export const DEFAULT_WEIGHTS = "heroes-4";
@@ -66,7 +65,6 @@ function splitName(text: string): { name: string; source: string } {
 
 /** "hf:owner/faces@v1#sha256=…" is called faces, "https://example.org/cats.zip?token=1" cats. */
 function nameOf(source: string): string {
-  if (Object.hasOwn(builtInWeights, source)) return source;
   const place = source.replace(/[#?].*$/, "").replace(/^(hf:[^@]*)@.*$/, "$1");
   const last = place.split(/[\\/]/).findLast((part) => part !== "") ?? "";
   return last.replace(/\.\w+$/, "").replace(/[^\w.-]/g, "-") || "weights";

@@ -1,0 +1,265 @@
+/** A run at its edges: what it is drawn from, what it leaves wherever it stops, what it says, what it lets go. */
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import rings from "../examples/rings.ts";
+import type { Backend } from "../src/backends/backend.ts";
+import { InputError } from "../src/errors.ts";
+import { sha256Hex } from "../src/files/hash.ts";
+import { decodePng } from "../src/image/png.ts";
+import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
+import { bytesDataSet } from "../src/training/data/data_set.ts";
+import { openData } from "../src/training/data/open.ts";
+import { generatedPictures } from "../src/training/data/plugin.ts";
+import { distill } from "../src/training/distill/distill.ts";
+import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
+import { batchOf, dropoutKeys } from "../src/training/objective/batch.ts";
+import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
+import { Log } from "../src/training/run/log.ts";
+import { parseTrainingRecipe } from "../src/training/recipe.ts";
+import { readRun, train } from "../src/training/run/train.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
+import { hub, serve, withEnvironment } from "./hub.ts";
+import { type RecordingEngine, recordingEngine } from "./training_engine.ts";
+import { runsPlace } from "./training_place.ts";
+
+const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+const read = (path: string) => Deno.readTextFileSync(path);
+/** What the evaluations that train were fed, one after another. */
+const fed = ({ runs }: RecordingEngine, name: string) =>
+  runs.filter(({ graph }) => graph.outputs.has("loss"))
+    .flatMap(({ feeds }) => [...feeds[name].data].map(Number));
+
+Deno.test("what is trained on follows from the recipe's seed: pictures, labels, times, noise, dropout", async () => {
+  await using here = await runsPlace();
+  const keys = { batch: 2, accumulate: 2, steps: 2, flip: true, label_dropout: 0.5, dropout: 0.1 };
+  const { engine } = await here.run("run", { ...keys, seed: 7, num_train_timesteps: 9 });
+  const data = await openData(here.data, { size: [8, 8], channels: 1 });
+  const batches = [1, 2].map((k) =>
+    batchOf(data, k, {
+      ...{ seed: 7, images: 4, T: 9 },
+      ...{ flip: true, labelDropout: 0.5, nullLabel: 2 },
+    })
+  );
+  const all = (of: (batch: typeof batches[number]) => ArrayLike<number>) =>
+    batches.flatMap((batch) => Array.from(of(batch)));
+  assertEquals(fed(engine, "x_0"), all(({ x_0 }) => x_0));
+  assertEquals(fed(engine, "eps"), all(({ eps }) => eps));
+  assertEquals(fed(engine, "timestep"), all(({ t }) => t));
+  assertEquals(fed(engine, "class_labels"), all(({ labels }) => labels!));
+  assertEquals(fed(engine, "dropout_keys"), [1, 2].flatMap((k) => [...dropoutKeys(7, k, 4)]));
+  const drawn = await here.run("drawn", {
+    ...{ data: new URL("../examples/rings.ts", import.meta.url).pathname, steps: 1, seed: 5 },
+  });
+  const own = batchOf(generatedPictures(rings, 5, { size: [8, 8], channels: 1 }), 1, {
+    ...{ seed: 5, images: 4, T: 20, labelDropout: 0.1, nullLabel: 2 },
+  });
+  assertEquals(fed(drawn.engine, "x_0"), [...own.x_0]);
+});
+
+Deno.test("a run stopped before its first update has a checkpoint of it, and goes on from there", async () => {
+  await using here = await runsPlace();
+  const stop = new AbortController();
+  const onNotice = (notice: string) => notice.includes(" updates of ") && stop.abort();
+  const stopped = await here.run("run", {}, { signal: stop.signal, onNotice });
+  assertEquals([stopped.step, stopped.finished, stopped.weights], [0, false, undefined]);
+  assertEquals(names(`${stopped.path}/checkpoints`), ["step-00000000.safetensors"]);
+  assertEquals(read(`${stopped.path}/log.jsonl`), "");
+  assertMatch(read(`${stopped.path}/loss.svg`), /points=""/);
+  const resumed = await here.run("run", {}, { resume: true });
+  assertEquals([resumed.step, resumed.finished], [4, true]);
+  assertEquals(resumed.notices.filter((notice) => notice.startsWith("going on")), []);
+});
+
+Deno.test("a run stopped while its pictures are read leaves nothing", async () => {
+  await using here = await runsPlace();
+  const stop = new AbortController();
+  const told: number[] = [];
+  const onRead = (done: number, total: number) => {
+    told.push(done / total);
+    if (done === 3) stop.abort(new Error("enough"));
+  };
+  await assertRejects(() => here.run("run", {}, { signal: stop.signal, onRead }), Error, "enough");
+  assertEquals([told, names(here.path)], [[1 / 12, 2 / 12, 3 / 12], ["pictures"]]);
+});
+
+Deno.test("what a run ends with: its hash is its last checkpoint's, its log and plot have every update", async () => {
+  await using here = await runsPlace();
+  const { path, hash, engine } = await here.run("deep/er/run", { steps: 3, checkpoint_every: 9 });
+  const last = Deno.readFileSync(`${path}/checkpoints/step-00000003.safetensors`);
+  assertEquals(hash, await sha256Hex(last));
+  const lines = read(`${path}/log.jsonl`).trimEnd().split("\n").map((line) => JSON.parse(line));
+  const keys = ["step", "loss", "grad_norm", "lr", "ms"];
+  assertEquals(lines.map((line) => Object.keys(line)), [keys, keys, keys]);
+  assert(lines.every(({ ms }) => Number.isInteger(ms)));
+  assertEquals(lines.map(({ loss, grad_norm }) => [loss, grad_norm]), Array(3).fill([0.5, 1]));
+  const points = (svg: string) => /points="([^"]*)"/.exec(svg)![1].split(" ").length;
+  assertEquals(points(read(`${path}/loss.svg`)), 3);
+  assertEquals(engine.open, 0);
+  // While it goes on, the plot is as new as the newest grid.
+  const plots: number[] = [];
+  const onNotice = (notice: string) => {
+    if (notice.includes("samples after")) plots.push(points(read(`${here.path}/run/loss.svg`)));
+  };
+  await here.run("run", { sample_every: 2, steps: 5 }, { onNotice });
+  assertEquals(plots, [2, 4, 5]);
+});
+
+Deno.test("a run that has begun with weights says so; its own are in half precision if the recipe says so", async () => {
+  await using here = await runsPlace();
+  const { weights, notices } = await here.run("first", { steps: 1, sample_every: 1 });
+  assertEquals(notices.at(-1)!.endsWith("samples after 1 updates"), true);
+  const { path } = await here.run("tuned", { steps: 1, fp16: true }, { init: weights });
+  const [whole, half] = [weights, `${path}/weights`].map((folder) =>
+    Deno.statSync(`${folder}/unet/diffusion_pytorch_model.safetensors`).size
+  );
+  assert(half < 0.8 * whole, `${half} of ${whole} bytes`);
+  const card = read(`${path}/weights/README.md`);
+  assert(card.includes(`| Trained on from | ${weights} |`), card);
+  for (const place of [path, `${path}/weights`]) assertEquals((await readRun(place)).init, weights);
+  assertEquals((await readRun(`${here.path}/first`)).init, undefined);
+  const parameters = /\| Parameters \| ([\d,]+) \|/.exec(card)![1];
+  assert(notices.some((notice) => notice.startsWith(`${parameters} parameters; `)), card);
+  const png = Deno.readFileSync(`${here.path}/first/samples/step-00000001.png`);
+  const [{ weights: of }] = fromText(decodePng(png).text[RECIPE_KEYWORD], "grid");
+  assertEquals(of, "update 1");
+});
+
+Deno.test("weights from an address are told as they come, and no more once the signal has", async () => {
+  await using here = await runsPlace();
+  // The network's classes have no names: they are called by their numbers.
+  for (const [i, name] of ["cat", "dog"].entries()) {
+    Deno.renameSync(`${here.data}/${name}`, `${here.data}/${i}`);
+  }
+  await using server = serve(hub);
+  const environment = { DENOISE_CACHE: `${here.path}/cache`, HF_ENDPOINT: server.origin };
+  await withEnvironment(environment, async () => {
+    let told = 0;
+    const run = (signal?: AbortSignal) =>
+      train({
+        recipe: parseTrainingRecipe({ data: here.data, steps: 1, batch: 2, sample_every: 0 }),
+        ...{ folder: `${here.path}/run`, backend: recordingEngine(), init: "hf:owner/name" },
+        ...{ signal, onDownload: () => told++ },
+      });
+    await assertRejects(() => run(AbortSignal.abort(new Error("stopped"))), Error, "stopped");
+    assertEquals(told, 0);
+    assertEquals([(await run()).finished, told > 0], [true, true]);
+  });
+});
+
+Deno.test("a folder with a checkpoint is refused before a picture is read; without one a run begins there", async () => {
+  await using here = await runsPlace();
+  const { path, hash } = await here.run("run");
+  let readPictures = 0;
+  const onRead = () => readPictures++;
+  await assertRejects(() => here.run("run", {}, { onRead }), InputError, "lies here");
+  await assertRejects(() => here.run("none", {}, { onRead, resume: true }), InputError, "no such");
+  assertEquals(readPictures, 0);
+  // What is left of a run without a checkpoint is no run.
+  Deno.removeSync(`${path}/checkpoints`, { recursive: true });
+  const data = read(`${path}/data.sha256`);
+  Deno.writeTextFileSync(`${path}/data.sha256`, "of other pictures\n");
+  const again = await here.run("run");
+  assertEquals([again.hash, read(`${path}/data.sha256`)], [hash, data]);
+  assertEquals(read(`${path}/log.jsonl`).split("\n").length, 5);
+  // Nor is a run that lost its data's hash another one.
+  Deno.removeSync(`${path}/data.sha256`);
+  const more = await here.run("run", { steps: 5 }, { resume: true });
+  assertEquals([more.step, read(`${path}/data.sha256`)], [5, data]);
+});
+
+/** An engine that keeps how its sessions were asked for. */
+function asking() {
+  const engine = recordingEngine();
+  const asked: unknown[] = [];
+  const backend: Backend = {
+    ...engine,
+    createSession(graph, weights, options) {
+      asked.push(options);
+      return engine.createSession(graph, weights, options);
+    },
+  };
+  return { engine, backend, asked };
+}
+
+Deno.test("every session of a run and of a distillation is made as the caller says, and closed", async () => {
+  await using here = await runsPlace();
+  const session = { threads: 3, spin: false };
+  const first = asking();
+  const keys = { accumulate: 2, steps: 2, sample_every: 1, num_train_timesteps: 8 };
+  const { weights } = await here.run("run", keys, { ...first, session });
+  assert(first.asked.length > 3, `${first.asked.length}`);
+  assertEquals([first.asked, first.engine.open], [first.asked.map(() => session), 0]);
+  const { engine, backend, asked } = asking();
+  const notices: string[] = [];
+  Deno.writeTextFileSync(`${here.data}/cat/damaged.png`, "no picture");
+  let readPictures = 0;
+  const { students } = await distill({
+    recipe: parseDistillRecipe({ distill: weights, data: here.data, batch: 2, sample_every: 1 }, {
+      ...{ guide_updates: 1, guided: [1, 5], students: [2], student_updates: [2] },
+      ...{ tune_updates: 1 },
+    }),
+    ...{ folder: `${here.path}/few`, backend, session },
+    onNotice: (notice) => notices.push(notice),
+    onRead: () => readPictures++,
+  });
+  assertEquals([asked, engine.open, readPictures], [asked.map(() => session), 0, 13]);
+  assertEquals(notices.slice(0, 2).map((notice) => notice.replace(/: expected .*/, "")), [
+    `left out: ${here.data}/cat/damaged.png`,
+    `${weights}, guidance 2: guided (1 updates), then steps-2 (2 updates), then tuned (1 updates)`,
+  ]);
+  const { guidance, guided } = JSON.parse(read(`${here.path}/few/recipe.json`));
+  assertEquals([guidance, guided], [2, [1, 5]]);
+  for (const student of students) {
+    const { denoise: card, ...index } = JSON.parse(read(`${student}/model_index.json`));
+    assertEquals(JSON.stringify({ card, index }).includes('"guided":[1,5]'), true);
+  }
+});
+
+Deno.test("a run that breaks closes its sessions, and says what broke even where nothing can be kept", async () => {
+  await using here = await runsPlace();
+  const { engine, backend } = asking();
+  engine.norms.push(1, NaN);
+  const onProgress = () => Deno.writeTextFileSync(`${here.path}/run/checkpoints`, "in its place");
+  await assertRejects(
+    () => here.run("run", {}, { backend, onProgress }),
+    InputError,
+    "step 2: the loss is 0.5 and the gradient's norm NaN",
+  );
+  assertEquals(engine.open, 0);
+});
+
+Deno.test("a line of a log is an update's by its step and its loss", async () => {
+  await using here = await runsPlace();
+  const path = `${here.path}/log.jsonl`;
+  const whole = '{"step":1,"loss":1}';
+  for (const line of ["{}", '{"step":2}', '{"loss":2}', '{"step":"2","loss":1}', "null", "3"]) {
+    Deno.writeTextFileSync(path, `${whole}\n${line}\n${whole}\n`);
+    await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 2 is no update's`);
+    Deno.writeTextFileSync(path, `${line}\n${whole}\n`);
+    await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 1 is no update's`);
+    Deno.writeTextFileSync(path, `${whole}\n\n${line}`);
+    assertEquals((await Log.open(path, 9)).lines.length, 1, "the last one was cut off");
+  }
+  assertEquals((await Log.open(`${here.path}/none`, 9)).lines, []);
+});
+
+Deno.test("a network that was written under older names is trained on under its own", async () => {
+  const golden = await readFolder(filesAt(new URL("golden/ddpm_legacy/", import.meta.url)));
+  const [name] = [...golden.tensors.keys()].filter((name) => name.endsWith(".to_q.weight"));
+  const older = new Map(
+    [...golden.tensors].map(([name, tensor]) => [name.replace(".to_q.", ".query."), tensor]),
+  );
+  const data = bytesDataSet(new Uint8Array(2 * 768), [3, 16, 16]);
+  const start = (tensors: WeightsFolder["tensors"]) =>
+    startFrom({ ...golden, tensors }, parseTrainingRecipe({ data: "here" }), data);
+  const { layout, state } = start(older);
+  assertEquals(state.theta, start(golden.tensors).state.theta);
+  const { offset, size } = layout.params.find((place) => place.name === name)!;
+  assertEquals(state.theta.slice(offset, offset + size), golden.tensors.get(name)!.data);
+  const variances = await readFolder(filesAt(new URL("golden/learned_range/", import.meta.url)));
+  assertThrows(
+    () => adoptNetwork(parseTrainingRecipe({ data: "here" }), variances),
+    InputError,
+    `${variances.where}: expected out_channels 3, found 6: the network also predicts variances`,
+  );
+});
