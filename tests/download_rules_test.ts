@@ -135,6 +135,26 @@ Deno.test("a redirect is an answer of 300 to 399 that says where to", async () =
   }
 });
 
+Deno.test("a redirect's place is read from where it was told, as a link is", async () => {
+  for (
+    const [location, leads] of [
+      ["beside", "https://example.org/a/beside"],
+      ["../above", "https://example.org/above"],
+      ["/root", "https://example.org/root"],
+      ["?v=2", "https://example.org/a/file?v=2"],
+      ["//other.example/b", "https://other.example/b"],
+      ["https://other.example/b", "https://other.example/b"],
+    ]
+  ) {
+    const from = "https://example.org/a/file";
+    const { asked } = await answered(
+      (url) => url.href === from ? redirect(location) : body(1)(),
+      from,
+    );
+    assertEquals(asked, [from, leads], location);
+  }
+});
+
 Deno.test("a browser does not show redirects, and follows them by its own rules", async () => {
   const { signal } = new AbortController();
   const asked: unknown[] = [];

@@ -84,6 +84,24 @@ Deno.test("bytes are on disc before they have their name, and the name is once i
   }
 });
 
+Deno.test("a file is written where its folder cannot be opened to be brought to disc, as on Windows", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/a.bin`;
+  const { open } = Deno;
+  const refused: unknown[] = [];
+  Deno.open = (place, options) => {
+    if (options) return open(place, options);
+    refused.push(place);
+    return Promise.reject(new Deno.errors.PermissionDenied("Access is denied. (os error 5)"));
+  };
+  try {
+    await writeDurably(path, bytes("x"));
+  } finally {
+    Deno.open = open;
+  }
+  assertEquals([refused, await Deno.readTextFile(path)], [[`${folder.path}/`], "x"]);
+});
+
 Deno.test("two that write one file at the same time do not meet: it is the one or the other", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/a.bin`;
