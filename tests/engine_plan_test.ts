@@ -1,6 +1,6 @@
 /** How the engine plans a graph: what becomes one step, by which kernel, and what memory that takes. */
 import { assertEquals } from "@std/assert";
-import { placePlan } from "../src/engine/layout.ts";
+import { encodeAlone, placePlan } from "../src/engine/layout.ts";
 import { arenaBytes } from "../src/engine/plan/memory.ts";
 import { planGraph } from "../src/engine/plan/plan.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
@@ -319,5 +319,10 @@ Deno.test("engine plans: behind the weights lie results, threads' own memory, th
     // Products may read rows behind the last one.
     assertEquals(end, at + commands.byteLength + 256 * 1024);
     assertEquals(commands.at(-1), 0);
+    // For profiles each step is a list of its own.
+    const placed = { plan, commands, at, end };
+    const alone = plan.steps.map((step) => [...encodeAlone(step, placed, from)]);
+    assertEquals(alone.flatMap((list) => list.slice(0, -1)), [...commands.subarray(0, -1)]);
+    assertEquals(alone.map((list) => list.at(-1)), plan.steps.map(() => 0));
   }
 });
