@@ -21,6 +21,7 @@ import {
   shift,
   silu,
   slice,
+  transpose,
   type Value,
 } from "../src/graph/mod.ts";
 import { cases } from "./engine_cases.ts";
@@ -87,6 +88,23 @@ Deno.test("engine plans: a graph's steps, none of them a copy that need not be",
   }
 });
 
+Deno.test("engine plans: pictures of one pixel are read as they lie, turned matrices are copied", () => {
+  const steps = (make: (graph: Graph) => Value) =>
+    planned(make).plan.steps.map(({ about }) => about);
+  for (const channels of [4, 8, 20]) {
+    const pixel = steps((graph) => {
+      const weight = graph.param("w", [4, channels, 1, 1]);
+      const x = graph.input("x", [2, channels, 1, 1]);
+      return conv2d(x, weight, undefined, { stride: 1, padding: [0, 0, 0, 0] });
+    });
+    assertEquals(pixel, [`conv 1×1 ${channels}→4 1×1`]);
+  }
+  const turned = (perm: number[], ...shape: number[]) =>
+    steps((graph) => linear(transpose(graph.input("x", shape), perm), graph.param("w", [8, 12])));
+  assertEquals(turned([1, 0], 12, 5), ["transpose as rows", "conv 1×1 12→8 1×1"]);
+  assertEquals(turned([1, 0, 2], 5, 2, 12).length, turned([0, 1, 2], 2, 5, 12).length);
+});
+
 /** What is done beside a layer's own step. */
 const beside = (make: (graph: Graph) => Value) =>
   planned(make).plan.steps.map(({ op, about }) => op === "elementwise" ? about : "layer")
@@ -100,6 +118,11 @@ Deno.test("engine plans: what follows a layer is done in its step, where the ker
     times: (x) => scale(x, 0.5),
     plus: (x) => shift(x, 0.25),
     silu: (x) => silu(x),
+    one: (x) => mul(x, x.graph.constant(Float32Array.of(3), x.shape.map(() => 1))),
+    numbers: (x) => {
+      const shape = x.shape.map((d, i) => i === x.shape.indexOf(8) ? Number(d) : 1);
+      return mul(x, x.graph.constant(new Float32Array(8), shape));
+    },
   };
   /** Of each pair, what is left of it for steps of its own: of a convolution, and of a linear layer. */
   const left: Record<string, [conv: string, linear: string]> = {
@@ -120,6 +143,9 @@ Deno.test("engine plans: what follows a layer is done in its step, where the ker
     "times silu": ["", ""],
     "plus picture": ["add add", "add add"],
     "plus silu": ["add silu", "add silu"],
+    "one picture": ["add", "add"],
+    "one silu": ["", ""],
+    "numbers silu": ["mul silu", "mul silu"],
     "silu picture": ["add", "add"],
     "silu times": ["mul", "mul"],
     "silu silu": ["silu", "silu"],
@@ -298,6 +324,21 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 1, rows, 8]));
     return attention(q, k, v, 0.5);
   };
+  /** Pictures, heads, rows, keys, and the numbers of a key and of a value. */
+  const sizes = (...shape: number[]) =>
+    words(
+      (graph) => {
+        const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, shape));
+        return attention(q, k, v, 0.5);
+      },
+      1,
+      "attention",
+    ).slice(16, 22);
+  assertEquals([sizes(4, 8), sizes(2, 4, 8), sizes(2, 3, 4, 8)], [
+    [1, 1, 4, 4, 8, 8],
+    [2, 1, 4, 4, 8, 8],
+    [2, 3, 4, 4, 8, 8],
+  ]);
   const block = (rows: number, threads: number) => words(heads(rows), threads, "attention")[23];
   assertEquals([block(49, 1), block(49, 3), block(49, 4), block(49, 9), block(4, 1)], [
     24,
