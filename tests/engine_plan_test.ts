@@ -1,8 +1,9 @@
 /** How the engine plans a graph: what becomes one step, by which kernel, and what memory that takes. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { encodeAlone, placePlan } from "../src/engine/layout.ts";
 import { arenaBytes } from "../src/engine/plan/memory.ts";
 import { planGraph } from "../src/engine/plan/plan.ts";
+import { UnsupportedGraph } from "../src/engine/plan/planner.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
 import {
   add,
@@ -320,6 +321,14 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     words(tiles(side), threads, "winograd").slice(13, 15);
   assertEquals([1, 4, 6, 7].map((threads) => blocks(threads)), [[17, 0], [13, 0], [9, 0], [17, 1]]);
   assertEquals([blocks(1, 7), blocks(2, 7), blocks(1, 8)], [[4, 0], [4, 1], [4, 0]]);
+  for (const half of [false, true]) {
+    const graph = new Graph();
+    graph.output("y", tiles(28)(graph));
+    const weights = new WeightStore(() => half);
+    const { steps } = planGraph(graph, { weights, sizes: new Map(), threads: 1 });
+    const [block, apart] = steps.find(({ op }) => op === "winograd")!.words.slice(13, 15);
+    assertEquals([block, apart], [17, 1], "weights that are transformed each time are so once");
+  }
   const heads = (rows: number) => (graph: Graph) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 1, rows, 8]));
     return attention(q, k, v, 0.5);
@@ -339,6 +348,7 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     [2, 1, 4, 4, 8, 8],
     [2, 3, 4, 4, 8, 8],
   ]);
+  assertThrows(() => sizes(2, 3, 2, 4, 8), UnsupportedGraph, "a matrix product of 5 dimensions");
   const block = (rows: number, threads: number) => words(heads(rows), threads, "attention")[23];
   assertEquals([block(49, 1), block(49, 3), block(49, 4), block(49, 9), block(4, 1)], [
     24,
