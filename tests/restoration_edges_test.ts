@@ -220,7 +220,10 @@ Deno.test("an operator's name says what it does", () => {
 Deno.test("what the built-in operators' options may be, and are where nobody says", () => {
   const told = Object.values(operators).flatMap(({ name, options = {} }) =>
     Object.entries(options).map(([key, option]) => {
-      const { default: value, minimum, maximum, enum: names } = option as Record<string, unknown>;
+      const { default: value, minimum, maximum, enum: names } = option as unknown as Record<
+        string,
+        unknown
+      >;
       return `${name}.${key}: ${value} of ${names ?? `${minimum} … ${maximum}`}`;
     })
   );
