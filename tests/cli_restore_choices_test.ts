@@ -130,6 +130,44 @@ Deno.test("every answer's file has its own recipe, a strip all of them, what was
   assertEquals(decodePng(one.bytes).channels, 1);
 });
 
+Deno.test("files of a folder that are there stay, unless --force; a file of another name is in nobody's way", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  await Deno.mkdir(at("out"));
+  const args = ["--noise", "0.5", "--steps", "1", "--n", "2", "--out", at("out")];
+  for (const name of ["given.png", "answer-1.png", "answer-2.png", "truth.png"]) {
+    await Deno.writeTextFile(at(`out/${name}`), "mine");
+    const simulate = name === "truth.png" ? ["--simulate"] : [];
+    const { code, err } = await restore(...args, ...simulate, "-w", at("no-weights"));
+    const there = `${at(`out/${name}`)}: the file is there already; --force overwrites it`;
+    assertEquals([code, err], [2, `denoise: --out ${there}`]);
+    await Deno.remove(at(`out/${name}`));
+  }
+  for (const name of ["truth.png", "answer-3.png"]) {
+    await Deno.writeTextFile(at(`out/${name}`), "mine");
+  }
+  assertEquals((await restore(...args)).code, 0);
+  const first = await Deno.readFile(at("out/answer-1.png"));
+  const seed = ["--seed", "7"];
+  assertEquals((await restore(...args, ...seed)).code, 2);
+  assertEquals(await Deno.readFile(at("out/answer-1.png")), first);
+  assertEquals((await restore(...args, ...seed, "--force")).code, 0);
+  assertEquals((await recipesOf(at("out/answer-1.png"))).map(({ seed }) => seed), [7]);
+  assertEquals(await Deno.readTextFile(at("out/truth.png")), "mine");
+});
+
+Deno.test("Ctrl-C between two steps ends restore without a file", async () => {
+  const { folder, at, weights } = await place();
+  await using _ = folder;
+  const stop = new AbortController();
+  const status = (line: string) => line && stop.abort(new DOMException("stopped", "AbortError"));
+  const args = ["restore", at("x.png"), "-w", weights, ...engine, "--noise", "0.5", "--steps", "9"];
+  const { code, err } = await watched([...args, "--out", at("a.png")], { status }, stop);
+  assertEquals([code, err], [130, ["denoise: stopped"]]);
+  const left = Array.from(Deno.readDirSync(folder.path), ({ name }) => name).sort();
+  assertEquals(left, ["w", "x.png"]);
+});
+
 Deno.test("small numbers are said in three digits, and as 0 where they are rounding", async () => {
   const { folder, restore } = await place();
   await using _ = folder;

@@ -144,6 +144,8 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
     "log.jsonl": logOf(...upTo(2)),
     "samples/step-00000002.png": "grid of the run",
     "steps-4/samples/step-00000001.png": "grid of a student",
+    "guided/samples/step-00000001.png": "grid of the guided teacher",
+    "tuned/samples/step-00000001.png": "grid of the one that is tuned",
     "steps-4x/samples/step-00000001.png": "not a stage",
   });
   const events: string[] = [];
@@ -174,6 +176,9 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
   assertEquals(JSON.parse((await get("/state.json"))[1]).ended, true);
   assertEquals((await get("/samples/2.png?stage="))[1], "grid of the run");
   assertEquals((await get("/samples/1.png?stage=steps-4"))[1], "grid of a student");
+  assertEquals((await get("/samples/1.png?stage=guided"))[1], "grid of the guided teacher");
+  assertEquals((await get("/samples/1.png?stage=tuned"))[1], "grid of the one that is tuned");
+  assertEquals((await get("/loss.svg?stage=tuned"))[0], 200);
   for (const path of ["/samples/1.png", "/samples/1.png?stage=steps-4x", "/samples/x.png", "/x"]) {
     assertEquals((await get(path))[0], 404, path);
   }
