@@ -213,7 +213,7 @@ Deno.test("a header without one of its keys, or with a broken shape, is refused"
 });
 
 Deno.test("a header is as long as it has to be, a multiple of 64 bytes", () => {
-  for (let rank = 0; rank < 40; rank++) {
+  for (let rank = 0; rank < 70; rank++) {
     const header = npyHeader("<f4", Array(rank).fill(123));
     assertEquals([header.length % 64, header.at(-1)], [0, 0x0a]);
     assertEquals(new DataView(header.buffer).getUint16(8, true), header.length - 10);

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { watchRun } from "../src/cli/watch/watch.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
+import { hub, serve, withEnvironment } from "./hub.ts";
 import { pictureFolder, tinyRecipe } from "./training_pictures.ts";
 
 /** A folder with twelve pictures and a recipe of three updates. */
@@ -100,6 +101,27 @@ Deno.test({
   },
 });
 
+Deno.test("the thread of a run's page ends with it, and where there is no page at once", async () => {
+  const { folder, at } = await place();
+  await using _ = folder;
+  const { terminate } = Worker.prototype;
+  let ended = 0;
+  Worker.prototype.terminate = function () {
+    ended++;
+    terminate.call(this);
+  };
+  try {
+    using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = taken.addr as Deno.NetAddr;
+    await assertRejects(() => watchRun(at("run"), port), Error, "another program listens there");
+    assertEquals(ended, 1);
+    await (await watchRun(at("run"), 0))[Symbol.asyncDispose]();
+    assertEquals(ended, 2);
+  } finally {
+    Worker.prototype.terminate = terminate;
+  }
+});
+
 Deno.test("a distillation that is stopped says at which stage, and how it goes on", async () => {
   await using folder = await temporaryFolder();
   const at = (name: string) => `${folder.path}/${name}`;
@@ -125,4 +147,32 @@ Deno.test("where a run lies and what runs it are said where nobody chooses", asy
   assertEquals(code, 0);
   assertMatch(out, /--out <folder> .*\(default: "run"\)/);
   assertMatch(out, /--backend <name> .*\(default:\s+"native"\)/);
+});
+
+Deno.test("weights to begin with are shown as they come, before the pictures are", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(`${folder.path}/pictures`, ["cat", "dog"], 1);
+  await using server = serve(hub);
+  const environment = { DENOISE_CACHE: `${folder.path}/cache`, HF_ENDPOINT: server.origin };
+  const args = ["train", "--init", "hf:owner/name", "--data", `${folder.path}/pictures`];
+  const { addSignalListener, removeSignalListener } = Deno;
+  const listeners: string[] = [];
+  Deno.addSignalListener = (signal, listener) => {
+    listeners.push(signal);
+    addSignalListener(signal, listener);
+  };
+  Deno.removeSignalListener = (signal, listener) => {
+    assertEquals(listeners.pop(), signal);
+    removeSignalListener(signal, listener);
+  };
+  const { code, err, shown } = await withEnvironment(
+    environment,
+    () => watched([...args, "--out", `${folder.path}/run`], {}),
+  ).finally(() => Object.assign(Deno, { addSignalListener, removeSignalListener }));
+  assertEquals(listeners, [], "who listens for the end of a process when its command has ended");
+  assertEquals(code, 2);
+  assertStringIncludes(err.join("\n"), 'found "cat" in the data');
+  const coming = /^downloading \S+: \d+\.\d of \d+\.\d MB, \d+%$/;
+  assert(shown.some((line) => coming.test(line)), shown.join("\n"));
+  assert(shown.includes("reading pictures: 2 of 2"), shown.join("\n"));
 });

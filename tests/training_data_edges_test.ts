@@ -78,6 +78,8 @@ Deno.test("a zip's folders are its classes; what people and systems add is passe
   };
   assertEquals(await opened(["cat/0.png", "cat/1.png"]), [2, ["cat"]], "a class, not a wrapper");
   assertEquals(await opened(["set/2024/cat/0.png", "set/2024/dog/1.png"]), [2, ["cat", "dog"]]);
+  assertEquals(await opened(["cat/2024/0.png", "dog/2024/1.png"]), [2, ["cat", "dog"]]);
+  assertEquals(await opened(["cat/2024/0.png", "cat/2025/1.png"]), [2, ["2024", "2025"]]);
   assertEquals(await opened(["cat/0.png", "dog/1.png", "__MACOSX/cat/0.png"]), [2, ["cat", "dog"]]);
   assertEquals(await opened(["cat/0.png", "dog/.hidden/1.png", "dog/2.png"]), [2, ["cat", "dog"]]);
   const decomposed = "café".normalize("NFD");

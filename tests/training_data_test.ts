@@ -159,7 +159,9 @@ Deno.test("an IDX file is read to the letter of its header, from a part of a lar
   assertEquals((await read(idxFile([0, 28, 28], []))).data.length, 0);
   const other = "a.idx: expected an IDX file of unsigned bytes, found another format";
   const five = idxFile([1, 1, 1, 1, 1], [7]);
-  const wrong = [good.with(0, 1), good.with(1, 1), good.with(2, 9), good.with(3, 0), five];
+  // The first two look half like gzip.
+  const half = [good.with(0, 0x1f), good.with(1, 0x8b)];
+  const wrong = [...half, good.with(0, 1), good.with(1, 1), good.with(2, 9), good.with(3, 0), five];
   for (const bytes of [...wrong, good.subarray(0, 3), new Uint8Array()]) {
     await assertRejects(() => read(bytes), InputError, other);
   }

@@ -91,6 +91,7 @@ Deno.test("every number of a distillation has a least and a most too, those of a
     guide_updates: [0, 1e9],
     guide_lr: [0, 1],
     student_lr: [0, 1],
+    tune_updates: [0, 1e9],
   };
   for (const [key, [least, most]] of Object.entries(bounds)) {
     for (const value of [least, most]) {
@@ -106,6 +107,15 @@ Deno.test("every number of a distillation has a least and a most too, those of a
   for (const [students, updates] of [[0, 1], [1001, 1], [1.5, 1], [1, 0], [1, 1e9 + 1]]) {
     assertThrows(() => one(students, updates), InputError, "recipe: student");
   }
+  const tuned = (tune_from: number) =>
+    parse({ students: [tune_from], student_updates: [1], tune_from });
+  for (const steps of [2, 1000]) tuned(steps);
+  for (const steps of [1, 0, 1001, 2.5]) assertThrows(() => tuned(steps), InputError, "recipe: ");
+  assertThrows(
+    () => parse({ students: [1], student_updates: [1], tune_from: 1 }),
+    InputError,
+    "recipe: tune_from: expected a whole number from 2 to 1000",
+  );
   for (const keys of [{ distill: "" }, { students: [] }, { guided: [5, 4] }, { guided: "5-9" }]) {
     assertThrows(() => parse(keys), InputError, `recipe: ${Object.keys(keys)[0]}: expected`);
   }

@@ -196,6 +196,7 @@ Deno.test("every session of a run and of a distillation is made as the caller sa
   const { students } = await distill({
     recipe: parseDistillRecipe({ distill: weights, data: here.data, batch: 2, sample_every: 1 }, {
       ...{ guide_updates: 1, guided: [1, 5], students: [2], student_updates: [2] },
+      ...{ tune_updates: 1 },
     }),
     ...{ folder: `${here.path}/few`, backend, session },
     onNotice: (notice) => notices.push(notice),
@@ -204,7 +205,7 @@ Deno.test("every session of a run and of a distillation is made as the caller sa
   assertEquals([asked, engine.open, readPictures], [asked.map(() => session), 0, 13]);
   assertEquals(notices.slice(0, 2).map((notice) => notice.replace(/: expected .*/, "")), [
     `left out: ${here.data}/cat/damaged.png`,
-    `${weights}, guidance 2: guided (1 updates), then steps-2 (2 updates)`,
+    `${weights}, guidance 2: guided (1 updates), then steps-2 (2 updates), then tuned (1 updates)`,
   ]);
   const { guidance, guided } = JSON.parse(read(`${here.path}/few/recipe.json`));
   assertEquals([guidance, guided], [2, [1, 5]]);
@@ -234,6 +235,8 @@ Deno.test("a line of a log is an update's by its step and its loss", async () =>
   for (const line of ["{}", '{"step":2}', '{"loss":2}', '{"step":"2","loss":1}', "null", "3"]) {
     Deno.writeTextFileSync(path, `${whole}\n${line}\n${whole}\n`);
     await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 2 is no update's`);
+    Deno.writeTextFileSync(path, `${line}\n${whole}\n`);
+    await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 1 is no update's`);
     Deno.writeTextFileSync(path, `${whole}\n\n${line}`);
     assertEquals((await Log.open(path, 9)).lines.length, 1, "the last one was cut off");
   }

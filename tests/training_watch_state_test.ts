@@ -132,8 +132,10 @@ Deno.test("a distillation's stages: guided where there is guidance to fold in, t
     "steps-4/log.jsonl": logOf(...upTo(5)),
   });
   assertEquals(await told(other), ["steps-4 5,steps-2 0", 0, 5, 50]);
-  await using none = await runWith({ "recipe.json": { ...recipe, guide_updates: 0 } });
-  assertEquals(await told(none), ["steps-4 0,steps-2 0", 0, 0, 50]);
+  for (const guide_updates of [0, undefined]) {
+    await using none = await runWith({ "recipe.json": { ...recipe, guide_updates } });
+    assertEquals(await told(none), ["steps-4 0,steps-2 0", 0, 0, 50]);
+  }
   await using tuned = await runWith({ "recipe.json": { ...recipe, tune_updates: 40 } });
   assertEquals(await told(tuned), ["guided 0,steps-4 0,steps-2 0,tuned 0", 0, 0, 100]);
 });
@@ -143,6 +145,7 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
     "recipe.json": { steps: 2 },
     "log.jsonl": logOf(...upTo(2)),
     "samples/step-00000002.png": "grid of the run",
+    "samples/step-00000019.png": "another of the run",
     "steps-4/samples/step-00000001.png": "grid of a student",
     "guided/samples/step-00000001.png": "grid of the guided teacher",
     "tuned/samples/step-00000001.png": "grid of the one that is tuned",
@@ -178,8 +181,30 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
   assertEquals((await get("/samples/1.png?stage=steps-4"))[1], "grid of a student");
   assertEquals((await get("/samples/1.png?stage=guided"))[1], "grid of the guided teacher");
   assertEquals((await get("/samples/1.png?stage=tuned"))[1], "grid of the one that is tuned");
-  assertEquals((await get("/loss.svg?stage=tuned"))[0], 200);
-  for (const path of ["/samples/1.png", "/samples/1.png?stage=steps-4x", "/samples/x.png", "/x"]) {
+  for (const name of ["19", "00000019"]) {
+    assertEquals((await get(`/samples/${name}.png`))[1], "another of the run");
+  }
+  const stages: [string, number][] = [
+    ["", 200],
+    ["guided", 200],
+    ["tuned", 200],
+    ["steps-123456", 200],
+    ["steps-1234567", 404],
+    ["steps-", 404],
+    ["guided/", 404],
+  ];
+  for (const [stage, status] of stages) {
+    assertEquals((await get(`/loss.svg?stage=${stage}`))[0], status, stage);
+  }
+  for (
+    const path of [
+      "/samples/000000019.png",
+      "/samples/1.png",
+      "/samples/1.png?stage=steps-4x",
+      "/samples/x.png",
+      "/x",
+    ]
+  ) {
     assertEquals((await get(path))[0], 404, path);
   }
   assertEquals((await get("/loss.svg?stage=xguided"))[0], 404);

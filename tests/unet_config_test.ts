@@ -154,7 +154,11 @@ for (const [what, change, mentions] of refusals) {
 }
 
 Deno.test("a config that is no object is refused", () => {
-  for (const json of [null, [], "x", 3]) assertThrows(() => parseUNetConfig(json), InputError);
+  for (const json of [null, [], "x", 3]) {
+    for (const parse of [parseUNetConfig, parseNetwork]) {
+      assertThrows(() => parse(json), InputError);
+    }
+  }
 });
 
 Deno.test("tensors must be all there, fit, and belong", () => {

@@ -32,17 +32,18 @@ export async function openPictureZip(path: string, options: DataOptions): Promis
     .map(([name, bytes]) => ({ parts: name.replaceAll("\\", "/").split("/"), bytes }))
     .filter(({ parts }) => !parts.some((part) => part.startsWith(".") || part === "__MACOSX"))
     .filter(({ parts }) => PICTURE.test(parts.at(-1)!));
-  while (
-    files.length > 0 &&
-    files.every(({ parts }) => parts.length > 2 && parts[0] === files[0].parts[0])
-  ) {
-    for (const { parts } of files) parts.shift();
-  }
-  const entries = files.map(({ parts, bytes }): Entry => ({
-    path: `${path}/${parts.join("/")}`,
-    label: parts.length > 1 ? parts[0].normalize("NFC") : undefined,
-    read: () => Promise.resolve(bytes),
-  }));
+  const around =
+    files[0]?.parts.findIndex((part, i) =>
+      !files.every(({ parts }) => parts.length > i + 2 && parts[i] === part)
+    ) ?? 0;
+  const entries = files.map(({ parts, bytes }): Entry => {
+    const own = parts.slice(around);
+    return {
+      path: `${path}/${own.join("/")}`,
+      label: own.length > 1 ? own[0].normalize("NFC") : undefined,
+      read: () => Promise.resolve(bytes),
+    };
+  });
   return await openPictures(entries.sort(byPath), options);
 }
 
