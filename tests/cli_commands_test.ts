@@ -158,6 +158,7 @@ Deno.test("noise: short chains show what there is, grey stays grey, animations r
     assertEquals(code, 2);
     assertMatch(err, new RegExp(`--frames: expected a whole number from 2 to ${most}, found`));
   }
+  assertMatch((await noise("--steps", "60", "--out", at("n.gif"))).err, /48 of 60 steps, seed 0$/);
   assertEquals((await noise("--steps", "12", "--frames", "4", "--out", at("m.gif"))).code, 0);
   const gif = new omggif.GifReader(await Deno.readFile(at("m.gif")));
   const delays = [0, 1, 2, 3].map((i) => gif.frameInfo(i));

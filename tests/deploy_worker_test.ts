@@ -86,6 +86,8 @@ Deno.test("the data centre keeps pictures under their ETag, and nothing else", a
     await Promise.all(after);
     const key = `https://pictures.example/etag/${encodeURIComponent(etag)}`;
     assertEquals([...cache.kept.keys()], [key]);
+    const lasting = { "content-type": "image/png", "cache-control": "public, max-age=31536000" };
+    assertEquals(Object.fromEntries(cache.kept.get(key)!.headers), lasting);
 
     // Another address of the same picture has the same ETag.
     const hit = await ask("v1/images/7.png?weights=mine&steps=2");
