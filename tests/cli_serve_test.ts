@@ -112,6 +112,7 @@ Deno.test("serve: what could not work is refused before weights are loaded", asy
     assertStringIncludes(err, message);
   };
   for (const [args, message] of cases) await refused(args, message);
+  await refused(["--limit", "cacheBytes=0"], "no-such-weights");
   // A variable that is set to nothing names no key.
   for (const keys of ["", " , "]) {
     await withEnvironment({ DENOISE_KEYS: keys }, () => refused(...cases[0]));
@@ -175,6 +176,10 @@ Deno.test("weights whose engine breaks are opened again, as they were: --refresh
         const kept = hubFiles.filter((name) => again.some((path) => path.endsWith(`/${name}`)));
         assertEquals(kept, [], "read from where they were kept");
       }));
+    const before = server.requests.length;
+    await withEnvironment(environment, () => served(flags, () => Promise.resolve()));
+    const asked = server.requests.slice(before).join();
+    assertEquals(hubFiles.filter((name) => asked.includes(`/${name}`)), [], "without --refresh");
   } finally {
     prototype.run = run;
   }

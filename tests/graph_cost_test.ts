@@ -17,6 +17,13 @@ Deno.test("a product of matrices multiplies once a term, whichever way its opera
   const a = graph.input("a", ["N", 4, 6]), b = graph.param("b", [6, 9]);
   graph.output("y", matmul(a, b));
   assertEquals(graphCost(graph, 2).multiplyAdds, 2 * 4 * 9 * 6);
+  const open = new Graph();
+  open.output("y", matmul(open.input("a", [4, "N"]), open.input("b", ["N", 9])));
+  assertEquals(
+    graphCost(open, 5).multiplyAdds,
+    4 * 9 * 5,
+    "of as many terms as there are pictures",
+  );
   const turned = new Graph();
   const c = turned.input("c", ["N", 6, 4]), d = turned.param("d", [9, 6]);
   turned.output("y", matmul(c, d, { transposeA: true, transposeB: true }));

@@ -27,6 +27,7 @@ Deno.test("a client has an eighth of the streams, at least one; who has a key ha
     const none = [503, `${max} event streams are open already`, "5"];
     assertEquals(refused(() => streams.enter()), none);
     assertEquals(refused(() => streams.enter("another")), none);
+    assertEquals(refused(() => streams.enter("one")), full, "a client's own share is told first");
   }
 });
 
