@@ -156,6 +156,26 @@ Deno.test("files of a folder that are there stay, unless --force; a file of anot
   assertEquals(await Deno.readTextFile(at("out/truth.png")), "mine");
 });
 
+Deno.test("a picture of another size is fitted with a word, unless it is to be quiet; blur has the noise of 8 bits", async () => {
+  const { folder, at, weights, restore } = await place();
+  await using _ = folder;
+  const large = { ...slope, pixels: new Uint8Array(400).fill(90), width: 20, height: 20 };
+  await Deno.writeFile(at("large.png"), encodePng(large));
+  const args = ["restore", at("large.png"), "-w", weights, ...engine, "--noise", "0.5"];
+  const said = async (...more: string[]) =>
+    (await cli([...args, "--steps", "1", "--out", "-", ...more])).err.split("\n");
+  const [word, rest] = await said();
+  assertStringIncludes(word, "large.png: cropped and resized from 20×20 to 12×12");
+  assertStringIncludes(rest, "standard output: denoising, noise 0.5; 1 answer");
+  assertEquals(await said("--quiet"), [""]);
+  for (const [loss, noise] of [["--blur=gaussian:1", ", noise 0.00226"], ["--scale=2", ""]]) {
+    const { code, err } = await restore("--simulate", loss, "--steps", "1", "--out", "-");
+    assertEquals(code, 0, err);
+    assertMatch(err, new RegExp(`^standard output: [^;]*[^;0-9]\\S*${noise}; 1 answer by`));
+    assertEquals(err.includes(", noise "), noise !== "", err);
+  }
+});
+
 Deno.test("Ctrl-C between two steps ends restore without a file", async () => {
   const { folder, at, weights } = await place();
   await using _ = folder;

@@ -193,6 +193,14 @@ Deno.test("at the end every model is closed; one that hangs does not keep the pr
   const { promise, resolve } = Promise.withResolvers<void>();
   await closeAll([model, { close: () => promise }], () => (hung++, resolve()), 1);
   assertEquals([closed, hung], [3, 1]);
+  const { setTimeout } = globalThis;
+  const waits: (number | undefined)[] = [];
+  globalThis.setTimeout = ((work: () => void, ms?: number) => {
+    waits.push(ms);
+    return setTimeout(work, ms);
+  }) as typeof setTimeout;
+  await closeAll([], () => hung++).finally(() => globalThis.setTimeout = setTimeout);
+  assertEquals(waits, [300], "of the five seconds that orchestrators give");
   const broken = { close: () => Promise.reject(new Error("gone")) };
   // The timer is gone with it, or this test would not end.
   await assertRejects(() => closeAll([broken], () => hung++, 2 ** 30), Error, "gone");

@@ -107,6 +107,7 @@ Deno.test("a bundle takes its packages along; what only Deno and Node have is re
   await bundle(at("good.ts").href, at("good.js"));
   const text = await Deno.readTextFile(at("good.js"));
   assert(text.includes("a part") && !text.includes("import"), text);
+  assertEquals(text.trim().split("\n").length, 1, "small");
   const node = () => bundle(at("node.ts").href, at("node.js"));
   await assertRejects(node, Error, "node.ts: imports node:fs, which only Deno and Node have");
   const missing = () => bundle(at("none.ts").href, at("none.js"));
