@@ -168,11 +168,10 @@ Deno.test("a picture of another size is fitted with a word, unless it is to be q
   assertStringIncludes(word, "large.png: cropped and resized from 20×20 to 12×12");
   assertStringIncludes(rest, "standard output: denoising, noise 0.5; 1 answer");
   assertEquals(await said("--quiet"), [""]);
-  for (const [loss, noise] of [["--blur=gaussian:1", ", noise 0.00226"], ["--scale=2", ""]]) {
+  for (const [loss, noise] of [["--blur=gaussian:1", ", noise 0.003"], ["--scale=2", ""]]) {
     const { code, err } = await restore("--simulate", loss, "--steps", "1", "--out", "-");
     assertEquals(code, 0, err);
-    assertMatch(err, new RegExp(`^standard output: [^;]*[^;0-9]\\S*${noise}; 1 answer by`));
-    assertEquals(err.includes(", noise "), noise !== "", err);
+    assertEquals(/, noise [^;]*/.exec(err)?.[0] ?? "", noise, err);
   }
 });
 
