@@ -371,13 +371,16 @@ Deno.test("eval --restore, as a user runs it: a table, JSON, and wrong uses in a
     [["--restore", "9"], /--restore: expected a whole number from 1 to 3/],
     [["--restore", "1", "--restore-samplers", "ddim:5"], /NAME:STEPS.* of ddrm, ddnm/],
     [["--restore", "1", "--restore-samplers", "ddrm"], /NAME:STEPS/],
-    [["--restore", "1", "--restore-samplers", "ddrm:0"], /whole number from 1/],
+    [["--restore", "1", "--restore-samplers", "ddrm:0"], /whole number from 1 to 100000,/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:theta=1"], /theta/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:eta=7"], /eta: expected a number/],
     // Before any sampler has run.
     [["--restore", "1", "--restore-samplers", "ddrm:2,ddrm:5000"], /5000/],
     [["--restore", "1", "--restore-tasks", "fog"], /"noise 0.5".*found "fog"/],
-    [["--restore", "1", "--answers", "0"], /--answers/],
+    ...["0", "101"].map((answers): [string[], RegExp] => [
+      ["--restore", "1", "--answers", answers],
+      /^denoise: --answers: expected a whole number from 1 to 100, found/,
+    ]),
   ];
   for (const [wrong, message] of refused) {
     const { code, err } = await of(...wrong);
