@@ -1,5 +1,6 @@
 /** Sessions of the engine: feeds, batches in parts, memories and weights as they come. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Session } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { openSimdSession } from "../src/backends/simd/session.ts";
 import type { Crew } from "../src/engine/engine_session.ts";
@@ -137,13 +138,25 @@ Deno.test("engine graphs: compact weights take less memory, a small arena fewer 
   const halves = Float32Array.from(ramp(64 * 64 * 9), (v) => Math.f16round(v));
   const weights = new Map([["w", halves]]);
   const opened = async (options: Parameters<typeof simdInline>[0]) => {
-    const session = await simdInline({ module, ...options }).createSession(graph, weights);
+    const engine = simdInline({ module, ...options });
     const n = 4;
-    const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
-    const { base, batch } =
-      (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
-    await session.close();
-    return { weights: base, most: batch.most, y };
+    const figures = async (session: Session) => {
+      const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
+      const { base, batch } =
+        (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
+      await session.close();
+      return { weights: base, most: batch.most, y };
+    };
+    const found = await figures(await engine.createSession(graph, weights));
+    const pieces = {
+      isHalf: () => true,
+      async *tensors() {
+        yield* weights;
+      },
+    };
+    const streamed = await figures(await engine.createStreamedSession(graph, pieces));
+    assertEquals(streamed, found, "weights that come in pieces are kept the same way");
+    return found;
   };
   const plain = await opened({});
   const bytes = 64 * 64 * 9;
