@@ -1,21 +1,28 @@
 /** How the engine plans a graph: what becomes one step, by which kernel, and what memory that takes. */
-import { assert, assertEquals } from "@std/assert";
-import { placePlan, placeWeights } from "../src/engine/layout.ts";
-import { type NumberSource, packWeights, stagingFor } from "../src/engine/pack.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { encodeAlone, placePlan } from "../src/engine/layout.ts";
 import { arenaBytes } from "../src/engine/plan/memory.ts";
 import { planGraph } from "../src/engine/plan/plan.ts";
-import { opcodes } from "../src/engine/plan/step.ts";
+import { UnsupportedGraph } from "../src/engine/plan/planner.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
 import {
   add,
+  attention,
+  avgPool,
+  concat,
   conv2d,
+  exp,
   Graph,
+  groupNorm,
   linear,
+  mul,
   neg,
   type Padding,
   scale,
   shift,
   silu,
+  slice,
+  transpose,
   type Value,
 } from "../src/graph/mod.ts";
 import { cases } from "./engine_cases.ts";
@@ -68,6 +75,11 @@ Deno.test("engine plans: a graph's steps, none of them a copy that need not be",
     "concatenated pictures, each written into its place":
       "input as pixels, conv 1×1 16→8 6×6, input as pixels, conv 3×3 16→12 6×6 F2, " +
       "conv 3×3 20→20 6×6 F2, add as rows",
+    "scale and shift of a norm by an embedding":
+      "input as pixels, norm 8, 5×5, add, mul, add, silu, silu as rows",
+    "six channels, pooled, doubled, concatenated and convolved":
+      "silu, silu as pixels, avgPool, input as pixels, avgPool, mul, upsampleNearest, silu, add, " +
+      "concat, concat, concat as pixels, conv 3×3 12→7 4×4, conv 1×1 7→5 4×4, conv2d as rows",
     "attention, but values used a second time": "attention 6×6×6, add",
     "attention, but the keys as they lie": "matmul 6×6×6, softmax, matmul 6×6×6",
   };
@@ -75,6 +87,23 @@ Deno.test("engine plans: a graph's steps, none of them a copy that need not be",
     const { plan } = plannedCase(about);
     assertEquals(plan.steps.map((step) => step.about).join(", "), expected, about);
   }
+});
+
+Deno.test("engine plans: pictures of one pixel are read as they lie, turned matrices are copied", () => {
+  const steps = (make: (graph: Graph) => Value) =>
+    planned(make).plan.steps.map(({ about }) => about);
+  for (const channels of [4, 8, 20]) {
+    const pixel = steps((graph) => {
+      const weight = graph.param("w", [4, channels, 1, 1]);
+      const x = graph.input("x", [2, channels, 1, 1]);
+      return conv2d(x, weight, undefined, { stride: 1, padding: [0, 0, 0, 0] });
+    });
+    assertEquals(pixel, [`conv 1×1 ${channels}→4 1×1`]);
+  }
+  const turned = (perm: number[], ...shape: number[]) =>
+    steps((graph) => linear(transpose(graph.input("x", shape), perm), graph.param("w", [8, 12])));
+  assertEquals(turned([1, 0], 12, 5), ["transpose as rows", "conv 1×1 12→8 1×1"]);
+  assertEquals(turned([1, 0, 2], 5, 2, 12).length, turned([0, 1, 2], 2, 5, 12).length);
 });
 
 /** What is done beside a layer's own step. */
@@ -90,6 +119,11 @@ Deno.test("engine plans: what follows a layer is done in its step, where the ker
     times: (x) => scale(x, 0.5),
     plus: (x) => shift(x, 0.25),
     silu: (x) => silu(x),
+    one: (x) => mul(x, x.graph.constant(Float32Array.of(3), x.shape.map(() => 1))),
+    numbers: (x) => {
+      const shape = x.shape.map((d, i) => i === x.shape.indexOf(8) ? Number(d) : 1);
+      return mul(x, x.graph.constant(new Float32Array(8), shape));
+    },
   };
   /** Of each pair, what is left of it for steps of its own: of a convolution, and of a linear layer. */
   const left: Record<string, [conv: string, linear: string]> = {
@@ -110,6 +144,9 @@ Deno.test("engine plans: what follows a layer is done in its step, where the ker
     "times silu": ["", ""],
     "plus picture": ["add add", "add add"],
     "plus silu": ["add silu", "add silu"],
+    "one picture": ["add", "add"],
+    "one silu": ["", ""],
+    "numbers silu": ["mul silu", "mul silu"],
     "silu picture": ["add", "add"],
     "silu times": ["mul", "mul"],
     "silu silu": ["silu", "silu"],
@@ -215,53 +252,114 @@ Deno.test("engine plans: intermediate results share memory as soon as they may, 
   }
 });
 
-/** A parameter of a shape. */
-const param = (...shape: number[]) => new Graph().param("w", shape);
-
-Deno.test("engine plans: a weight is kept once in each form that is asked for, in as many bytes as that takes", () => {
-  const value = param(10, 16, 3, 3);
-  const bytesOf = (ask: (store: WeightStore) => unknown, half?: boolean) => {
-    const store = new WeightStore(half === undefined ? undefined : () => half);
-    ask(store);
-    ask(store);
-    assertEquals(store.buffers.length, 2, "it, and zeros");
-    return store.bytes - store.zeros.bytes;
+Deno.test("engine plans: what a kernel writes as pixels it writes into its place among the channels that are joined", () => {
+  const copies = (part: (graph: Graph, x: Value) => Value, axis = 1, channels = 8) =>
+    planned((graph) => {
+      const x = graph.input("x", [2, channels, 4, 4]);
+      const weight = graph.param("w", [4, channels, 3, 3]);
+      const other = conv2d(x, weight, undefined, around);
+      return concat(axis === 1 ? [part(graph, x), other] : [part(graph, x), part(graph, x)], axis);
+    }).plan.steps.filter(({ about }) => about === "concat").length;
+  const norm = (graph: Graph, x: Value) => {
+    const [w, b] = ["n", "m"].map((name) => graph.param(name, [x.shape[1] as number]));
+    return groupNorm(x, w, b, { groups: 2, eps: 1e-5 });
   };
-  // Channels go in panels of eight.
-  assertEquals(bytesOf((store) => store.conv(value)), 4 * 16 * 16 * 9);
-  assertEquals(bytesOf((store) => store.conv(value), false), 4 * 16 * 16 * 9);
-  assertEquals(bytesOf((store) => store.conv(value), true), 2 * 16 * 16 * 9);
-  assertEquals(bytesOf((store) => store.winograd(value, 4, 4)), 4 * 16 * 16 * 36);
-  assertEquals(bytesOf((store) => store.winograd(value, 2, 4)), 4 * 16 * 16 * 16);
-  assertEquals(bytesOf((store) => store.winograd(value, 4, 4), false), 4 * 16 * 16 * 9);
-  assertEquals(bytesOf((store) => store.winograd(value, 4, 4), true), 2 * 16 * 16 * 9);
-  assertEquals([0, 1, 4, 5].map((n) => bytesOf((store) => store.raw(param(n)))), [16, 16, 16, 32]);
-  const both = new WeightStore();
-  both.conv(value);
-  both.winograd(value, 2, 4);
-  both.winograd(value, 4, 4);
-  both.raw(value);
-  assertEquals(both.buffers.length, 5);
-  const compact = [undefined, false, true].map((half) =>
-    new WeightStore(half === undefined ? undefined : () => half).winograd(value, 2, 4).compact
-  );
-  assertEquals(compact, [0, 1, 2]);
-  const zeros = new WeightStore();
-  const sizes = [16, 17, 4, 40].map((channels) => {
-    zeros.zeroPixel(channels);
-    return zeros.zeros.bytes;
+  const conv = (out: number) => (graph: Graph, x: Value) =>
+    conv2d(x, graph.param("v", [out, 8, 3, 3]), undefined, around);
+  const written: Record<string, (graph: Graph, x: Value) => Value> = {
+    conv: conv(8),
+    layer: (graph, x) => silu(scale(conv(8)(graph, x), 0.5)),
+    norm,
+    "norm and SiLU": (graph, x) => silu(norm(graph, x)),
+    add: (_, x) => add(x, x),
+    mul: (_, x) => mul(x, x),
+    silu: (_, x) => silu(x),
+  };
+  for (const [name, part] of Object.entries(written)) assertEquals(copies(part), 0, name);
+  const pooled = planned((graph) => {
+    const x = graph.input("x", [2, 8, 8, 8]);
+    return concat([avgPool(x), avgPool(silu(x))], 1);
   });
-  assertEquals(sizes, [64, 80, 80, 160], "as the widest pixel has, and never less");
+  assertEquals(pooled.plan.steps.filter(({ about }) => about === "concat").length, 0);
+  const copied: Record<string, (graph: Graph, x: Value) => Value> = {
+    "the input": (_, x) => x,
+    exp: (_, x) => exp(x),
+    "a part": (_, x) => slice(silu(x), 1, 0, 4),
+  };
+  for (const [name, part] of Object.entries(copied)) assertEquals(copies(part), 1, name);
+  assertEquals(copies(conv(6)), 2, "channels that are not of four");
+  assertEquals(copies(conv(8), 0), 2, "another axis");
 });
 
-Deno.test("engine plans: weights lie behind the kernels' own words, then results, threads' memory and commands", () => {
-  const store = new WeightStore();
-  store.raw(param(5));
-  store.conv(param(3, 7));
-  store.zeroPixel(20);
-  const base = placeWeights(store);
-  const places = store.buffers.map(({ address, bytes }) => [address, bytes]);
-  assertEquals([places, base], [[[1024, 32], [1088, 224], [1344, 80]], 1472]);
+Deno.test("engine plans: work is divided into as many pieces as keep every thread at work, and no more", () => {
+  const words = (make: (graph: Graph) => Value, threads: number, op: string) =>
+    planned(make, threads).plan.steps.find((step) => step.op === op)!.words;
+  const point = (size: number) => (graph: Graph) => {
+    const weight = graph.param("w", [64, 16, 1, 1]);
+    const x = graph.input("x", [1, 16, size, size]);
+    return conv2d(x, weight, undefined, { stride: 1, padding: [0, 0, 0, 0] });
+  };
+  // Rows in blocks of 24, and panels of 8 channels: all 8 at once, or in parts where blocks are few.
+  const panels = (size: number, threads: number) =>
+    words(point(size), threads, "conv").slice(18, 20);
+  assertEquals([[5, 1], [5, 2], [5, 4], [9, 2], [9, 3]].map(([s, t]) => panels(s, t)), [
+    [24, 8],
+    [24, 2],
+    [24, 1],
+    [24, 8],
+    [24, 2],
+  ]);
+  const tiles = (side: number) => (graph: Graph) =>
+    conv2d(
+      graph.input("x", [1, 16, side, side]),
+      graph.param("w", [8, 16, 3, 3]),
+      undefined,
+      around,
+    );
+  // 49 tiles: in blocks of at most 24; of few tiles a thread, those are transformed before all are multiplied.
+  const blocks = (threads: number, side = 28) =>
+    words(tiles(side), threads, "winograd").slice(13, 15);
+  assertEquals([1, 4, 6, 7].map((threads) => blocks(threads)), [[17, 0], [13, 0], [9, 0], [17, 1]]);
+  assertEquals([blocks(1, 7), blocks(2, 7), blocks(1, 8)], [[4, 0], [4, 1], [4, 0]]);
+  for (const half of [false, true]) {
+    const graph = new Graph();
+    graph.output("y", tiles(28)(graph));
+    const weights = new WeightStore(() => half);
+    const { steps } = planGraph(graph, { weights, sizes: new Map(), threads: 1 });
+    const [block, apart] = steps.find(({ op }) => op === "winograd")!.words.slice(13, 15);
+    assertEquals([block, apart], [17, 1], "weights that are transformed each time are so once");
+  }
+  const heads = (rows: number) => (graph: Graph) => {
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 1, rows, 8]));
+    return attention(q, k, v, 0.5);
+  };
+  /** Pictures, heads, rows, keys, and the numbers of a key and of a value. */
+  const sizes = (...shape: number[]) =>
+    words(
+      (graph) => {
+        const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, shape));
+        return attention(q, k, v, 0.5);
+      },
+      1,
+      "attention",
+    ).slice(16, 22);
+  assertEquals([sizes(4, 8), sizes(2, 4, 8), sizes(2, 3, 4, 8)], [
+    [1, 1, 4, 4, 8, 8],
+    [2, 1, 4, 4, 8, 8],
+    [2, 3, 4, 4, 8, 8],
+  ]);
+  assertThrows(() => sizes(2, 3, 2, 4, 8), UnsupportedGraph, "a matrix product of 5 dimensions");
+  const block = (rows: number, threads: number) => words(heads(rows), threads, "attention")[23];
+  assertEquals([block(49, 1), block(49, 3), block(49, 4), block(49, 9), block(4, 1)], [
+    24,
+    18,
+    18,
+    6,
+    6,
+  ]);
+});
+
+Deno.test("engine plans: behind the weights lie results, threads' own memory, then commands", () => {
   for (const [from, threads] of [[1472, 1], [1473, 3]]) {
     const { plan } = plannedCase("concatenated pictures, each written into its place");
     const before = plan.buffers.map(({ address }) => address);
@@ -272,70 +370,10 @@ Deno.test("engine plans: weights lie behind the kernels' own words, then results
     // Products may read rows behind the last one.
     assertEquals(end, at + commands.byteLength + 256 * 1024);
     assertEquals(commands.at(-1), 0);
+    // For profiles each step is a list of its own.
+    const placed = { plan, commands, at, end };
+    const alone = plan.steps.map((step) => [...encodeAlone(step, placed, from)]);
+    assertEquals(alone.flatMap((list) => list.slice(0, -1)), [...commands.subarray(0, -1)]);
+    assertEquals(alone.map((list) => list.at(-1)), plan.steps.map(() => 0));
   }
-});
-
-Deno.test("engine plans: weights are packed as many at a time as there is room for, each where it is kept", async () => {
-  const kinds = [
-    (store: WeightStore, value: Value) => store.conv(value).place.buffer,
-    (store: WeightStore, value: Value) => store.winograd(value, 4, 4).place.buffer,
-  ];
-  const lengths: Record<number, number> = {
-    [opcodes.packConv]: 9,
-    [opcodes.packWinograd]: 11,
-    [opcodes.packKernels]: 9,
-  };
-  const pack = async (count: number, room: number, half?: boolean) => {
-    const graph = new Graph();
-    const store = new WeightStore(half === undefined ? undefined : () => half);
-    const wanted = Array.from({ length: count }, (_, i) => {
-      return kinds[i % 2](store, graph.param(`w${i}`, [8, 4, 3, 3]));
-    });
-    const from = placeWeights(store);
-    const to = from + stagingFor(store) + room;
-    const memory = new WebAssembly.Memory({ initial: Math.ceil(to / 65536) });
-    const log: string[] = [], given: number[] = [];
-    let begin = 0;
-    const packer = {
-      settle: () => Promise.resolve(void log.push("settle")),
-      run: (at: number) => {
-        log.push("run");
-        assertEquals(at, from);
-        const words = new Int32Array(memory.buffer);
-        let i = at / 4;
-        for (let first = true; words[i] !== 0; i += words[i + 1], first = false) {
-          const [op, length, staged, address] = words.subarray(i, i + 4);
-          assertEquals(length, lengths[op]);
-          const number = new Float32Array(memory.buffer)[staged / 4];
-          assertEquals(wanted[number - 1].address, address, `weight ${number}`);
-          given.push(number);
-          if (first) begin ||= staged;
-          if (first) assertEquals(staged, begin, "the place is used again");
-          assert(staged + 4 * 8 * 4 * 9 <= to);
-        }
-        assert(4 * (i + 1) - at <= 64 * 1024, "commands have 64 KiB");
-        return Promise.resolve();
-      },
-    };
-    const source: NumberSource = {
-      fitsHalf: () => half!,
-      async *each(values) {
-        for (const value of values) {
-          yield [value, await Promise.resolve(new Float32Array(288).fill(value.id + 1))];
-        }
-      },
-    };
-    await packWeights(store, source, memory, { from, to }, packer);
-    assertEquals(given, Array.from({ length: count }, (_, i) => i + 1));
-    const runs = log.length / 2;
-    assertEquals(log, Array(runs).fill(["settle", "run"]).flat());
-    return runs;
-  };
-  assertEquals(await pack(0, 0), 0);
-  assertEquals(await pack(3, 0), 3, "room for one");
-  assertEquals(await pack(5, 1152), 3, "for two");
-  assertEquals(await pack(40, 1 << 20), 1);
-  for (const half of [false, true]) assertEquals(await pack(40, 1 << 20, half), 1);
-  // Commands of 10 words on average, as long as 16 more fit into 16,384.
-  assertEquals([await pack(1637, 4 << 20), await pack(1638, 4 << 20)], [1, 2]);
 });

@@ -342,6 +342,7 @@ Deno.test("engine graphs: memory that is not given is told with its size, and wh
 
 Deno.test("kernels are those that this runtime has; for a memory of one thread they are told so", () => {
   const relaxed = kernelBytes("relaxed"), plain = kernelBytes("plain");
+  assertEquals(hasRelaxedSimd(), WebAssembly.validate(relaxed), "found out by a few bytes");
   assertEquals(kernelBytes(), hasRelaxedSimd() ? relaxed : plain);
   const { validate } = WebAssembly;
   for (const [has, expected] of [[true, relaxed], [false, plain]] as const) {

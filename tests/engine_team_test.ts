@@ -142,6 +142,7 @@ test("threads are started when they are needed, and told who they are and what i
     threads[0].posted.slice(1),
     memories.map((memory, id) => ({ kind: "open", id, memory })),
   );
+  assertEquals(new Int32Array(starts[0].control)[48], 3, "letters: who is in runs looks for them");
   const worked: Run[] = [];
   for (const run of runs) {
     await turn();

@@ -241,6 +241,13 @@ Deno.test("a gradient is asked of one number, a vector–Jacobian product along 
   }
   const open = value("N", 3);
   assertEquals(vjp(neg(open), value("N", 3), [open])[0].shape, ["N", 3]);
+  for (const reduce of [reduceSum, reduceMean]) {
+    assertEquals(vjp(reduce(open, [1]), value("N"), [open])[0].shape, ["N", 3]);
+    refused(
+      () => vjp(reduce(open, [0]), value(3), [open]),
+      'expected a fixed dimension, found "N"',
+    );
+  }
   const unknown = graph.add("mystery", [x], x.shape);
   refused(() => vjp(unknown, value(2, 3), [x]), 'operation "mystery" cannot be differentiated');
 });

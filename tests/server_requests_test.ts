@@ -38,6 +38,7 @@ Deno.test("a prompt is a class, two classes, or a name of a seed; fields go befo
     [{ prompt: " eel ", seed: 0 }, { label: "eel", seed: 0 }],
     [{ prompt: "dog", label: "cat", seed: 5 }, { label: "cat", mix: undefined }],
     [{ prompt: "dog", label: 2, seed: 5 }, { label: "eel" }],
+    [{ prompt: "dog", label: 0, seed: 5 }, { label: "cat" }],
     [{ prompt: "cat+dog", seed: 5 }, { label: "cat+dog", mix: 0.5 }],
     [{ prompt: "cat + dog", seed: 5, mix: 0.2 }, { label: "cat+dog", mix: 0.2 }],
     [{ prompt: "cat+dog", label: "eel", seed: 5 }, { label: "eel", mix: undefined }],

@@ -99,6 +99,8 @@ Deno.test("guidance is off unless it is asked for, whatever the weights recommen
   const common = { image: image(), mask: mask(), seed: "1", steps: "3", label: "cat" };
   assertEquals((await ask(app, edits, common))[0].guidance, 1);
   assertEquals((await ask(app, edits, { ...common, guidance: "3" }))[0].guidance, 3);
+  const [none] = await ask(app, edits, { ...common, guidance: "0", seed: "0" });
+  assertEquals([none.guidance, none.seed], [0, 0], "0 is a number that was named");
 });
 
 Deno.test("sampler, steps and options are those of the form, else by what is missing", async () => {
