@@ -173,13 +173,13 @@ Deno.test("--threads is how many the engine takes; without it, as many as there 
   await using folder = await temporaryFolder();
   const weights = await tinyWeights(`${folder.path}/w`);
   try {
-    for (const [threads, expected] of [["2", 2], [undefined, navigator.hardwareConcurrency]]) {
+    for (const [threads, expected] of [["3", 3], [undefined, navigator.hardwareConcurrency]]) {
       const flags = { weights, backend: "native", threads: threads as string | undefined };
       const load = async () => await (await loadModel(flags, recording().io)).close();
       assertEquals(await asked(load), [expected]);
     }
-    const args = ["eval", weights, "--data", `${folder.path}/none`, "--threads", "3"];
-    assertEquals(await asked(() => cli(args)), [3]);
+    const args = ["eval", weights, "--data", `${folder.path}/none`, "--threads", "5"];
+    assertEquals(await asked(() => cli(args)), [5]);
   } finally {
     sessions.create = create;
   }

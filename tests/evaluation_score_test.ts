@@ -1,5 +1,5 @@
 /** Samples judged by classifiers: what each is read as, by whom, beside whom, and what is kept of them. */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
 import type { Backend } from "../src/backends/backend.ts";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
@@ -232,11 +232,19 @@ Deno.test("a classifier uses the machine as it is told, where it learns as where
   await using cache = await temporaryFolder();
   await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
     const told: unknown[] = [];
+    let open = 0;
     const watched: Backend = {
       ...backend,
-      createSession(graph, weights, options) {
+      async createSession(graph, weights, options) {
         told.push(options);
-        return backend.createSession(graph, weights, options);
+        const session = await backend.createSession(graph, weights, options);
+        open++;
+        return {
+          inputNames: session.inputNames,
+          outputNames: session.outputNames,
+          run: (feeds) => session.run(feeds),
+          close: () => (open--, session.close()),
+        };
       },
     };
     const session = { threads: 1, spin: false };
@@ -246,7 +254,14 @@ Deno.test("a classifier uses the machine as it is told, where it learns as where
     const { samples: [own] } = await scores(painter(["a", "b"]), rest);
     assertEquals([told.splice(0), own.options], [[session, session], options]);
     await scores(painter(["a", "b"]), rest);
-    assertEquals(told, [session], "it is known, and reads alone");
+    assertEquals(told.splice(0), [session], "it is known, and reads alone");
+    const also = { name: "others", train: shades(["a", "b"], ["a", "b"], 20) };
+    const both = { ...rest, also: [{ ...also, heldOut: shades(["a", "b"], ["a", "b"], 6) }] };
+    await scores(painter(["a", "b"]), both);
+    assertEquals([told, open], [[session, session, session], 0], "each is let go");
+    const broken = painter(["a", "b"], { predict: () => Promise.reject(new Error("no luck")) });
+    await assertRejects(() => scores(broken, both), Error, "no luck");
+    assertEquals(open, 0, "where it fails, too");
   });
 });
 

@@ -1,5 +1,10 @@
 /** What `inspect` says of a graph, counted by hand. */
 import { assertEquals } from "@std/assert";
+import { arenaBytes } from "../src/engine/plan/memory.ts";
+import { inspectWeights } from "../src/model/inspect.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { graphCost } from "../src/graph/cost.ts";
 import { add, conv2d, Graph, matmul, neg } from "../src/graph/mod.ts";
 
@@ -51,4 +56,17 @@ Deno.test("memory counts what is alive at once: a result dies with its last use,
   kept.output("y", add(z, start));
   assertEquals(graphCost(skip, 1).peakBytes, 2 * bytes);
   assertEquals(graphCost(kept, 1).peakBytes, 3 * bytes);
+});
+
+Deno.test("inspect's memory is that of the weights and of the engine's plan for one picture", async () => {
+  const at = new URL("./golden/class_conditional/", import.meta.url);
+  const folder = await readFolder(filesAt(at));
+  const { memory, layers, parameters, hash, picture } = inspectWeights(folder);
+  const activations = arenaBytes(networkGraph(folder.network));
+  assertEquals(memory, { weights: 4 * parameters, activations });
+  assertEquals([layers, hash, picture], [
+    folder.network.blocks,
+    folder.hash,
+    folder.network.shape,
+  ]);
 });
