@@ -28,16 +28,25 @@ async function* modules(folder: string): AsyncGenerator<string> {
   }
 }
 
+/** What was asked for: the file, whether with the native engine, and the arguments of `deno compile`. */
+export function asked(args: readonly string[]) {
+  const at = args.indexOf("--");
+  const own = at < 0 ? args : args.slice(0, at);
+  return {
+    output: own.find((arg) => !arg.startsWith("-")) ?? "denoise",
+    native: own.includes("--native"),
+    rest: at < 0 ? [] : args.slice(at + 1),
+  };
+}
+
 if (import.meta.main) {
-  const at = Deno.args.indexOf("--");
-  const own = at < 0 ? Deno.args : Deno.args.slice(0, at);
-  const output = own.find((arg) => !arg.startsWith("-")) ?? "denoise";
-  const paths = await includes(own.includes("--native"));
+  const { output, native, rest } = asked(Deno.args);
+  const paths = await includes(native);
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["compile", "-A", "--output", output],
       ...paths.flatMap((path) => ["--include", path]),
-      ...(at < 0 ? [] : Deno.args.slice(at + 1)),
+      ...rest,
       "mod.ts",
     ],
     cwd: root,

@@ -125,6 +125,9 @@ Deno.test("native: a session's threads or every core's, which poll unless they a
       const told = seen.at(-1)!;
       assertEquals([told.executionProviders, told.interOpNumThreads], [["cpu"], 1]);
       assertEquals(told.logSeverityLevel, 4, "it prints nothing of its own");
+      const { enableCpuMemArena, enableMemPattern, graphOptimizationLevel } = told;
+      assertEquals([enableCpuMemArena, enableMemPattern], [true, true], "memory is used again");
+      assertEquals(graphOptimizationLevel, "all");
       const { session } = told.extra as { session: { intra_op: { allow_spinning: string } } };
       return [told.intraOpNumThreads, session.intra_op.allow_spinning];
     };
@@ -231,22 +234,26 @@ for (
     ["wasm", (workerUrl: string) => wasm({ workerUrl, threads: 2 })],
   ] as const
 ) {
-  Deno.test(`${name}: an engine starts ahead of its sessions when it is told to`, async () => {
+  Deno.test(`${name}: an engine starts ahead of its sessions when it is told to, with their threads`, async () => {
     const channel = new BroadcastChannel(`started ahead: ${name}`);
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    channel.onmessage = ({ data }) => resolve(data);
-    // It comes at once, or never.
-    const never = setTimeout(() => reject(new Error("nothing was started")), 20_000);
     const workerUrl = module(`
-      new BroadcastChannel(${JSON.stringify(channel.name)}).postMessage("here");
-      await new Promise(() => setInterval(() => {}, 1000));
+      import { parentPort as port } from "node:worker_threads";
+      const channel = new BroadcastChannel(${JSON.stringify(channel.name)});
+      port.on("message", ({ threads, options }) =>
+        channel.postMessage(threads ?? options.threads));
+      port.postMessage({ kind: "ready" });
     `);
     const backend = open(workerUrl);
     try {
-      backend.prepare!();
-      assertEquals(await promise, "here");
+      for (const [options, threads] of [[undefined, 2], [{ threads: 3 }, 3]] as const) {
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        channel.onmessage = ({ data }) => data === threads && resolve();
+        // It comes at once, or never.
+        const never = setTimeout(() => reject(new Error(`no ${threads} were started`)), 20_000);
+        backend.prepare!(options);
+        await promise.finally(() => clearTimeout(never));
+      }
     } finally {
-      clearTimeout(never);
       channel.close();
       await (backend as { terminate(): Promise<void> }).terminate();
     }

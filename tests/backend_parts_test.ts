@@ -1,9 +1,15 @@
 /** What engines share: the choice among them, queues, checked feeds, messages and reasons. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import * as gpuOrt from "npm:onnxruntime-web@1.30.0/jspi";
 import { firstThatCan } from "../src/backends/auto.ts";
-import type { Backend, OnnxBackend, Session } from "../src/backends/backend.ts";
+import type { Backend, OnnxBackend, Session, Tensors } from "../src/backends/backend.ts";
 import { checkFeeds } from "../src/backends/feeds.ts";
-import { type OrtSession, QueuedOrtSession, reasonOf } from "../src/backends/onnxruntime/ort.ts";
+import {
+  type OrtSession,
+  QueuedOrtSession,
+  reasonOf,
+  runOrt,
+} from "../src/backends/onnxruntime/ort.ts";
 import { ortBackend } from "../src/backends/onnxruntime/onnx.ts";
 import {
   buffersOf,
@@ -11,6 +17,7 @@ import {
   packOwn,
   unpack,
 } from "../src/backends/onnxruntime/worker_protocol.ts";
+import { webgpu } from "../src/backends/onnxruntime/webgpu.ts";
 import { RunQueue } from "../src/backends/queue.ts";
 import { backendByName } from "../src/backends/select.ts";
 import { emit, portable, winograd } from "../src/onnx/mod.ts";
@@ -104,7 +111,9 @@ Deno.test("auto: WebGPU goes first where an adapter is hardware by all that it s
     ];
     for (const description of [...software, "WARP", "a software adapter"]) {
       assertEquals(await first(adapter({ description })), "simd", description);
-      assertEquals(await first(adapter({ vendor: description })), "simd", description);
+      for (const field of ["vendor", "architecture", "device"]) {
+        assertEquals(await first(adapter({ [field]: description })), "simd", description);
+      }
     }
     assertEquals(await first(adapter({ isFallbackAdapter: true })), "simd");
     assertEquals(await first(() => Promise.resolve(null)), "simd");
@@ -247,13 +256,18 @@ Deno.test("why onnxruntime failed is told without its codes and places", () => {
 });
 
 Deno.test("a session of onnxruntime is released once, after its run, and refuses what does not fit", async () => {
-  const log: string[] = [];
+  const log: string[] = [], severities: unknown[] = [];
   const gate = Promise.withResolvers<void>();
   const ort = { Tensor: class {} } as never;
   const inner = {
     inputNames: ["x"],
     outputNames: ["y"],
-    run: async () => (log.push("run"), await gate.promise, {}),
+    run: async (_feeds: object, options: { logSeverityLevel: number }) => {
+      log.push("run");
+      severities.push(options.logSeverityLevel);
+      await gate.promise;
+      return {};
+    },
     release: () => Promise.resolve(log.push("release")),
   } as unknown as OrtSession;
   const exclusive: string[] = [];
@@ -267,6 +281,76 @@ Deno.test("a session of onnxruntime is released once, after its run, and refuses
   gate.resolve();
   await Promise.all([running, ...closing, opened.close()]);
   assertEquals([log, exclusive.length], [["run", "release"], 3]);
+  assertEquals(severities, [4], "a run prints nothing of its own");
+});
+
+Deno.test("onnxruntime's tensors are of our types, going in and coming out", async () => {
+  const made: unknown[][] = [];
+  const ort = {
+    Tensor: class {
+      constructor(...given: unknown[]) {
+        made.push(given);
+      }
+    },
+  } as never;
+  const giving = (y: unknown) => ({ run: () => Promise.resolve({ y }) }) as unknown as OrtSession;
+  const run = (y: unknown, feeds: Tensors = {}) => runOrt(ort, "mine", giving(y), feeds);
+  const arrays = {
+    float32: Float32Array.of(1, 2),
+    int32: Int32Array.of(1, 2),
+    int64: BigInt64Array.of(1n, 2n),
+    uint8: Uint8Array.of(1, 2),
+  };
+  for (const [type, data] of Object.entries(arrays)) {
+    const tensor = { data, dims: [2, 1] };
+    assertEquals(await run({ ...tensor, type }, { x: tensor }), { y: tensor });
+    assertEquals(made.at(-1), [type, data, [2, 1]]);
+  }
+  for (const [type, data] of [["string", ["a"]], ["float64", Float64Array.of(1)]] as const) {
+    const says =
+      `mine: the run failed: output "y" is ${type}; float32, int32, int64, uint8 and bool are read`;
+    await assertRejects(() => run({ data, dims: [1], type }), Error, says);
+  }
+});
+
+Deno.test("webgpu: on one thread, without memory patterns; one call at a time, whichever session's", async () => {
+  const before = Object.getOwnPropertyDescriptor(navigator, "gpu");
+  const { InferenceSession, env } = gpuOrt;
+  const { create } = InferenceSession, { numThreads } = env.wasm;
+  const told: Record<string, unknown>[] = [], log: string[] = [];
+  const call = async (what: string) => {
+    log.push(what);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    log.push("over");
+  };
+  const requestAdapter = () => Promise.resolve({});
+  Object.defineProperty(navigator, "gpu", { configurable: true, value: { requestAdapter } });
+  InferenceSession.create = (async (_: Uint8Array, options: Record<string, unknown>) => {
+    told.push({ ...options, threads: env.wasm.numThreads });
+    await call("create");
+    const run = async () => (await call("run"), {});
+    return { inputNames: [], outputNames: [], run, release: () => call("release") };
+  }) as unknown as typeof create;
+  try {
+    const model = Uint8Array.of(1);
+    const open = () => webgpu().createOnnxSession(model);
+    const [a, b] = await Promise.all([open(), open()]);
+    await Promise.all([a.run({}), b.run({}), a.close(), open(), b.close()]);
+  } finally {
+    InferenceSession.create = create;
+    env.wasm.numThreads = numThreads;
+    if (before) Object.defineProperty(navigator, "gpu", before);
+    else delete (navigator as { gpu?: unknown }).gpu;
+  }
+  assertEquals(log.toSorted(), [
+    ...["create", "create", "create", ...Array(7).fill("over")],
+    ...["release", "release", "run", "run"],
+  ]);
+  assertEquals(log.filter((_, i) => i % 2 === 1), Array(7).fill("over"));
+  for (const { threads, executionProviders, enableMemPattern, enableCpuMemArena } of told) {
+    assertEquals([threads, executionProviders], [1, ["webgpu"]]);
+    assertEquals([enableMemPattern, enableCpuMemArena], [false, true]);
+  }
 });
 
 Deno.test("graphs are written by an engine's lowering, those that are trained by that for training", async () => {

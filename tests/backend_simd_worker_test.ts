@@ -217,6 +217,8 @@ Deno.test("simd in a worker: a page without workers computes in its own thread, 
   try {
     const session = await simdWorker({ worker, arenaBytes: 1 }).createSession(doubling().graph);
     assertEquals((await session.run(one)).y.data, new Float32Array([2, 4, 6]));
+    const { engine } = session as unknown as { engine: { batch: { most: number } } };
+    assertEquals(engine.batch.most, 1, "an arena of one byte has room for one picture");
     await session.close();
   } finally {
     globalThis.Worker = Worker;

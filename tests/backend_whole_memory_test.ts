@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { neverGrowSharedMemory } from "../src/backends/onnxruntime/preallocate_shared_memory.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
@@ -46,6 +46,28 @@ Deno.test("where the whole is refused, the largest half of a half that is given 
     () => new WebAssembly.Memory({ initial: 1, maximum: 1001, shared: true }),
   );
   assertEquals(memory.buffer.byteLength, 250 * PAGE);
+});
+
+Deno.test("where not even a part is given it is as asked for; what is no refusal is not tried again", () => {
+  const sizes: number[] = [];
+  const refusing = (what: (initial: number) => Error | undefined) =>
+    class extends WebAssembly.Memory {
+      constructor(descriptor: WebAssembly.MemoryDescriptor) {
+        sizes.push(descriptor.initial);
+        const error = what(descriptor.initial);
+        if (error) throw error;
+        super(descriptor);
+      }
+    };
+  const asked = { initial: 3, maximum: 24, shared: true };
+  const make = () => new WebAssembly.Memory(asked);
+  const scarce = refusing((initial) => initial > 3 ? new RangeError("no") : undefined);
+  assertEquals(wrapped(scarce, make).buffer.byteLength, 3 * PAGE);
+  assertEquals(sizes.splice(0), [23, 11, 5, 3]);
+  const whole = wrapped(WebAssembly.Memory, () => new WebAssembly.Memory({ ...asked, maximum: 3 }));
+  assertEquals(whole.buffer.byteLength, 3 * PAGE);
+  assertThrows(() => wrapped(refusing(() => new TypeError("wrong")), make), TypeError, "wrong");
+  assertEquals(sizes, [23]);
 });
 
 // Without it, on a busy machine, most of these first steps never end.

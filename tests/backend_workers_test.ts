@@ -91,6 +91,20 @@ Deno.test("wasm: after a failure the worker goes on, after a fatal one the next 
   await backend.terminate();
 });
 
+Deno.test("wasm: what a worker held is closed with it: nothing is left to tell it, or another one", async () => {
+  const backend = wasm({ workerUrl: echo, threads: 1 });
+  const [lost, other] = [
+    await backend.createOnnxSession(model),
+    await backend.createOnnxSession(model),
+  ];
+  await backend.terminate();
+  await lost.close();
+  const { asked } = said(await other.run(number(1)));
+  assertEquals(asked, ["create", "run"]);
+  await other.close();
+  await backend.terminate();
+});
+
 const one = { x: { data: Float32Array.of(1, 2, 3), dims: [1, 3] } };
 
 /** Why a run on workers of this kind is lost. */

@@ -1,6 +1,6 @@
 /** Bulk runs and `merge` as a user runs them: what is refused, what is said, what a failure leaves. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { encodePng } from "../src/image/png.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
 
 const weights = new URL("./golden/class_conditional", import.meta.url).pathname;
@@ -67,6 +67,19 @@ Deno.test("merge puts archives into an archive and folders into a folder, and no
     2,
     `denoise: ${at("a/1.png")} and ${at("b/1.png")} are different pictures`,
   ]);
+  // --force is for what lies there, not for shards that differ, and not for a folder that is read.
+  const levelOf = async (path: string) => decodePng(await Deno.readFile(at(path)), path).pixels[0];
+  const force = ["--out", at("one/"), "--force", "--quiet"];
+  assertEquals((await cli(["merge", at("b"), "--out", at("one/")])).code, 2);
+  assertEquals(await levelOf("one/1.png"), 1);
+  assertEquals((await cli(["merge", at("b"), ...force])).code, 0);
+  assertEquals([await levelOf("one/1.png"), await levelOf("one/2.png")], [9, 2]);
+  assertEquals((await cli(["merge", ...folders, ...force])).code, 2);
+  await Deno.symlink(at("b"), at("link"));
+  for (const own of ["b/", "link/"]) {
+    assertEquals((await cli(["merge", at("a"), at("b"), "--out", at(own), "--force"])).code, 2);
+    assertEquals(await levelOf("b/1.png"), 9, own);
+  }
 });
 
 Deno.test("a run that could not write says how many are safe, those of before among them", async () => {

@@ -8,6 +8,7 @@ import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import type { WeightsCard } from "../src/weights/read/card.ts";
+import { readApng } from "./apng.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 import { tinyWeights } from "./tiny_weights.ts";
 
@@ -127,6 +128,12 @@ Deno.test("convert overwrites where it may, halves what can be halved, and says 
     sizes.push(bytes.length);
   }
   assert(sizes[1] < 0.6 * sizes[0], `${sizes}`);
+  // In an archive they are smaller still.
+  for (const [i, flags] of [[], ["--fp16"]].entries()) {
+    assertEquals((await convert(at("f.zip"), "--force", ...flags)).code, 0);
+    const { size } = await Deno.stat(at("f.zip"));
+    assert(size < 0.97 * sizes[i] && size > 0.6 * sizes[i], `${size} of ${sizes[i]}`);
+  }
   for (const name of ["h.npz", "h.onnx"]) {
     const { code, err } = await convert(at(name), "--fp16");
     assertEquals(code, 2);
@@ -151,12 +158,16 @@ Deno.test("noise: short chains show what there is, grey stays grey, animations r
     assertEquals(code, 2);
     assertMatch(err, new RegExp(`--frames: expected a whole number from 2 to ${most}, found`));
   }
+  assertMatch((await noise("--steps", "60", "--out", at("n.gif"))).err, /48 of 60 steps, seed 0$/);
   assertEquals((await noise("--steps", "12", "--frames", "4", "--out", at("m.gif"))).code, 0);
   const gif = new omggif.GifReader(await Deno.readFile(at("m.gif")));
   const delays = [0, 1, 2, 3].map((i) => gif.frameInfo(i));
   assertEquals(delays.map(({ delay }) => delay), [100, 8, 8, 100]);
   // x_0 and x_12: the words differ in length, the frames do not.
   assertEquals(new Set(delays.map(({ width, height }) => `${width} ${height}`)).size, 1);
+  assertEquals((await noise("--steps", "12", "--frames", "3", "--out", at("m.apng"))).code, 0);
+  const { frames } = readApng(await Deno.readFile(at("m.apng")));
+  assertEquals(frames.map(({ delay }) => delay), [1000, 80, 1000]);
 });
 
 Deno.test("sample says which seeds it made, of what, and asks before it overwrites its own source", async () => {

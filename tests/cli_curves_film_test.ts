@@ -123,6 +123,32 @@ Deno.test("each schedule has a colour of its own and its name in it; the sixth b
   assertEquals(legend, colours);
 });
 
+Deno.test("curves' places: two panels side by side, ticks on their axes, names below, 150 apart", () => {
+  const schedule = makeSchedule(linearBetas(1000));
+  const svg = curvesSvg(new Map([["a", schedule], ["b", schedule]]));
+  const all = (pattern: RegExp) =>
+    [...svg.matchAll(pattern)].map(([, ...found]) => found.join(" "));
+  // 48 on the left, 340 of a panel, 24 on the right, twice; 36 above, 230, 72 below.
+  assertEquals(all(/<svg [^>]*viewBox="([^"]+)" width="(\d+)" height="(\d+)"/g), [
+    "0 0 824 338 824 338",
+  ]);
+  assertEquals(all(/<g transform="translate\(([^)]+)\)"/g), ["48 36", "460 36"]);
+  const texts = all(/<text x="([^"]+)" y="([^"]+)"[^>]*>([^<]+)</g);
+  const titles = ["0 -14 ᾱ, the picture's share", "0 -14 log SNR, ln(ᾱ/(1−ᾱ))"];
+  const times = ["0 248 1", "85 248 250", "170 248 500", "255 248 750", "340 248 1000"];
+  assertEquals(texts, [
+    titles[0],
+    ...["-6 234.0 0", "-6 176.5 0.25", "-6 119.0 0.5", "-6 61.5 0.75", "-6 4.0 1"],
+    ...[...times, "170 264 t", titles[1]],
+    ...["-6 234.0 −15", "-6 195.7 −10", "-6 157.3 −5", "-6 119.0 0", "-6 80.7 5"],
+    ...["-6 42.3 10", "-6 4.0 15", ...times, "170 264 t", "78 322 a", "228 322 b"],
+  ]);
+  const ticks = all(/<path d="([^"]+)" stroke="#e4e4e4"/g);
+  assertEquals([ticks[0], ticks[5], ticks.length], ["M0 230.0h340", "M0 0v230", 22]);
+  assertEquals(all(/<path d="(M\d+ 318h24)"/g), ["M48 318h24", "M198 318h24"]);
+  assertEquals(all(/<path d="(M0 0V[^"]+)"/g), ["M0 0V230H340", "M0 0V230H340"]);
+});
+
 /** A film of grey pictures, whose levels say whose they are. */
 function filmOf(pictures: number, timesteps: number[]) {
   const config = parseSchedulerConfig({});

@@ -112,6 +112,27 @@ Deno.test("a target that is there, has no place or no known ending is refused be
   ]);
 });
 
+Deno.test("a link is what it leads to: a folder, a file that is there, or a name that is free", async () => {
+  const { folder, at, names } = await place();
+  await using _ = folder;
+  const links = { "to_folder": "folder", "to_there.png": "there.png", "to_none.png": "none.png" };
+  for (const [link, to] of Object.entries(links)) await Deno.symlink(at(to), at(link));
+  for (const name of ["to_folder", "to_folder/"]) {
+    const opened = await openTarget(at(name), false);
+    assertEquals(opened, { path: at("to_folder"), kind: "folder" }, name);
+  }
+  assertEquals(new TextDecoder().decode(await readInput("image", at("to_there.png"))), "mine");
+  const there = () => openTarget(at("to_there.png"), false);
+  await assertRejects(there, InputError, "to_there.png: the file is there already");
+  assertEquals((await openTarget(at("to_none.png"), false)).kind, "png");
+  await checkFolder(at("to_folder"));
+  await checkFile(at("to_folder/new.json"));
+  // What is written takes the link's name, not what it leads to.
+  await writeOutput(at("to_there.png"), Uint8Array.of(1));
+  assertEquals(Deno.readTextFileSync(at("there.png")), "mine");
+  assertEquals(names().length, 5, "and nothing lies beside it");
+});
+
 Deno.test("where nothing can be written that is known at once, and nothing is made by looking", async () => {
   const { folder, at, names } = await place();
   await using _ = folder;

@@ -6,6 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import * as ort from "npm:onnxruntime-node@1.30.0";
 import type { Io } from "../src/cli/io.ts";
 import { loadModel, type ModelFlags, untilStopped } from "../src/cli/sampling_options.ts";
 import { readOptions } from "../src/cli/weights.ts";
@@ -152,4 +153,34 @@ Deno.test("sample draws with few-step weights, unless something is asked that th
     assertEquals(chosen({ steps: "20" }), "./mine", "the deployment's");
     return Promise.resolve();
   });
+});
+
+Deno.test("--threads is how many the engine takes; without it, as many as there are cores", async () => {
+  const sessions = ort.InferenceSession as unknown as {
+    create(model: Uint8Array, options: { intraOpNumThreads: number }): Promise<unknown>;
+  };
+  const { create } = sessions;
+  const seen: number[] = [];
+  sessions.create = (model, options) => {
+    seen.push(options.intraOpNumThreads);
+    return create.call(sessions, model, options);
+  };
+  const asked = async (work: () => Promise<unknown>) => {
+    seen.length = 0;
+    await work();
+    return [...new Set(seen)];
+  };
+  await using folder = await temporaryFolder();
+  const weights = await tinyWeights(`${folder.path}/w`);
+  try {
+    for (const [threads, expected] of [["3", 3], [undefined, navigator.hardwareConcurrency]]) {
+      const flags = { weights, backend: "native", threads: threads as string | undefined };
+      const load = async () => await (await loadModel(flags, recording().io)).close();
+      assertEquals(await asked(load), [expected]);
+    }
+    const args = ["eval", weights, "--data", `${folder.path}/none`, "--threads", "5"];
+    assertEquals(await asked(() => cli(args)), [5]);
+  } finally {
+    sessions.create = create;
+  }
 });

@@ -2,6 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import omggif from "npm:omggif@1.0.10";
 import { closedForm, stepByStep, timestepsToShow } from "../src/cli/drawing/forward.ts";
 import { createGenerator, linearBetas, makeSchedule } from "../src/diffusion/mod.ts";
+import { captionScale } from "../src/image/labelled_grid.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { drawText, textHeight, textWidth } from "../src/image/text.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
@@ -125,6 +126,18 @@ Deno.test("a wide picture is kept within 256 pixels a side, and --size is its he
     const { bytes, err } = await cli(["noise", image, "--frames", "2", ...flags, "--out", "-"]);
     const strip = decodePng(bytes, err);
     assertEquals(strip.width, 4 + textWidth("linear", 2) + 4 + 2 * (width + 4));
+  }
+});
+
+Deno.test("a small picture is enlarged by its longer side, high or wide", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/in.png`;
+  for (const [width, height] of [[8, 4], [4, 8], [8, 8]]) {
+    const pixels = new Uint8Array(width * height);
+    await Deno.writeFile(image, encodePng({ pixels, width, height, channels: 1 }));
+    const { bytes } = await cli(["noise", image, "--frames", "2", "--steps", "2", "--out", "-"]);
+    const scale = captionScale(14 * width);
+    assertEquals(decodePng(bytes).height, 4 + textHeight(scale) + 4 + 14 * height + 4);
   }
 });
 

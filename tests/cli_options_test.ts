@@ -81,6 +81,7 @@ Deno.test("each flag is read by its kind", async () => {
   assertEquals([request.seeds, request.labels], [[8], "dog"]);
   assertEquals((await asked({ timesteps: "999, 500.5,0" })).timesteps, [999, 500.5, 0]);
   assertEquals((await asked({ size: "30x40" })).size, [30, 40]);
+  assertEquals((await asked({ guided: "170-880" })).guided, [170, 880]);
   const wrong: [Partial<SamplingFlags>, string][] = [
     [{ steps: "0" }, "--steps: expected a whole number from 1"],
     [{ steps: "1", timesteps: "1" }, "--timesteps: give either --timesteps or --steps"],
@@ -110,6 +111,9 @@ Deno.test("a picture's recipe stands in for what the flags leave out, and only f
   assertEquals([whole.options, whole.nullLabel, whole.scale], [{ eta: 0.5 }, 3, 4]);
   assertEquals((await asked({ schedule: "linear" }, from)).schedule, "linear");
   assertEquals((await asked({ guidance: "1" }, from)).guidance, 1);
+  const between = fileOf({ guided: [100, 500] });
+  assertEquals((await asked({}, between)).guided, [100, 500]);
+  assertEquals((await asked({ guided: "1-2" }, between)).guided, [1, 2]);
   assertEquals((await asked({ nullLabel: "0" }, from)).nullLabel, 0);
   assertEquals((await asked({ option: ["eta=0"] }, from)).options, { eta: 0 });
   assertEquals((await asked({ scheduler: "ddpm" }, from)).options, {}, "another's options");

@@ -90,7 +90,7 @@ Deno.test("interpolate draws no class where the weights know none of them, guide
   assertEquals([code, err], [0, [`${at("a.apng")}: 3 pictures from 3 to 8`]]);
   assertMatch(shown.at(-2)!, /^█{24} 100% {2}[\d.]+ images\/s {2}0\.0 s left$/);
   const { frames } = readApng(await Deno.readFile(at("a.apng")));
-  assertEquals(frames.length, 3);
+  assertEquals(frames.map(({ delay }) => delay), [120, 120, 120]);
   assertEquals([...frames[1].pixels], [...(await way(10, 1))[1].pixels]);
 });
 
@@ -108,5 +108,21 @@ Deno.test("a picture is taken as it is where it has the weights' size, and fitte
     }: cropped and resized from ${width}×${height} to 12×12, the size these weights draw`;
     assertEquals(err, said ? word : "");
     assertEquals((await cli([...args, "--quiet", "--out", "-"])).err, "");
+  }
+});
+
+Deno.test("Ctrl-C between two pictures, or two steps, ends compare and interpolate without a file", async () => {
+  const { folder, at, common } = await place();
+  await using _ = folder;
+  const commands = [
+    ["compare", ...common, "--schedulers", "ddim", "--steps", "2,3"],
+    ["interpolate", "3", "8", ...common, "--frames", "2", "--steps", "9"],
+  ];
+  for (const args of commands) {
+    const stop = new AbortController();
+    const status = (line: string) => line && stop.abort(new DOMException("stopped", "AbortError"));
+    const { code, err } = await watched([...args, "--out", at("a.png")], { status }, stop);
+    assertEquals([code, err], [130, ["denoise: stopped"]], args[0]);
+    assertEquals(Array.from(Deno.readDirSync(folder.path), ({ name }) => name), ["w"]);
   }
 });

@@ -130,6 +130,63 @@ Deno.test("every answer's file has its own recipe, a strip all of them, what was
   assertEquals(decodePng(one.bytes).channels, 1);
 });
 
+Deno.test("files of a folder that are there stay, unless --force; a file of another name is in nobody's way", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  await Deno.mkdir(at("out"));
+  const args = ["--noise", "0.5", "--steps", "1", "--n", "2", "--out", at("out")];
+  for (const name of ["given.png", "answer-1.png", "answer-2.png", "truth.png"]) {
+    await Deno.writeTextFile(at(`out/${name}`), "mine");
+    const simulate = name === "truth.png" ? ["--simulate"] : [];
+    const { code, err } = await restore(...args, ...simulate, "-w", at("no-weights"));
+    const there = `${at(`out/${name}`)}: the file is there already; --force overwrites it`;
+    assertEquals([code, err], [2, `denoise: --out ${there}`]);
+    await Deno.remove(at(`out/${name}`));
+  }
+  for (const name of ["truth.png", "answer-3.png"]) {
+    await Deno.writeTextFile(at(`out/${name}`), "mine");
+  }
+  assertEquals((await restore(...args)).code, 0);
+  const first = await Deno.readFile(at("out/answer-1.png"));
+  const seed = ["--seed", "7"];
+  assertEquals((await restore(...args, ...seed)).code, 2);
+  assertEquals(await Deno.readFile(at("out/answer-1.png")), first);
+  assertEquals((await restore(...args, ...seed, "--force")).code, 0);
+  assertEquals((await recipesOf(at("out/answer-1.png"))).map(({ seed }) => seed), [7]);
+  assertEquals(await Deno.readTextFile(at("out/truth.png")), "mine");
+});
+
+Deno.test("a picture of another size is fitted with a word, unless it is to be quiet; blur has the noise of 8 bits", async () => {
+  const { folder, at, weights, restore } = await place();
+  await using _ = folder;
+  const large = { ...slope, pixels: new Uint8Array(400).fill(90), width: 20, height: 20 };
+  await Deno.writeFile(at("large.png"), encodePng(large));
+  const args = ["restore", at("large.png"), "-w", weights, ...engine, "--noise", "0.5"];
+  const said = async (...more: string[]) =>
+    (await cli([...args, "--steps", "1", "--out", "-", ...more])).err.split("\n");
+  const [word, rest] = await said();
+  assertStringIncludes(word, "large.png: cropped and resized from 20×20 to 12×12");
+  assertStringIncludes(rest, "standard output: denoising, noise 0.5; 1 answer");
+  assertEquals(await said("--quiet"), [""]);
+  for (const [loss, noise] of [["--blur=gaussian:1", ", noise 0.003"], ["--scale=2", ""]]) {
+    const { code, err } = await restore("--simulate", loss, "--steps", "1", "--out", "-");
+    assertEquals(code, 0, err);
+    assertEquals(/, noise [^;]*/.exec(err)?.[0] ?? "", noise, err);
+  }
+});
+
+Deno.test("Ctrl-C between two steps ends restore without a file", async () => {
+  const { folder, at, weights } = await place();
+  await using _ = folder;
+  const stop = new AbortController();
+  const status = (line: string) => line && stop.abort(new DOMException("stopped", "AbortError"));
+  const args = ["restore", at("x.png"), "-w", weights, ...engine, "--noise", "0.5", "--steps", "9"];
+  const { code, err } = await watched([...args, "--out", at("a.png")], { status }, stop);
+  assertEquals([code, err], [130, ["denoise: stopped"]]);
+  const left = Array.from(Deno.readDirSync(folder.path), ({ name }) => name).sort();
+  assertEquals(left, ["w", "x.png"]);
+});
+
 Deno.test("small numbers are said in three digits, and as 0 where they are rounding", async () => {
   const { folder, restore } = await place();
   await using _ = folder;

@@ -148,7 +148,7 @@ Deno.test("restore: transparent pixels are a hole, in a mask and in the picture 
     "hole.png": rightHalf(),
   });
   const at = (name: string) => `${folder.path}/${name}`;
-  const made = [];
+  const made = [], hashes = new Set<string>();
   for (
     const args of [
       [at("own.png")],
@@ -159,8 +159,11 @@ Deno.test("restore: transparent pixels are a hole, in a mask and in the picture 
     const out = at(`${made.length}.png`);
     const { code, err } = await cli(["restore", ...args, ...quick, "--single", "--out", out]);
     assertEquals(code, 0, err);
-    made.push(decodePng(await Deno.readFile(out)).pixels);
+    const bytes = await Deno.readFile(out);
+    made.push(decodePng(bytes).pixels);
+    hashes.add(JSON.parse(readPngText(bytes).denoise).inputs[0].measurement);
   }
+  assertEquals(hashes.size, 1, "what stands in the hole was not measured");
   assertEquals(made[1], made[2]);
   // Beneath a transparent pixel lies white once it is laid flat, which the mask hides again.
   assertEquals(made[0], made[1]);

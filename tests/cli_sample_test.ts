@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import omggif from "npm:omggif@1.0.10";
 import { VERSION } from "../src/cli/main.ts";
 import { commands } from "../src/cli/command.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
@@ -79,6 +80,9 @@ Deno.test("a .gif or .apng shows x_t beside the estimate, to the finished pictur
   const still = decodePng(bytes, apng);
   const { frames } = readApng(bytes);
   assertEquals(still.pixels, frames[1].pixels, "a still picture is the finished one");
+  assertEquals(frames.map(({ delay }) => delay), [400, 2000]);
+  const reader = new omggif.GifReader(await Deno.readFile(gif));
+  assertEquals([0, 1].map((i) => reader.frameInfo(i).delay), [40, 200]);
   assertEquals(fromText(still.text[RECIPE_KEYWORD], apng).map(({ seed }) => seed), [0, 1]);
   // Cells of 72 (12 pixels, six times), a word above and t on the left, gaps of 4.
   const left = 4 + textWidth("t=1") + 4, top = 4 + textHeight() + 4;

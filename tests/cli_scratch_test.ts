@@ -45,6 +45,10 @@ Deno.test("a command's own file is made again, another asks first", async () => 
       assertEquals(named.code, 2, own);
       assertStringIncludes(named.err, "the file is there already; --force overwrites it");
       assertEquals(await Deno.readFile(own), made);
+      await Deno.writeTextFile(own, "of before");
+      const forced = await cli([...args, "--out", `${path}/${own}`, "--force"]);
+      assertEquals([forced.code, forced.err], [0, ""], own);
+      assert((await Deno.readFile(own)).length > 20, own);
     }
   });
 });
@@ -54,13 +58,17 @@ Deno.test("what a command reads is not overwritten by what it makes, by whatever
     assertEquals((await cli(["sample", "--n", "1", ...quick])).code, 0);
     const source = await Deno.readFile("sample.png");
     await Deno.symlink("sample.png", "link.png");
-    for (const own of ["noise.png", "restore.png"]) await Deno.writeFile(own, picture());
+    for (const own of ["noise.png", "restore.png", "interpolate.gif"]) {
+      await Deno.writeFile(own, picture());
+    }
     const engine = quick.slice(0, 6);
     const refused: [string[], string][] = [
       ...["sample.png", "./sample.png", `${path}/sample.png`, "link.png"].map(
         (from): [string[], string] => [["sample", "--from", from, ...engine], "sample.png"],
       ),
       [["noise", "./noise.png", ...noise], "noise.png"],
+      [["interpolate", "interpolate.gif", "2", ...quick], "interpolate.gif"],
+      [["interpolate", "2", "./interpolate.gif", ...quick], "interpolate.gif"],
       [["restore", "restore.png", "--noise", "0.1", ...quick], "restore.png"],
       [["restore", "noise.png", "--mask", "restore.png", ...quick], "restore.png"],
     ];

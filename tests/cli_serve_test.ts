@@ -39,14 +39,13 @@ Deno.test("serve: each flag has its effect", async () => {
     plugin,
     `import ddim from "${ddim}";\nexport default { ...ddim, name: "mine" };`,
   );
-  const before = Deno.env.get("DENOISE_KEYS");
-  Deno.env.set("DENOISE_KEYS", " one ,, two,");
+  const secrets = { DENOISE_KEYS: " one ,, two,", DENOISE_SIGNING_KEY: "secret" };
   const status = async (url: URL, headers = {}) => {
     const response = await fetch(url, { headers });
     await response.body?.cancel();
     return response;
   };
-  try {
+  await withEnvironment(secrets, async () => {
     const flags = [
       ...["--signed", "--no-page", "--metrics", "public", "--cors", "https://a.example"],
       ...["--scheduler", plugin, "--scheduler-version", "v1", "--limit", "maxSteps=3"],
@@ -76,19 +75,24 @@ Deno.test("serve: each flag has its effect", async () => {
       });
       const { data: [{ url }] } = await response.json();
       assert(url.startsWith("https://pictures.example/x/v1/images/"), url);
+      const signed = at(url.slice("https://pictures.example/x/".length));
+      assertEquals((await status(signed)).status, 200, "without a key: the address is signed");
     });
     assert(err.some((line) => line.startsWith("native computes on the thread that answers")));
     const lines = out.map((line) => JSON.parse(line));
     assert(lines.some(({ message, status }) => message === "request" && status === 401));
     assert(lines.every(({ time }) => Math.abs(Date.parse(time) - Date.now()) < 600_000));
     const quiet = await served([...weights, "--quiet"], async (base) => {
-      await (await fetch(new URL("livez", base))).text();
+      const at = (path: string) => new URL(path, base);
+      assertEquals(base.hostname, "127.0.0.1");
+      assertEquals((await status(at(""))).status, 200, "the page");
+      assertEquals((await status(at("metrics"))).status, 401, "keys there are, so it takes one");
+      const picture = await status(at("v1/images/7.png?steps=4"), { origin: "https://b.example" });
+      assertEquals(picture.status, 200, "pictures are public");
+      assertEquals(picture.headers.get("access-control-allow-origin"), "*");
     });
     assertEquals(quiet.out, []);
-  } finally {
-    if (before === undefined) Deno.env.delete("DENOISE_KEYS");
-    else Deno.env.set("DENOISE_KEYS", before);
-  }
+  });
 });
 
 Deno.test("serve: what could not work is refused before weights are loaded", async () => {
@@ -108,6 +112,7 @@ Deno.test("serve: what could not work is refused before weights are loaded", asy
     assertStringIncludes(err, message);
   };
   for (const [args, message] of cases) await refused(args, message);
+  await refused(["--limit", "cacheBytes=0"], "no-such-weights");
   // A variable that is set to nothing names no key.
   for (const keys of ["", " , "]) {
     await withEnvironment({ DENOISE_KEYS: keys }, () => refused(...cases[0]));
@@ -171,6 +176,10 @@ Deno.test("weights whose engine breaks are opened again, as they were: --refresh
         const kept = hubFiles.filter((name) => again.some((path) => path.endsWith(`/${name}`)));
         assertEquals(kept, [], "read from where they were kept");
       }));
+    const before = server.requests.length;
+    await withEnvironment(environment, () => served(flags, () => Promise.resolve()));
+    const asked = server.requests.slice(before).join();
+    assertEquals(hubFiles.filter((name) => asked.includes(`/${name}`)), [], "without --refresh");
   } finally {
     prototype.run = run;
   }
@@ -184,6 +193,14 @@ Deno.test("at the end every model is closed; one that hangs does not keep the pr
   const { promise, resolve } = Promise.withResolvers<void>();
   await closeAll([model, { close: () => promise }], () => (hung++, resolve()), 1);
   assertEquals([closed, hung], [3, 1]);
+  const { setTimeout } = globalThis;
+  const waits: (number | undefined)[] = [];
+  globalThis.setTimeout = ((work: () => void, ms?: number) => {
+    waits.push(ms);
+    return setTimeout(work, ms);
+  }) as typeof setTimeout;
+  await closeAll([], () => hung++).finally(() => globalThis.setTimeout = setTimeout);
+  assertEquals(waits, [300], "of the five seconds that orchestrators give");
   const broken = { close: () => Promise.reject(new Error("gone")) };
   // The timer is gone with it, or this test would not end.
   await assertRejects(() => closeAll([broken], () => hung++, 2 ** 30), Error, "gone");

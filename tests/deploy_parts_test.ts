@@ -1,7 +1,8 @@
 /** What goes into bundles and executables, without making them. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { bundle, emptyFolder, filesIn } from "../deploy/bundle.ts";
-import { includes } from "../deploy/compile.ts";
+import { bundle, copyEngine, emptyFolder, engineFile, filesIn, ORT } from "../deploy/bundle.ts";
+import { mainModule } from "../deploy/cloudflare/build.ts";
+import { asked, includes } from "../deploy/compile.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
 import { withEnvironment } from "./hub.ts";
@@ -20,6 +21,62 @@ Deno.test("an executable has every module and all weights; the native engine whe
   for (const path of native) {
     assert((await Deno.stat(new URL(`../${path}`, import.meta.url))).size > 0);
   }
+});
+
+Deno.test("what is compiled: a file's name, the native engine, and what is behind -- for the compiler", () => {
+  const rest = ["--target", "x86_64-pc-windows-msvc"];
+  const cases: [string[], ReturnType<typeof asked>][] = [
+    [[], { output: "denoise", native: false, rest: [] }],
+    [["mine"], { output: "mine", native: false, rest: [] }],
+    [["--native"], { output: "denoise", native: true, rest: [] }],
+    [["--native", "mine", "other"], { output: "mine", native: true, rest: [] }],
+    [["--", ...rest], { output: "denoise", native: false, rest }],
+    [["mine", "--", "--native"], { output: "mine", native: false, rest: ["--native"] }],
+  ];
+  for (const [args, expected] of cases) assertEquals(asked(args), expected, args.join(" "));
+});
+
+Deno.test("the engine of bundles is the version that the sources import, out of Deno's own cache", async () => {
+  await using folder = await temporaryFolder();
+  const source = new URL("../src/backends/onnxruntime/wasm_worker.ts", import.meta.url);
+  assert((await Deno.readTextFile(source)).includes(`"${ORT}`), ORT);
+  const name = "ort-wasm-simd-threaded.wasm", to = new URL(`file://${folder.path}/${name}`);
+  const from = await engineFile(name);
+  assert(from.endsWith(`/onnxruntime-web/${ORT.split("@")[1]}/dist/${name}`), from);
+  await copyEngine(name, to);
+  assertEquals(await Deno.readFile(to), await Deno.readFile(from));
+  const none = () => engineFile("none.wasm");
+  await assertRejects(none, Error, `; run "deno cache ${ORT}" first`);
+});
+
+Deno.test("a Worker's main module imports the weights' files, or has their address; both have a name", async () => {
+  const lines = async (weights: string) => (await mainModule(weights)).text.split("\n");
+  const imports = [
+    `import { createWorker } from "./worker.js";`,
+    `import engine from "./engine.wasm";`,
+  ];
+  const addresses = [
+    ["https://pictures.example", "https://pictures.example/", "weights"],
+    ["https://pictures.example/w/faces", "https://pictures.example/w/faces/", "faces"],
+    ["http://pictures.example/faces/", "http://pictures.example/faces/", "faces"],
+  ];
+  for (const [weights, address, name] of addresses) {
+    const last = `export default createWorker(engine, "${address}", "${name}");`;
+    assertEquals(await lines(weights), [...imports, last, ""]);
+    assertEquals((await mainModule(weights)).files, []);
+  }
+  const found = Object.entries(await filesIn(builtInWeights["digits-1"]));
+  assertEquals(await lines("digits-1"), [
+    ...imports,
+    ...found.map((_, i) => `import weights${i} from "./weights-${i}.bin";`),
+    "export default createWorker(engine, {",
+    ...found.map(([path], i) => `  "${path}": weights${i},`),
+    `}, "digits-1");`,
+    "",
+  ]);
+  const { files } = await mainModule("digits-1");
+  assertEquals(files, found.map(([, url], i) => [`weights-${i}.bin`, url]));
+  assert(files.length >= 3);
 });
 
 Deno.test("a folder's weights and configs are bundled, its documentation is not", async () => {
@@ -50,6 +107,7 @@ Deno.test("a bundle takes its packages along; what only Deno and Node have is re
   await bundle(at("good.ts").href, at("good.js"));
   const text = await Deno.readTextFile(at("good.js"));
   assert(text.includes("a part") && !text.includes("import"), text);
+  assertEquals(text.trim().split("\n").length, 1, "small");
   const node = () => bundle(at("node.ts").href, at("node.js"));
   await assertRejects(node, Error, "node.ts: imports node:fs, which only Deno and Node have");
   const missing = () => bundle(at("none.ts").href, at("none.js"));
@@ -73,6 +131,14 @@ Deno.test("on Deno Deploy: the deployment's weights, each by its name; a picture
     const models = await (await ask("v1/models")).text();
     for (const name of ["one", "two"]) assert(models.includes(`"${name}@`), models);
     assert(!models.includes("heroes"), models);
+    const many = new Request("https://pictures.example/v1/images/generations", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "1", n: 3, steps: 1000 }),
+    });
+    const refused = await fetch(many);
+    const said = await refused.text();
+    assert(refused.status === 422 && said.includes("2000"), said);
 
     const response = await ask("v1/images/5/events?steps=20");
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();

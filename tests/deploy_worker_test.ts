@@ -1,7 +1,12 @@
 /** The Cloudflare Worker's own part: what it loads, and what the data centre's cache keeps of it. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { WholeDigest } from "../deploy/cloudflare/digest.ts";
-import { createWorker, type Worker, type WorkerWeights } from "../deploy/cloudflare/worker.ts";
+import {
+  createWorker,
+  limits,
+  type Worker,
+  type WorkerWeights,
+} from "../deploy/cloudflare/worker.ts";
 import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import { writeSafetensors } from "../src/files/safetensors.ts";
 import { paramShapes } from "../src/graph/mod.ts";
@@ -81,6 +86,8 @@ Deno.test("the data centre keeps pictures under their ETag, and nothing else", a
     await Promise.all(after);
     const key = `https://pictures.example/etag/${encodeURIComponent(etag)}`;
     assertEquals([...cache.kept.keys()], [key]);
+    const lasting = { "content-type": "image/png", "cache-control": "public, max-age=31536000" };
+    assertEquals(Object.fromEntries(cache.kept.get(key)!.headers), lasting);
 
     // Another address of the same picture has the same ETag.
     const hit = await ask("v1/images/7.png?weights=mine&steps=2");
@@ -189,4 +196,26 @@ Deno.test("weights that would take more than 48 MiB as the engine likes them sta
   assertEquals(taken.length, 2);
   assert(small < 8, `${small} MiB`);
   assert(compact > 10 && compact < 40, `${compact} MiB`);
+});
+
+Deno.test("a Worker's limits fit the platform's memory and the CPU that its configuration asks for", async () => {
+  assertEquals(limits, {
+    ...{ maxBatch: 2, maxRunning: 1, maxImages: 2, maxSteps: 100, maxCost: 200 },
+    ...{ maxPixels: 2_097_152, cacheBytes: 0 },
+  });
+  const text = await Deno.readTextFile(
+    new URL("../deploy/cloudflare/wrangler.jsonc", import.meta.url),
+  );
+  const { compatibility_date: date, ...config } = JSON.parse(text.replace(/^ *\/\/.*$/gm, ""));
+  assertEquals(/^\d{4}-\d\d-\d\d$/.test(date), true);
+  assertEquals(config, {
+    ...{ name: "denoise", main: "dist/main.js", base_dir: "dist" },
+    ...{ no_bundle: true, find_additional_modules: true },
+    rules: [
+      { type: "ESModule", globs: ["**/*.js"] },
+      { type: "CompiledWasm", globs: ["**/*.wasm"] },
+      { type: "Data", globs: ["**/*.bin"] },
+    ],
+    limits: { cpu_ms: 60_000 },
+  });
 });

@@ -1,6 +1,12 @@
 /** What samplers do with an estimate that leaves the pixels' range. */
 import { assert, assertEquals } from "@std/assert";
-import { makeClip, parseSchedulerConfig, type Run, solverClip } from "../src/diffusion/mod.ts";
+import {
+  clipOption,
+  makeClip,
+  parseSchedulerConfig,
+  type Run,
+  solverClip,
+} from "../src/diffusion/mod.ts";
 
 const x_0 = Float32Array.of(-3, -0.5, 0, 0.5, 2);
 
@@ -9,6 +15,11 @@ function solved(keys: Record<string, unknown>, clip: boolean): Float32Array {
   const config = parseSchedulerConfig(keys);
   return solverClip({ config, options: { clip }, clip: makeClip(config) } as unknown as Run)(x_0);
 }
+
+Deno.test("solvers have an option for it, which is on", () => {
+  const { type, default: usual } = clipOption;
+  assertEquals([type, usual], ["boolean", true]);
+});
 
 Deno.test("a solver clips unless it is told not to", () => {
   assertEquals(solved({}, true), Float32Array.of(-1, -0.5, 0, 0.5, 1));

@@ -78,7 +78,14 @@ Deno.test("Python's JSON reads, -Infinity and all, but not inside strings", () =
     "note": "NaN and \\"Infinity\\""}`;
   assertEquals(parseSchedulerConfig(text).lambda_min_clipped, -Infinity);
   assertEquals(parseSchedulerConfig('{"lambda_min_clipped": -5.1}').lambda_min_clipped, -5.1);
-  assertThrows(() => parseSchedulerConfig("{"), InputError, "scheduler_config.json");
+  assertThrows(() => parseSchedulerConfig("{"), InputError, "scheduler_config.json: expected JSON");
+  assertThrows(() => parseSchedulerConfig("{", "mine"), InputError, "mine: expected JSON, found");
+  const quoted = '{"_class_name": "a \\"Infinity\\" b"}';
+  assertThrows(
+    () => parseSchedulerConfig(quoted),
+    InputError,
+    String.raw`found "a \"Infinity\" b"`,
+  );
 });
 
 Deno.test("what is not understood is refused by key and value", () => {

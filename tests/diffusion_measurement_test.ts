@@ -58,6 +58,15 @@ Deno.test("each component is y over its singular value, under the noise over it;
     missingShare(scaling(1, 0.9e-4)),
     missingShare(scaling(0, 0)),
   ], [0, 0.5, 1]);
+  const of = (...s: number[]) => observe({ ...measured(0.1), operator: scaling(...s) });
+  assertEquals(of(0, 0), {
+    y_bar: Float64Array.of(0, 0),
+    noise: Float64Array.of(Infinity, Infinity),
+  });
+  assertEquals([...of(1, 1e-4).y_bar], [1, 2500], "just enough of the largest");
+  assertEquals(of(1, 0.9e-4).noise[1], Infinity);
+  assertEquals(of(0.5, 0.7e-4).noise[1] < Infinity, true, "of what is largest, be it small");
+  assertEquals(missingShare(scaling(0.5, 0.7e-4)), 0);
   assertEquals([...pseudoInverse(measured())], [0.5, 0.5, 0, 0]);
   assertEquals([...applyBySvd(scaling(2, 0.5, 0), Float32Array.of(3, 4, 5))], [6, 2, 0]);
 });
@@ -97,7 +106,7 @@ Deno.test("a sampler that restores is given something to restore", () => {
   assertThrows(
     () => measurementOf(run({}), "mine"),
     InputError,
-    'scheduler "mine": restores a measurement',
+    'scheduler "mine": restores a measurement, and none was given',
   );
 });
 

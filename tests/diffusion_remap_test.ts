@@ -17,6 +17,7 @@ Deno.test("with equal tables t passes through untouched", () => {
   const same = remap(makeSchedule(linearBetas(1000)), linear);
   for (const t of [0, 17, 480.3, 999]) assertEquals(same.modelTime(t), t);
   assertEquals(same.timesteps(all), all);
+  assert(same.timesteps(all) !== all, "a copy");
   assertEquals(same.schedule, linear);
 });
 

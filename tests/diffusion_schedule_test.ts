@@ -1,14 +1,18 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
+  alphaBarOf,
   cosineBetas,
   linearBetas,
+  logSnr,
   makeSchedule,
   parseSchedulerConfig,
   q_sample,
   q_step,
   rescaleZeroTerminalSnr,
+  scaledLinearBetas,
   SCHEDULE_NAMES,
   scheduleFor,
+  sigmoidBetas,
 } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { assertNear, randn, readGolden } from "./diffusion_golden.ts";
@@ -178,4 +182,39 @@ Deno.test("a schedule by name has the model's T and the model's ends", () => {
   const { betas } = scheduleFor(config, "sigmoid");
   assertAlmostEquals(betas[0], 0.01 + 0.29 / (1 + Math.exp(6)), 1e-6);
   assertAlmostEquals(betas[49], 0.3 - 0.29 / (1 + Math.exp(6)), 1e-6);
+});
+
+Deno.test("of an odd number of timesteps the one in the middle is torch's, too", () => {
+  // torch.linspace(1e-4, 0.02, T)[T // 2], and of the roots, squared.
+  for (const T of [3, 5, 333, 501, 1001]) {
+    assertEquals(linearBetas(T)[T >> 1], 0.010049999691545963, `${T}`);
+    assertEquals(scaledLinearBetas(T)[T >> 1], 0.005732107907533646, `${T}`);
+  }
+  for (const T of [1, 2, 3]) {
+    const { betas, alphas_cumprod } = makeSchedule(linearBetas(T, 0.25, 0.5));
+    assertEquals([betas[0], betas[T - 1]], [0.25, T === 1 ? 0.25 : 0.5], `${T}`);
+    assertEquals([betas.length, alphas_cumprod.length], [T, T]);
+  }
+});
+
+Deno.test("a schedule's ends are DDPM's where nobody names them", () => {
+  const by = (name: string) => scheduleFor(defaults, name).betas;
+  assertEquals(linearBetas(1000), by("linear"));
+  assertEquals(scaledLinearBetas(1000), by("scaled_linear"));
+  assertEquals(sigmoidBetas(1000), by("sigmoid"));
+  assertEquals(cosineBetas(1000), by("cosine"));
+});
+
+Deno.test("log-SNR and ᾱ are one and the same, from no signal to no noise", () => {
+  assertEquals([logSnr(0), logSnr(0.5), logSnr(1)], [-Infinity, 0, Infinity]);
+  assertEquals([-Infinity, 0, Infinity].map(alphaBarOf), [0, 0.5, 1]);
+  assertAlmostEquals(logSnr(0.8), Math.log(2), 1e-12);
+  for (const alpha_bar of [0.01, 0.3, 0.99]) {
+    assertAlmostEquals(alphaBarOf(logSnr(alpha_bar)), alpha_bar, 1e-12);
+  }
+  const schedule = makeSchedule(linearBetas(10));
+  assertThrows(() => schedule.t_of(NaN), InputError, "lambda: expected a number, found NaN");
+  const between = (schedule.lambda(3) + schedule.lambda(4)) / 2;
+  assertAlmostEquals(schedule.lambda(3.5), between, 1e-12);
+  assertAlmostEquals(schedule.t_of(between), 3.5, 1e-9);
 });

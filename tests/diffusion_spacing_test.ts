@@ -143,3 +143,28 @@ Deno.test("one step is where its spacing begins: leading and linspace at 0, trai
   assertEquals(spacedTimesteps(2, 1000, "linspace"), [999, 0]);
   assertEquals(spacedTimesteps(3, 10, "leading"), [6, 3, 0]);
 });
+
+Deno.test("what a config says of its timesteps is how they are spaced, and what does not fit is told by its number", () => {
+  const at = (keys: Record<string, unknown>) => configTimesteps(4, 100, parseSchedulerConfig(keys));
+  assertEquals(at({ steps_offset: 1 }), [76, 51, 26, 1]);
+  assertEquals(at({ timestep_spacing: "leading" }), [75, 50, 25, 0]);
+  assertEquals(at({ timestep_spacing: "linspace", steps_offset: 1 }), [99, 66, 33, 0]);
+  assertEquals(at({ timestep_spacing: "trailing", steps_offset: 1 }), [99, 74, 49, 24]);
+  assertThrows(
+    () => at({ steps_offset: 25 }),
+    InputError,
+    "steps_offset: 25 puts timestep 100 outside 0 … 99; take fewer steps, or another timestep_spacing",
+  );
+  const steps =
+    "steps: expected a whole number from 1 to 100 (the model has 100 timesteps), found ";
+  for (const n of [0, 101]) assertThrows(() => spacedTimesteps(n, 100), InputError, `${steps}${n}`);
+  const config = parseSchedulerConfig({ num_train_timesteps: 100 });
+  const schedule = scheduleFor(config);
+  assertThrows(
+    () => solverTimesteps(100, schedule, config),
+    InputError,
+    "from 1 to 99 (the model has 100 timesteps), found 100",
+  );
+  const trailing = { ...config, timestep_spacing: "trailing" as const };
+  assertEquals(solverTimesteps(100, schedule, trailing).length, 100);
+});

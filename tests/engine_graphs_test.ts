@@ -121,6 +121,27 @@ const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
     const x = graph.input("x", [12, 5]);
     return { y: matmul(x, graph.param("w", [8, 12]), { transposeA: true, transposeB: true }) };
   },
+  "a linear layer of turned matrices, and of one row for all": (graph) => {
+    const w = graph.param("w", [8, 12]);
+    const [flat, deep] = [graph.input("flat", [12, 5]), graph.input("deep", [12, 2, 5])];
+    return {
+      flat: linear(transpose(flat, [1, 0]), w),
+      deep: linear(transpose(deep, [1, 2, 0]), w),
+      rows: linear(transpose(graph.input("rows", [5, 2, 12]), [1, 0, 2]), w),
+      wide: linear(expand(graph.input("wide", [1, 1]), [5, 12]), w),
+    };
+  },
+  "a layer times a number a channel, and times one in a shape of its own": (graph) => {
+    const { conv } = layer(graph);
+    const x = graph.input("rows", [2, 5, 12]);
+    const y = (name: string) => linear(x, graph.param(name, [8, 12]));
+    return {
+      conv: mul(conv("a"), graph.constant(ramp(8, 3), [8, 1, 1])),
+      rows: mul(y("b"), graph.constant(ramp(8, 4))),
+      one: mul(conv("c"), graph.constant(ramp(1, 5), [1, 1, 1, 1])),
+      row: mul(y("d"), graph.constant(ramp(1, 6), [1])),
+    };
+  },
   "a weight that is used as it lies": (graph) => {
     const x = graph.input("x", [5, 12]);
     return { y: matmul(x, graph.param("w", [12, 8])) };
@@ -325,6 +346,8 @@ Deno.test("engine graphs: what there is no kernel for is refused by its name, be
       reduceSum(graph.input("x", [2, 3, 2, 3, 2]), [0, 2, 4]),
     "reduceSum over 1 of 5 dimensions": (graph) =>
       reduceSum(graph.input("x", [2, 3, 2, 3, 2]), [1]),
+    "a linear layer of 4 dimensions": (graph) =>
+      linear(graph.input("x", [2, 3, 4, 5]), graph.param("w", [6, 5])),
     "a matrix product of 5 dimensions": (graph) =>
       matmul(graph.input("x", [2, 2, 2, 3, 4]), graph.input("y", [2, 2, 2, 4, 3])),
     "neg over 6 dimensions of different strides": (graph) =>

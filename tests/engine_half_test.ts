@@ -44,3 +44,12 @@ Deno.test("numbers of other types do not fit", () => {
   assertEquals(fitsHalf(Float64Array.of(1)), false);
   assertEquals(fitsHalf(Int32Array.of(1)), false);
 });
+
+Deno.test("an array is looked through once, and is remembered", () => {
+  for (const [before, after, expected] of [[0.5, 0.1, true], [0.1, 0.5, false]]) {
+    const numbers = Float32Array.of(Number(before));
+    assertEquals(fitsHalf(numbers), expected);
+    numbers[0] = Number(after);
+    assertEquals(fitsHalf(numbers), expected);
+  }
+});

@@ -1,11 +1,17 @@
 /** Sessions of the engine: feeds, batches in parts, memories and weights as they come. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Session } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { openSimdSession } from "../src/backends/simd/session.ts";
 import type { Crew } from "../src/engine/engine_session.ts";
 import { batchDimension, sizesOf } from "../src/engine/feeds.ts";
 
-import { instantiate, kernelBytes, unshared } from "../src/engine/kernels_module.ts";
+import {
+  hasRelaxedSimd,
+  instantiate,
+  kernelBytes,
+  unshared,
+} from "../src/engine/kernels_module.ts";
 import { layOut } from "../src/engine/plan/arena.ts";
 import type { Buffer } from "../src/engine/plan/view.ts";
 import {
@@ -116,7 +122,10 @@ Deno.test("engine graphs: weights and results keep their places when a shared me
     const feed = { x: { data: ramp(4 * n), dims: [n, 4] } };
     assertEquals(await session.run(feed), await alone.run(feed), `${n}`);
   }
-  assertEquals(order, Array(5).fill(["settle", "run"]).flat());
+  assertEquals(order.splice(0), Array(5).fill(["settle", "run"]).flat());
+  const again = { x: { data: ramp(4 * 400), dims: [400, 4] } };
+  for (let i = 0; i < 2; i++) await session.run(again);
+  assertEquals(order, ["run", "run"], "the last batch was of that size: its commands are there");
   assertEquals(lives, { opened: 3, closed: 2 });
   await Promise.all([session.close(), session.close(), alone.close()]);
   assertEquals(lives, { opened: 3, closed: 3 });
@@ -129,13 +138,25 @@ Deno.test("engine graphs: compact weights take less memory, a small arena fewer 
   const halves = Float32Array.from(ramp(64 * 64 * 9), (v) => Math.f16round(v));
   const weights = new Map([["w", halves]]);
   const opened = async (options: Parameters<typeof simdInline>[0]) => {
-    const session = await simdInline({ module, ...options }).createSession(graph, weights);
+    const engine = simdInline({ module, ...options });
     const n = 4;
-    const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
-    const { base, batch } =
-      (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
-    await session.close();
-    return { weights: base, most: batch.most, y };
+    const figures = async (session: Session) => {
+      const { y } = await session.run({ x: { data: ramp(n * 64 * 64), dims: [n, 64, 8, 8] } });
+      const { base, batch } =
+        (session as unknown as { engine: { base: number; batch: { most: number } } }).engine;
+      await session.close();
+      return { weights: base, most: batch.most, y };
+    };
+    const found = await figures(await engine.createSession(graph, weights));
+    const pieces = {
+      isHalf: () => true,
+      async *tensors() {
+        yield* weights;
+      },
+    };
+    const streamed = await figures(await engine.createStreamedSession(graph, pieces));
+    assertEquals(streamed, found, "weights that come in pieces are kept the same way");
+    return found;
   };
   const plain = await opened({});
   const bytes = 64 * 64 * 9;
@@ -249,4 +270,94 @@ Deno.test("buffers lie apart where they are in use at the same time, and share p
   });
   check(many, many.reduce((sum, { bytes }) => sum + bytes, 0));
   assertThrows(() => check([buffer(64, 0, 1), buffer(64, 1, 2)], 64), Error, "128 bytes");
+});
+
+Deno.test("engine graphs: a shared memory has room for the largest batch from the start, and does not grow", async () => {
+  const shared = new WebAssembly.Module(kernelBytes());
+  const memories: WebAssembly.Memory[] = [];
+  const crew: Crew = {
+    threads: 1,
+    shared: true,
+    open(memory) {
+      memories.push(memory);
+      const kernels = instantiate(shared, memory);
+      const phase = () => Atomics.load(new Int32Array(memory.buffer), 17);
+      const run = (at: number) => Promise.resolve(kernels.run(at, 0, 1, phase()));
+      return Promise.resolve({ run, settle: () => Promise.resolve(), close() {} });
+    },
+  };
+  const graph = new Graph();
+  const width = 65_536;
+  graph.output("y", scale(graph.input("x", ["N", width]), 2));
+  // A picture's two results are 512 KiB: three of them have room.
+  const session = await openSimdSession(graph, undefined, crew, { arenaBytes: 3.5 * 2 ** 19 });
+  for (const n of [1, 3, 7]) {
+    const data = ramp(n * width);
+    const { y } = await session.run({ x: { data, dims: [n, width] } });
+    assertEquals(y.data, data.map((v) => 2 * v));
+  }
+  assertEquals(memories.length, 1);
+  const [{ buffer }] = memories;
+  const most = 3 * 2 ** 19 + 2 ** 19;
+  assert(buffer.byteLength < most, `${buffer.byteLength} bytes`);
+  assertThrows(() => memories[0].grow(1), RangeError);
+  await session.close();
+});
+
+Deno.test("engine graphs: weights larger than all that a picture takes have room to be packed", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", [1, 192, 3, 3]);
+  const weights = new Map(["a", "b"].map((name, i) => [name, ramp(192 * 192 * 9, i + 1)]));
+  const layer = (of: Value, name: string) =>
+    conv2d(of, graph.param(name, [192, 192, 3, 3]), undefined, around);
+  graph.output("y", scale(layer(layer(x, "a"), "b"), 1e-3));
+  const feed = { x: { data: ramp(192 * 9), dims: [1, 192, 3, 3] } };
+  const found = [];
+  for (const compact of [false, true]) {
+    const session = await simdInline({ module, compact }).createSession(graph, weights);
+    found.push((await session.run(feed)).y.data);
+    await session.close();
+  }
+  assertEquals(found[1], found[0]);
+});
+
+Deno.test("engine graphs: memory that is not given is told with its size, and why", async () => {
+  const { Memory } = WebAssembly;
+  const graph = new Graph();
+  graph.output("y", neg(graph.input("x", ["N", 4])));
+  const none = new RangeError("could not allocate memory");
+  WebAssembly.Memory = class {
+    constructor() {
+      throw none;
+    }
+  } as unknown as typeof Memory;
+  try {
+    const open = () => simdInline({ module }).createSession(graph);
+    const error = await assertRejects(open, Error, "no memory of 1 MiB was given") as Error;
+    assertEquals(error.cause, none);
+  } finally {
+    WebAssembly.Memory = Memory;
+  }
+});
+
+Deno.test("kernels are those that this runtime has; for a memory of one thread they are told so", () => {
+  const relaxed = kernelBytes("relaxed"), plain = kernelBytes("plain");
+  assertEquals(hasRelaxedSimd(), WebAssembly.validate(relaxed), "found out by a few bytes");
+  assertEquals(kernelBytes(), hasRelaxedSimd() ? relaxed : plain);
+  const { validate } = WebAssembly;
+  for (const [has, expected] of [[true, relaxed], [false, plain]] as const) {
+    WebAssembly.validate = () => has;
+    try {
+      assertEquals([hasRelaxedSimd(), kernelBytes()], [has, expected]);
+    } finally {
+      WebAssembly.validate = validate;
+    }
+  }
+  const before = plain.slice();
+  const own = unshared(plain);
+  assertEquals(plain, before, "in a copy");
+  const differing = [...own].flatMap((byte, i) => byte === plain[i] ? [] : [plain[i] - byte]);
+  assertEquals(differing, [2]);
+  assertEquals(unshared(own), own);
+  assertThrows(() => unshared(Uint8Array.of(0, 97, 115, 109)), Error, "import no memory");
 });

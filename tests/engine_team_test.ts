@@ -6,24 +6,10 @@ import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
 import { ABORTED, PHASE, SYNC_WORDS } from "../src/engine/layout.ts";
 import { type Team, teamOf, type Thread, type ThreadEvents } from "../src/engine/team.ts";
 import { threadBody, type ThreadReply, type ThreadRequest } from "../src/engine/worker_body.ts";
+import { test } from "./ending.ts";
 
 const shared = () => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 const wordsOf = (memory: WebAssembly.Memory) => new Int32Array(memory.buffer);
-
-/**
- * A test that ends. Who waits for shared memory does not keep the process, as workers do: a timer has to;
- * and where a word never comes, nothing else would end the wait.
- */
-function test(name: string, body: () => Promise<void>): void {
-  Deno.test(name, async () => {
-    const { promise: never, reject } = Promise.withResolvers<void>();
-    const late = Date.now() + 20_000;
-    const timer = setInterval(() => {
-      if (Date.now() > late) reject(new Error("it waits for what does not come"));
-    }, 2);
-    await Promise.race([body(), never]).finally(() => clearInterval(timer));
-  });
-}
 
 /** Looks once at what there is to do, as a thread does that has another message to read. */
 function look(control: ThreadControl, perform: (run: Run) => boolean = () => true): Run[] {
@@ -156,6 +142,7 @@ test("threads are started when they are needed, and told who they are and what i
     threads[0].posted.slice(1),
     memories.map((memory, id) => ({ kind: "open", id, memory })),
   );
+  assertEquals(new Int32Array(starts[0].control)[48], 3, "letters: who is in runs looks for them");
   const worked: Run[] = [];
   for (const run of runs) {
     await turn();
@@ -315,4 +302,16 @@ test("in the calling thread kernels are compiled once, and not where they come c
   } finally {
     WebAssembly.Module = Module;
   }
+});
+
+test("a team has ended when each of its threads has", async () => {
+  const { team, threads } = fakeTeam();
+  const ends = [0, 1].map(() => Promise.withResolvers<void>());
+  team.start();
+  threads.forEach((thread, i) => thread.terminate = () => ends[i].promise);
+  const ended = team.terminate();
+  ends[0].resolve();
+  assertEquals(await settled(ended), false);
+  ends[1].resolve();
+  await ended;
 });

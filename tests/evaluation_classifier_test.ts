@@ -2,7 +2,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { bitsPerDim, decoderBits } from "../src/evaluation/bits.ts";
-import { trainClassifier } from "../src/evaluation/classifier.ts";
+import { classifierLayout, trainClassifier, withDefaults } from "../src/evaluation/classifier.ts";
+import { initialTheta } from "../src/training/optimiser/init.ts";
+import { adamScalars, emaDecay, learningRate } from "../src/training/optimiser/update_rule.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { fakeNetwork } from "./sampling_network.ts";
 import { recordingEngine } from "./training_engine.ts";
@@ -81,4 +83,67 @@ Deno.test("a classifier's training ends with the update in which it is stopped",
   });
   await assertRejects(() => training, Error, "stopped here");
   assertEquals([engine.runs.length, engine.open], [3, 0]);
+});
+
+Deno.test("what nobody says of a classifier's training depends on whether its pictures have colours", () => {
+  assertEquals(withDefaults([1, 28, 28], {}), { steps: 2000, batch: 64, seed: 0 });
+  assertEquals(withDefaults([3, 28, 28], {}), { steps: 1600, batch: 32, seed: 0 });
+  const said = { steps: 3, batch: 4, seed: 5, session: { threads: 1 } };
+  for (const channels of [1, 3]) assertEquals(withDefaults([channels, 28, 28], said), said);
+});
+
+Deno.test("a classifier is the running mean of its updates, each by its own rate and on its own pictures", async () => {
+  const small = bytesDataSet(Uint8Array.from({ length: 2 * 16 }, (_, i) => 8 * i), [1, 4, 4], {
+    labels: Int32Array.of(1, 0),
+    labelNames: ["a", "b"],
+  });
+  const trained = async (seed?: number) => {
+    const engine = recordingEngine();
+    const theta = await trainClassifier(engine, small, { steps: 52, batch: 4, seed });
+    const runs = engine.runs.map(({ feeds }) => feeds);
+    return { theta, runs, pictures: runs.map(({ pictures }) => pictures.data.join()) };
+  };
+  const { theta, runs, pictures } = await trained(5);
+  const start = initialTheta(classifierLayout(small.shape, 2), 5);
+  let mean = start;
+  for (let k = 1; k <= 52; k++) {
+    mean = mean.map((x) => x + 2);
+    const lr = learningRate(k, { lr: 2e-3, warmup: 50, horizon: 52 });
+    const { stepSize, invSqrtCorrection2, decay } = adamScalars(k, lr, { weightDecay: 0.01 });
+    const { step_size, inv_sqrt_correction2, ema_decay, decay: fed } = runs[k - 1];
+    assertEquals(
+      [step_size, inv_sqrt_correction2, fed, ema_decay].map(({ data }) => data[0]),
+      [stepSize, invSqrtCorrection2, decay, emaDecay(4, 4 * (k - 1), 5000)].map(Math.fround),
+    );
+  }
+  assertEquals(theta, mean);
+  assertEquals(runs[0].theta.data, start);
+  assertEquals(new Set(pictures).size, 52);
+  assertEquals((await trained(5)).pictures, pictures);
+  const other = await trained();
+  assertEquals(other.runs[0].theta.data, initialTheta(classifierLayout(small.shape, 2), 0));
+  assert(!pictures.includes(other.pictures[0]), "another seed, other pictures");
+});
+
+Deno.test("a classifier halves grey pictures down to 8 pixels a side, and colours in two residual blocks", () => {
+  const weights = (...shape: number[]) =>
+    classifierLayout(shape, 10).params.flatMap(({ name, shape }) =>
+      shape.length > 1 ? [`${name.replace(".weight", "")} ${shape.slice(0, 2)}`] : []
+    ).toSorted();
+  const expected = (...names: string[]) => names.toSorted();
+  const head = (pixels: number) => [`features 64,${pixels}`, "logits 10,64"];
+  assertEquals(weights(1, 8, 8), expected("layers.0 16,1", ...head(16 * 64)));
+  assertEquals(weights(1, 9, 8), expected("layers.0 16,1", ...head(16 * 72)));
+  const grey = ["layers.0 16,1", "layers.1 32,16", "layers.2 64,32"];
+  assertEquals(weights(1, 28, 28), expected(...grey, ...head(64 * 49)));
+  assertEquals(weights(1, 64, 64), expected(...grey, "layers.3 64,64", ...head(64 * 64)));
+  const block = (i: number, n: number) => [1, 2].map((conv) => `blocks.${i}.conv${conv} ${n},${n}`);
+  const blocks = [...block(0, 48), "down 96,48", ...block(1, 96)];
+  assertEquals(weights(3, 8, 8), expected("stem.0 48,3", ...blocks, ...head(96 * 64)));
+  assertEquals(weights(3, 16, 16), expected("stem.0 48,3", ...blocks, ...head(96 * 64)));
+  assertEquals(weights(3, 32, 32), expected("stem.0 48,3", ...blocks, ...head(96 * 64)));
+  assertEquals(
+    weights(3, 64, 64),
+    expected("stem.0 48,3", "stem.1 48,48", ...blocks, ...head(96 * 64)),
+  );
 });

@@ -262,6 +262,35 @@ Deno.test("samples are put beside the pictures nearest to them, and held-out one
   assertAlmostEquals(scores.samples.least, Math.min(...distances), 1e-9);
 });
 
+Deno.test("of distances of one digit and of two the median is the middle one, of 64 pictures at most", async () => {
+  const { model, network } = modelOf();
+  const near = async (...bytes: number[]) => {
+    const choice = { guidance: 1, steps: 1 };
+    const among = levels([0, 100, 200]);
+    const { scores, pairs } = await nearestPictures(model, {
+      among,
+      heldOut: levels(bytes),
+      choice,
+    });
+    const sorted = pairs.map(({ distance }) => distance).toSorted((a, b) => a - b);
+    assertEquals(scores.samples.median, sorted[Math.floor(sorted.length / 2)]);
+    const { least, median } = scores.heldOut;
+    return [pairs.length, Math.round(least), Math.round(median)];
+  };
+  assertEquals(await near(9, 110, 175), [3, 9, 10]);
+  assertEquals(await near(130, 2, 111), [3, 2, 11]);
+  assertEquals(await near(8, 120), [2, 8, 20]);
+  network.asked.length = 0;
+  assertEquals(await near(...Array(65).fill(7)), [64, 7, 7]);
+  const drawn = await sampleSet(model, {
+    count: 33,
+    guidance: 1,
+    steps: 1,
+    labels: [{ expect: 0 }],
+  });
+  assertEquals([drawn.length, network.asked.slice(-2).map(({ t }) => t.length)], [33, [32, 1]]);
+});
+
 Deno.test("midtones lie within eight tenths of the middle; a ground is flat in every colour", () => {
   const scores = (bytes: number[], shape: [number, number, number]) =>
     pixelScores(bytesDataSet(Uint8Array.from(bytes), shape));

@@ -1,6 +1,7 @@
 /** Samples judged by classifiers: what each is read as, by whom, beside whom, and what is kept of them. */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
+import type { Backend } from "../src/backends/backend.ts";
 import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
 import { classifierFor } from "../src/evaluation/classifier_cache.ts";
 import { askedLabels } from "../src/evaluation/asked_labels.ts";
@@ -224,6 +225,43 @@ Deno.test("without a place to keep it a classifier is trained each time", async 
       session,
     });
     assert(theta.length > 0);
+  });
+});
+
+Deno.test("a classifier uses the machine as it is told, where it learns as where it reads; scores have their options", async () => {
+  await using cache = await temporaryFolder();
+  await withEnvironment({ DENOISE_CACHE: cache.path }, async () => {
+    const told: unknown[] = [];
+    let open = 0;
+    const watched: Backend = {
+      ...backend,
+      async createSession(graph, weights, options) {
+        told.push(options);
+        const session = await backend.createSession(graph, weights, options);
+        open++;
+        return {
+          inputNames: session.inputNames,
+          outputNames: session.outputNames,
+          run: (feeds) => session.run(feeds),
+          close: () => (open--, session.close()),
+        };
+      },
+    };
+    const session = { threads: 1, spin: false };
+    const options = { eta: 1 };
+    const samplers = [{ guidance: 1, steps: 2, scheduler: "ddim", options }];
+    const rest = { backend: watched, session, samples: 2, classifierSteps: 1, samplers };
+    const { samples: [own] } = await scores(painter(["a", "b"]), rest);
+    assertEquals([told.splice(0), own.options], [[session, session], options]);
+    await scores(painter(["a", "b"]), rest);
+    assertEquals(told.splice(0), [session], "it is known, and reads alone");
+    const also = { name: "others", train: shades(["a", "b"], ["a", "b"], 20) };
+    const both = { ...rest, also: [{ ...also, heldOut: shades(["a", "b"], ["a", "b"], 6) }] };
+    await scores(painter(["a", "b"]), both);
+    assertEquals([told, open], [[session, session, session], 0], "each is let go");
+    const broken = painter(["a", "b"], { predict: () => Promise.reject(new Error("no luck")) });
+    await assertRejects(() => scores(broken, both), Error, "no luck");
+    assertEquals(open, 0, "where it fails, too");
   });
 });
 

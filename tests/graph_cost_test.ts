@@ -1,5 +1,10 @@
 /** What `inspect` says of a graph, counted by hand. */
 import { assertEquals } from "@std/assert";
+import { arenaBytes } from "../src/engine/plan/memory.ts";
+import { inspectWeights } from "../src/model/inspect.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { filesAt } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { graphCost } from "../src/graph/cost.ts";
 import { add, conv2d, Graph, matmul, neg } from "../src/graph/mod.ts";
 
@@ -17,6 +22,13 @@ Deno.test("a product of matrices multiplies once a term, whichever way its opera
   const a = graph.input("a", ["N", 4, 6]), b = graph.param("b", [6, 9]);
   graph.output("y", matmul(a, b));
   assertEquals(graphCost(graph, 2).multiplyAdds, 2 * 4 * 9 * 6);
+  const open = new Graph();
+  open.output("y", matmul(open.input("a", [4, "N"]), open.input("b", ["N", 9])));
+  assertEquals(
+    graphCost(open, 5).multiplyAdds,
+    4 * 9 * 5,
+    "of as many terms as there are pictures",
+  );
   const turned = new Graph();
   const c = turned.input("c", ["N", 6, 4]), d = turned.param("d", [9, 6]);
   turned.output("y", matmul(c, d, { transposeA: true, transposeB: true }));
@@ -44,4 +56,17 @@ Deno.test("memory counts what is alive at once: a result dies with its last use,
   kept.output("y", add(z, start));
   assertEquals(graphCost(skip, 1).peakBytes, 2 * bytes);
   assertEquals(graphCost(kept, 1).peakBytes, 3 * bytes);
+});
+
+Deno.test("inspect's memory is that of the weights and of the engine's plan for one picture", async () => {
+  const at = new URL("./golden/class_conditional/", import.meta.url);
+  const folder = await readFolder(filesAt(at));
+  const { memory, layers, parameters, hash, picture } = inspectWeights(folder);
+  const activations = arenaBytes(networkGraph(folder.network));
+  assertEquals(memory, { weights: 4 * parameters, activations });
+  assertEquals([layers, hash, picture], [
+    folder.network.blocks,
+    folder.hash,
+    folder.network.shape,
+  ]);
 });

@@ -241,6 +241,13 @@ Deno.test("a gradient is asked of one number, a vector–Jacobian product along 
   }
   const open = value("N", 3);
   assertEquals(vjp(neg(open), value("N", 3), [open])[0].shape, ["N", 3]);
+  for (const reduce of [reduceSum, reduceMean]) {
+    assertEquals(vjp(reduce(open, [1]), value("N"), [open])[0].shape, ["N", 3]);
+    refused(
+      () => vjp(reduce(open, [0]), value(3), [open]),
+      'expected a fixed dimension, found "N"',
+    );
+  }
   const unknown = graph.add("mystery", [x], x.shape);
   refused(() => vjp(unknown, value(2, 3), [x]), 'operation "mystery" cannot be differentiated');
 });
@@ -324,4 +331,46 @@ Deno.test("a weight that meets pictures of an open batch has a gradient, and tur
       });
     }
   }
+});
+
+Deno.test("what is moved about keeps its type; what is computed is float32", () => {
+  const whole = (...shape: Shape) => graph.input(`i${made++}`, shape, "int32");
+  const x = whole(2, 3);
+  const moved = {
+    reshape: reshape(x, [6]),
+    transpose: transpose(x, [1, 0]),
+    slice: slice(x, 1, 0, 2),
+    concat: concat([x, x], 0),
+    expand: expand(whole(1, 3), [2, 3]),
+  };
+  for (const [op, { type }] of Object.entries(moved)) assertEquals(type, "int32", op);
+  assertEquals(gather(value(5, 2), whole(3)).type, "float32");
+  assertEquals(dropoutMask(whole(2), [2, 3], { rate: 0.5, layer: 0 }).type, "float32");
+});
+
+Deno.test("no gradient goes through the numbers of rows, and that is told by the operation and the input", () => {
+  const rows = value(3);
+  const [table] = [value(4, 2)];
+  assertEquals(vjp(gather(table, rows), value(3, 2), [table])[0].shape, [4, 2]);
+  refused(
+    () => vjp(gather(table, rows), value(3, 2), [rows]),
+    'operation "gather" has no gradient for its input 1',
+  );
+});
+
+Deno.test("the gradient of a matrix that many meet is one product, where their sizes are known", () => {
+  const added = (a: Shape, b: Shape, y: Shape, transposeA = false) => {
+    const graph = new Graph();
+    const [left, right] = [graph.input("a", a), graph.input("b", b)];
+    const product = matmul(left, right, { transposeA });
+    const u = graph.input("u", y);
+    const before = graph.values.length;
+    vjp(product, u, [right]);
+    return graph.values.slice(before).map(({ node }) => node.op).join(" ");
+  };
+  assertEquals(added([2, 3, 4], [4, 5], [2, 3, 5]), "reshape reshape matmul");
+  assertEquals(added([3, 4], [4, 5], [3, 5]), "matmul");
+  assertEquals(added(["N", 3, 4], [4, 5], ["N", 3, 5]), "matmul reduceSum reshape");
+  assertEquals(added([2, 4, 3], [4, 5], [2, 3, 5], true), "matmul reduceSum reshape");
+  assertEquals(added([2, 3, 4], [2, 4, 5], [2, 3, 5]), "matmul");
 });

@@ -1,11 +1,13 @@
 /** `load`: what it asks of the engine and of downloads, and what it leaves behind where it fails. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { load, type LoadOptions } from "../src/model/load.ts";
-import type { Backend } from "../src/backends/backend.ts";
+import type { Backend, OnnxBackend, Session } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { InputError } from "../src/errors.ts";
+import { openOnnx, readOnnx } from "../src/model/onnx/mod.ts";
 import { filesOf } from "../src/weights/files.ts";
 import { temporaryFolder } from "./cli.ts";
+import { onnxFiles, tinyOnnx } from "./onnx_fixtures.ts";
 import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);
@@ -33,6 +35,51 @@ Deno.test("an engine is started while weights are read, and both it and its sess
   assertEquals(model.backend, "mine");
   const session = { threads: 3, spin: false };
   assertEquals(log, [["prepare", session], ["session", session]]);
+});
+
+Deno.test("sessions of every kind get what sessions get: the network's, its gradients', an ONNX graph's", async () => {
+  const session = { threads: 3, spin: false };
+  const { log, backend } = told();
+  await using model = await load(golden, { ...session, backend });
+  const x = new Float32Array(model.shape.reduce((a, b) => a * b));
+  const t = Float32Array.of(5), label = Int32Array.of(0);
+  await assertRejects(() => model.vjp!(x, t, x, label), InputError, "gradients of the network");
+  assertEquals(log, [["prepare", session], ["session", session], ["session", session]]);
+
+  const asked: unknown[] = [];
+  const onnx: OnnxBackend = {
+    name: "onnx",
+    createSession: () => Promise.reject(new Error("takes ONNX")),
+    createOnnxSession(_model, options) {
+      asked.push(options);
+      return Promise.reject(new Error("no\n  room"));
+    },
+  };
+  const from = () => load(onnxFiles(tinyOnnx()), { ...session, backend: onnx });
+  await assertRejects(from, InputError, "memory/net.onnx: no room");
+  assertEquals(asked, [session]);
+});
+
+Deno.test("an ONNX graph of twice the channels learned its variance", async () => {
+  const file = await readOnnx(onnxFiles(tinyOnnx()));
+  const of = async (channels: number) => {
+    const y = { data: new Float32Array(16 * channels), dims: [1, channels, 4, 4] };
+    const session: Session = {
+      inputNames: [],
+      outputNames: [],
+      run: () => Promise.resolve({ [file.ports.output.name]: y }),
+      close: () => Promise.resolve(),
+    };
+    const backend: OnnxBackend = {
+      name: "onnx",
+      createSession: () => Promise.reject(new Error("takes ONNX")),
+      createOnnxSession: () => Promise.resolve(session),
+    };
+    const { outChannels, scheduler } = await openOnnx(file, backend);
+    return [outChannels, scheduler.variance_type];
+  };
+  assertEquals(await of(1), [1, "fixed_small"]);
+  assertEquals(await of(2), [2, "learned_range"]);
 });
 
 Deno.test("an engine that was started for weights that cannot be had is let go", async () => {

@@ -43,6 +43,11 @@ Deno.test("equal numbers of another type are another constant, as is a zero of t
 Deno.test("large constants are written as often as they are used, each with its own numbers", () => {
   const large = (first: number) => floats(first, ...Array(99).fill(1));
   assertEquals(tensorsOf([[large(1), [100]], [large(2), [100]]]).length, 2);
+  const twice = (length: number) =>
+    tensorsOf([floats(...Array(length).fill(1)), floats(...Array(length).fill(1))].map((data) => {
+      return [data, [length]] as const;
+    })).length;
+  assertEquals([63, 64, 65].map(twice), [1, 1, 2]);
 });
 
 Deno.test("a number and a list of that one number broadcast as they did in the graph", () => {
@@ -68,7 +73,9 @@ Deno.test("a model declares its inputs and outputs with their types and the name
   graph.input("unused", [7]);
   graph.output("y", neg(x));
   graph.output("i", graph.input("i", ["N"], "int32"));
-  const { graph: model, producerName, metadataProps } = written(graph, { metadata: { a: "b" } });
+  const options = { metadata: { a: "b" }, name: "mine" };
+  const { graph: model, producerName, metadataProps, irVersion } = written(graph, options);
+  assertEquals([model!.name, written(graph).graph!.name, irVersion], ["mine", "graph", 10n]);
   const said = [...model!.input, ...model!.output].map(({ name, type }) => {
     const { elemType, shape } = type!.value.value as pb.TypeProto_Tensor;
     return [name, pb.TensorProto_DataType[elemType], ...shape!.dim.map(({ value }) => value.value)];
@@ -91,6 +98,9 @@ Deno.test("weights are as long as their parameters, and there", () => {
     assertThrows(of(length), Error, `parameter "w" has ${length} elements, expected [2, 2]`);
   }
   assertThrows(() => written(graph), Error, 'no weights for parameter "w"');
+  const flatParams = { input: graph.input("theta", [4]), order: ["v"] };
+  const unknown = () => written(graph, { flatParams });
+  assertThrows(unknown, Error, 'the graph has no parameter "v"');
   assertThrows(() => written(new Graph()), Error, "the graph has no outputs");
 });
 
@@ -150,4 +160,13 @@ Deno.test("Winograd's algorithm is for 3×3 kernels at every pixel of even sides
     ...[false, false, false, false, false, true],
   ]);
   assertEquals(suits([10, 10], { pad: 0 }), false);
+  const byDefault = (out: number, channels: number) => {
+    const graph = new Graph();
+    const weight = graph.param("w", [out, channels, 3, 3]);
+    const geometry = { stride: 1, padding: [1, 1, 1, 1] as const };
+    return suitsWinograd(
+      conv2d(graph.input("x", [1, channels, 4, 4]), weight, undefined, geometry),
+    );
+  };
+  assertEquals([byDefault(96, 96), byDefault(95, 96), byDefault(48, 192)], [true, false, true]);
 });

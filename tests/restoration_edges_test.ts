@@ -7,6 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { createGenerator, missingShare, residualRms } from "../src/diffusion/mod.ts";
+import { MAX_SEED } from "../src/diffusion/random.ts";
 import { InputError } from "../src/errors.ts";
 import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
 import { measurementInput } from "../src/restoration/input.ts";
@@ -21,10 +22,11 @@ import {
 import { svd } from "../src/restoration/linear/svd.ts";
 import { cosineMatrix, hadamard } from "../src/restoration/linear/transforms.ts";
 import { defaultNoise, given } from "../src/restoration/measure.ts";
-import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { circular } from "../src/restoration/operators/circular.ts";
+import { compressedSensing } from "../src/restoration/operators/compressed_sensing.ts";
 import { denoising } from "../src/restoration/operators/denoising.ts";
+import { dense } from "../src/restoration/operators/dense.ts";
 import { masked } from "../src/restoration/operators/inpainting.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
 import { checkOperator } from "../src/restoration/plugin.ts";
@@ -152,12 +154,98 @@ Deno.test("a blur and a scale go together where the scale divides each side", ()
   );
 });
 
+Deno.test("a blur and a scale are the scale of what is blurred", () => {
+  const blur = { kind: "gaussian" as const, size: 1 }, shape = [2, 8, 12] as const;
+  const x = createGenerator(1).randn(2 * 96);
+  const blurred = Float32Array.from(operatorOf({ blur }, shape).apply(x));
+  for (const kernel of ["mean", "bicubic"] as const) {
+    const scale = { factor: 4, kernel };
+    const both = operatorOf({ blur, scale }, shape);
+    const expected = operatorOf({ scale }, shape).apply(blurred);
+    both.apply(x).forEach((v, i) => assertAlmostEquals(v, expected[i], 1e-6));
+    assertEquals(both.name, "gaussian blur 1, 1/4");
+    for (const factor of [0, 1, 1.5]) {
+      const odd = () => operatorOf({ blur, scale: { factor, kernel } }, shape);
+      assertThrows(odd, InputError, `divides 12×8, found ${factor}`);
+    }
+  }
+});
+
+Deno.test("a plug-in stands alone: nothing else is done to a picture that it degrades", () => {
+  const operator = { plugin: operators.grey, options: {} };
+  const others: Degradation[] = [
+    { colour: true },
+    { blur: { kind: "gaussian", size: 1 } },
+    { scale: { factor: 2, kernel: "mean" } },
+  ];
+  for (const other of others) {
+    const says = 'operator "grey": cannot be combined with others';
+    assertThrows(() => operatorOf({ ...other, operator }, [3, 4, 4]), InputError, says);
+  }
+  assertEquals(operatorOf({ operator }, [3, 4, 4]).name, "grey");
+});
+
+Deno.test("an operator's name says what it does", () => {
+  const colour = true, shape = [3, 4, 4] as const;
+  const mean = { factor: 2, kernel: "mean" as const };
+  const mask = (side: number) => ({
+    kept: new Uint8Array(side * side).fill(1),
+    width: side,
+    height: side,
+  });
+  const named: [Degradation, string][] = [
+    [{}, "denoising"],
+    [{ mask: mask(4) }, "inpainting"],
+    [{ scale: mean, mask: mask(2) }, "mean of 2×2, inpainting"],
+    [{ blur: { kind: "uniform", size: 3 } }, "uniform blur 3"],
+    [{ colour }, "grey"],
+    [{ colour, scale: mean }, "grey, mean of 2×2"],
+    [{ colour, mask: mask(4) }, "grey, inpainting"],
+  ];
+  for (const [degradation, name] of named) {
+    assertEquals(operatorOf(degradation, shape).name, name);
+  }
+  assertEquals([dense([1, 1, 2], identity(2)).name, dense([1, 1, 2], identity(2), "my").name], [
+    "matrix",
+    "my",
+  ]);
+  for (const [side, kind] of [[4, "Walsh–Hadamard"], [6, "cosine"]] as const) {
+    const { name, Ut, measured: [kept] } = compressedSensing([1, side, side], 0.5, 3);
+    assertEquals(name, `${kept} of ${side * side} ${kind} coefficients`);
+    const places = Ut(Float64Array.from({ length: kept }, (_, i) => i + 1)).filter((v) => v > 0);
+    assertEquals(places, places.toSorted(), "y has them from the lowest to the highest");
+  }
+});
+
+Deno.test("what the built-in operators' options may be, and are where nobody says", () => {
+  const told = Object.values(operators).flatMap(({ name, options = {} }) =>
+    Object.entries(options).map(([key, option]) => {
+      const { default: value, minimum, maximum, enum: names } = option as unknown as Record<
+        string,
+        unknown
+      >;
+      return `${name}.${key}: ${value} of ${names ?? `${minimum} … ${maximum}`}`;
+    })
+  );
+  assertEquals(told, [
+    "mean.scale: 4 of 2 … 64",
+    "bicubic.scale: 4 of 2 … 64",
+    "blur.kind: gaussian of gaussian,uniform",
+    "blur.size: 2 of 0.1 … 101",
+    "blur.border: reflect of reflect,zero",
+    "motion.length: 7 of 2 … 101",
+    "motion.angle: 0 of -360 … 360",
+    "sensing.share: 0.25 of 0.001 … 1",
+    `sensing.seed: 0 of 0 … ${MAX_SEED}`,
+  ]);
+});
+
 Deno.test("grey is made of three channels, no more and no fewer", () => {
   for (const channels of [1, 2, 4]) {
     assertThrows(
       () => operatorOf({ colour: true }, [channels, 2, 2]),
       InputError,
-      `${channels} channel`,
+      `these weights draw ${channels} channel${channels === 1 ? "" : "s"}, colours need 3`,
     );
   }
   const { s } = operatorOf({ colour: true }, [3, 1, 1]);
@@ -211,15 +299,6 @@ Deno.test("where nothing is seen no noise is assumed", () => {
   assertEquals(defaultNoise(nothing), 0);
 });
 
-Deno.test("noise is told of every channel alike", () => {
-  const noise = createGenerator(5).randn(3 * 32 * 32);
-  const only = noise.map((z, i) => i < 32 * 32 ? 0 : 0.4 * z);
-  assertAlmostEquals(estimateNoise(only.subarray(32 * 32), [2, 32, 32]), 0.4, 0.03);
-  // Two thirds noisy: the median lies in the lower half of them.
-  const found = estimateNoise(only, [3, 32, 32]);
-  assert(found > 0.1 && found < 0.35, `${found}`);
-});
-
 Deno.test("what stands under a mask was not measured: not in y, not in its noise, nowhere", async () => {
   const kept = Uint8Array.from({ length: 256 }, (_, p) => p % 16 < 8 ? 1 : 0);
   const mask = { kept, width: 16, height: 16 };
@@ -260,11 +339,10 @@ Deno.test("a hole in colours is a hole, whichever channel is looked at", () => {
     height: 16,
   };
   const operator = operatorOf({ mask: half }, [1, 16, 16]);
-  assertEquals(
-    recommendedRestorer({ operator, y: new Float32Array(0), sigma_y: 0 }).steps,
-    100,
-    "half is much",
-  );
+  const chosen = (sigma_y: number) =>
+    recommendedRestorer({ operator, y: new Float32Array(0), sigma_y });
+  assertEquals(chosen(0), { sampler: "ddnm", steps: 100 }, "half is much");
+  assertEquals(chosen(0.1), { sampler: "ddrm", steps: 100 });
 });
 
 Deno.test("similarity of pictures narrower or lower than the window takes windows of their size", () => {

@@ -260,6 +260,28 @@ Deno.test("tasks are those that a shape allows, each picture under a mask of its
   const kept = scattered.operator(0).s;
   assertAlmostEquals(kept.reduce((sum, s) => sum + s, 0) / kept.length, 0.25, 0.03);
   assert(kept.some((s, i) => s !== scattered.operator(1).s[i]));
+  const generator = createGenerator(500_003);
+  const seeded = Float64Array.from(kept, () => generator.uint32() / 2 ** 32 < 0.25 ? 1 : 0);
+  assertEquals(scattered.operator(3).s, seeded);
+  assertEquals([...restorationTasks([1, 1, 5])[0].operator(0).s], [1, 1, 1, 0, 0]);
+  assert(names(1, 9, 4).some((name) => name.startsWith("motion")));
+  assert(!names(1, 28, 30).some((name) => name.includes("× 4")));
+  const each = restorationTasks([3, 32, 32]).map(({ name, sigma_y, operator }) =>
+    `${name} | ${sigma_y} | ${operator(0).name}`
+  );
+  assertEquals(each, [
+    "right half missing | 0 | inpainting",
+    "75 % of pixels missing | 0 | inpainting",
+    "75 % of pixels missing, σ 0.1 | 0.1 | inpainting",
+    "SR × 4 | 0 | mean of 4×4",
+    "SR × 4, σ 0.1 | 0.1 | mean of 4×4",
+    "bicubic × 4 | 0 | bicubic 1/4",
+    "Gaussian blur 2, σ 0.05 | 0.05 | gaussian blur 2",
+    "motion blur 9, σ 0.05 | 0.05 | motion blur 9 at 30°",
+    "25 % of coefficients | 0 | 256 of 1024 Walsh–Hadamard coefficients",
+    "noise 0.5 | 0.5 | denoising",
+    "grey | 0 | grey",
+  ]);
 });
 
 Deno.test("a table has a row a sampler, below what needs none", () => {
@@ -349,13 +371,16 @@ Deno.test("eval --restore, as a user runs it: a table, JSON, and wrong uses in a
     [["--restore", "9"], /--restore: expected a whole number from 1 to 3/],
     [["--restore", "1", "--restore-samplers", "ddim:5"], /NAME:STEPS.* of ddrm, ddnm/],
     [["--restore", "1", "--restore-samplers", "ddrm"], /NAME:STEPS/],
-    [["--restore", "1", "--restore-samplers", "ddrm:0"], /whole number from 1/],
+    [["--restore", "1", "--restore-samplers", "ddrm:0"], /whole number from 1 to 100000,/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:theta=1"], /theta/],
     [["--restore", "1", "--restore-samplers", "ddrm:2:eta=7"], /eta: expected a number/],
     // Before any sampler has run.
     [["--restore", "1", "--restore-samplers", "ddrm:2,ddrm:5000"], /5000/],
     [["--restore", "1", "--restore-tasks", "fog"], /"noise 0.5".*found "fog"/],
-    [["--restore", "1", "--answers", "0"], /--answers/],
+    ...["0", "101"].map((answers): [string[], RegExp] => [
+      ["--restore", "1", "--answers", answers],
+      /^denoise: --answers: expected a whole number from 1 to 100, found/,
+    ]),
   ];
   for (const [wrong, message] of refused) {
     const { code, err } = await of(...wrong);

@@ -78,6 +78,8 @@ Deno.test("a mask is of the picture's size, or of the size that is drawn", () =>
     assert(error.message.includes("4×2 or 2×1 pixels"), error.message);
   }
   assertThrows(() => readMask("m", hole(".."), picture, shape, 0), InputError, "a hole of ");
+  const same = () => readMask("m", hole("#."), picture, [1, 2, 4], 0);
+  assertThrows(same, FieldError, "expected 4×2 pixels as the picture has");
 });
 
 Deno.test("what is given is smaller by the scale, and of one channel without its colours", () => {

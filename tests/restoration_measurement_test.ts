@@ -234,6 +234,34 @@ Deno.test("noise is told from the diagonal differences: none of a ramp, all of a
   assertEquals(estimateNoise(Float32Array.of(1, 2, 3), [1, 1, 3]), 0);
 });
 
+Deno.test("noise is told in the units of the picture, however large, from blocks that were measured whole", () => {
+  const noise = createGenerator(4).randn(32 * 32);
+  const sigma = estimateNoise(noise, [1, 32, 32]);
+  assertAlmostEquals(sigma, 1, 0.2);
+  for (const unit of [1e-6, 0.1, 7, 100, 1e4]) {
+    const found = estimateNoise(noise.map((z) => unit * z), [1, 32, 32]);
+    assertAlmostEquals(found / (unit * sigma), 1, 1e-4, `${unit}`);
+  }
+  // One of each block of four was not measured, and whatever stands there is loud; the last row of
+  // blocks is whole.
+  for (const [y, x] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
+    const hidden = (p: number) => p < 960 && (p >> 5) % 2 === y && p % 2 === x;
+    const kept = Uint8Array.from(noise, (_, p) => hidden(p) ? 0 : 1);
+    const first = (p: number) => (p >> 5) % 2 === 0 && p % 2 === 0;
+    const loud = Float32Array.from(noise, (_, p) => hidden(p) ? 1e3 : first(p) ? 0.6745 : 0);
+    assertAlmostEquals(estimateNoise(loud, [1, 32, 32], kept), 0.5, 1e-6, `${y}, ${x}`);
+  }
+});
+
+Deno.test("noise is told of every channel alike", () => {
+  const noise = createGenerator(5).randn(3 * 32 * 32);
+  const only = noise.map((z, i) => i < 32 * 32 ? 0 : 0.4 * z);
+  assertAlmostEquals(estimateNoise(only.subarray(32 * 32), [2, 32, 32]), 0.4, 0.03);
+  // Two thirds noisy: the median lies in the lower half of them.
+  const found = estimateNoise(only, [3, 32, 32]);
+  assert(found > 0.1 && found < 0.35, `${found}`);
+});
+
 Deno.test("what a picture has lost, in a few letters", () => {
   assertEquals(readScale("4", "scale"), { factor: 4, kernel: "mean" });
   assertEquals(readScale("2:bicubic", "scale"), { factor: 2, kernel: "bicubic" });

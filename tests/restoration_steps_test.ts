@@ -4,6 +4,7 @@
  */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
+  makeSchedule,
   type Measurement,
   pseudoInverse,
   residualRms,
@@ -109,6 +110,9 @@ Deno.test("sdedit goes from strength·T to nothing in equal steps", () => {
   assertEquals(of(4, 0.5), [499, 374.25, 249.5, 124.75]);
   assertEquals(of(2, 1), [999, 499.5]);
   assertEquals(of(1, 0.01), [9]);
+  // Less than a step is the first one.
+  const few = { ...schedule, T: 10 };
+  assertEquals(restorers.sdedit.timesteps!(1, few, config, { strength: 0.01, eta: 1 }), [0]);
 });
 
 Deno.test("sdedit starts from what was given with the level's noise, and steps with DDIM's η", async () => {
@@ -157,6 +161,20 @@ Deno.test("diffpir: the estimate nearest to data and network, ρ = λ σ_y²/σ_
   }
 });
 
+Deno.test("diffpir: data without noise count as data with 0.001 of it, until the last step takes them as they are", async () => {
+  const timesteps = [100, 50], zeta = 0.4, lambda = 1000;
+  const setting = { timesteps, options: { zeta, lambda }, seed: 5 };
+  const { frames } = await restoring(restorers.diffpir, diagonalMeasurement(0), setting);
+  const { x, schedule } = draws("diffpir", 5);
+  const [alpha_bar] = levels(schedule, timesteps);
+  for (const { s, i } of places) {
+    const rho = lambda * 0.001 ** 2 / sigmaOf(alpha_bar) ** 2;
+    const x_0 = (s * s * X_SEEN + rho * estimate(x[i], alpha_bar).x_0) / (s * s + rho);
+    assertAlmostEquals(frames[0].x_0[i], x_0, 1e-5, `s = ${s}`);
+    if (s > 0) assertAlmostEquals(frames[1].x[i], X_SEEN, 1e-6, `s = ${s}`);
+  }
+});
+
 Deno.test("daps: levels by EDM's ρ = 7 from 100 to 0.1, an ODE of 5 evaluations at each", async () => {
   const edm = (i: number, n: number, first: number, last: number) =>
     (first ** (1 / 7) + i / (n - 1) * (last ** (1 / 7) - first ** (1 / 7))) ** 7;
@@ -164,6 +182,14 @@ Deno.test("daps: levels by EDM's ρ = 7 from 100 to 0.1, an ODE of 5 evaluations
   timesteps.forEach((t, i) => {
     const sigma = sigmaOf(schedule.alpha_bar(t));
     assertAlmostEquals(sigma / edm(i, 5, 100, 0.1), 1, 1e-3, `level ${i}`);
+  });
+  // Where the schedule itself ends higher, and begins lower, its own levels are the ends.
+  const steep = makeSchedule(Array.from({ length: 10 }, () => 0.3));
+  const { config, options } = makeRun(restorers.daps).run;
+  const ends = [sigmaOf(steep.alpha_bar(9)), sigmaOf(steep.alpha_bar(0))];
+  restorers.daps.timesteps!(4, steep, config, options).forEach((t, i) => {
+    const sigma = sigmaOf(steep.alpha_bar(t));
+    assertAlmostEquals(sigma / edm(i, 4, ends[0], ends[1]), 1, 1e-3, `level ${i} of its own`);
   });
   const { asked } = await restoring(restorers.daps, diagonalMeasurement(0.1), { steps: 2 });
   assertEquals(asked.length, 10);

@@ -237,3 +237,48 @@ Deno.test("calls that were answered listen no longer to their signal", async () 
   await batcher.idle();
   assertEquals(listening, 0);
 });
+
+Deno.test("sixteen calls are in one evaluation where nobody says how many, and its time is the network's", async () => {
+  const { now } = performance;
+  let time = 1000;
+  performance.now = () => time;
+  try {
+    const network = fakeNetwork({ before: () => void (time += 250) });
+    const events: Evaluation[] = [];
+    const batcher = new Batcher(network, { onEvaluation: (event) => events.push(event) });
+    assertEquals([batcher.maxBatch, new Batcher(network).maxBatch], [16, 16]);
+    const calls = Array.from({ length: 17 }, (_, t) => batcher.evaluate({ x: x(1), t }));
+    await Promise.all(calls);
+    await batcher.idle();
+    assertEquals(events, [
+      { batch: 16, milliseconds: 250, pending: 1, failed: false },
+      { batch: 1, milliseconds: 250, pending: 0, failed: false },
+    ]);
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("where there is no setImmediate a message is waited for, and its port closed", async () => {
+  const { setImmediate, MessageChannel } = globalThis;
+  let open = 0;
+  globalThis.MessageChannel = class extends MessageChannel {
+    constructor() {
+      super();
+      open++;
+      const close = this.port1.close.bind(this.port1);
+      this.port1.close = () => (open--, close());
+    }
+  };
+  try {
+    Object.assign(globalThis, { setImmediate: undefined });
+    const network = fakeNetwork();
+    const batcher = new Batcher(network);
+    const late = Promise.resolve().then(() => batcher.evaluate({ x: x(1), t: 1 }));
+    await Promise.all([batcher.evaluate({ x: x(1), t: 2 }), late]);
+    await batcher.idle();
+    assertEquals([sizes(network), open], [[2], 0]);
+  } finally {
+    Object.assign(globalThis, { setImmediate, MessageChannel });
+  }
+});

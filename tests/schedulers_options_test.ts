@@ -6,8 +6,10 @@ import {
   parseSchedulerConfig,
   type Scheduler,
 } from "../src/diffusion/mod.ts";
+import type { OperatorPlugin } from "../src/restoration/operator.ts";
 import { denoising } from "../src/restoration/operators/denoising.ts";
 import { masked } from "../src/restoration/operators/inpainting.ts";
+import { operators } from "../src/restoration/operators/mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { restorers } from "../schedulers/restoration/mod.ts";
 import { drain, makeRun } from "./scheduler_contract.ts";
@@ -81,4 +83,73 @@ Deno.test("iPNDM of order 1 is DDIM, and of each order up to 4 its own", async (
     const same = own.map(({ x }, i) => x.every((v, p) => v === below[i].x[p]));
     assertEquals(same.indexOf(false), order - 1);
   }
+});
+
+/** "eta number 0, 0 … 1" and "clip boolean true", an option a line, for each plug-in in the list's order. */
+function spelled(plugins: Readonly<Record<string, Scheduler | OperatorPlugin>>) {
+  return Object.entries(plugins).map(([name, plugin]) => [
+    ...[name, plugin.name, plugin.api],
+    ...Object.entries(plugin.options ?? {}).map(([key, option]) => {
+      const { type, default: usual, minimum, maximum, enum: values } = option;
+      const bounds = values?.join(" ") ?? (minimum !== undefined && `${minimum} … ${maximum}`);
+      return `${key} ${type} ${usual}${bounds ? `, ${bounds}` : ""}`;
+    }),
+  ]);
+}
+
+Deno.test("every built-in's options have these defaults and bounds", () => {
+  const clip = "clip boolean true";
+  assertEquals(spelled(schedulers), [
+    ["linear", "linear", 1],
+    ["cosine", "cosine", 1],
+    ["ddpm", "ddpm", 1],
+    ["ddim", "ddim", 1, "eta number 0, 0 … 1", "clipped_eps string never, never guided always"],
+    ["dpmpp", "dpmpp", 1, clip],
+    ["ipndm", "ipndm", 1, clip, "order integer 4, 1 … 4"],
+    ["unipc", "unipc", 1, clip],
+    ["heun", "heun", 1, clip],
+  ]);
+  const range = ["start number 1, 0.05 … 1", "end number 0, 0 … 0.5"];
+  const from = "from number 0.01, 0 … 1", travel = "travel integer 5, 1 … 1000";
+  assertEquals(spelled(restorers), [
+    [
+      ...["ddrm", "ddrm", 1, "eta number 0.85, 0 … 1", "eta_b number 1, 0 … 1", ...range],
+      "theorem boolean false",
+    ],
+    ["ddnm", "ddnm", 1, "eta number 0.85, 0 … 1", ...range, travel, "repeats integer 1, 1 … 100"],
+    [
+      ...["pigdm", "pigdm", 1, "eta number 1, 0 … 1", "weight string paper, paper posterior"],
+      ...["deviation number 1, 0.001 … 1000", from],
+    ],
+    ["dps", "dps", 1, "zeta number 20, 0 … 1000", from],
+    ["diffpir", "diffpir", 1, "lambda number 1, 0.001 … 1000", "zeta number 1, 0 … 1"],
+    [
+      ...["daps", "daps", 1, "ode integer 5, 1 … 100", "deviation number 0.3, 0.001 … 1000"],
+      ...["last_sigma number 0.1, 0.02 … 10", "sample_last boolean false"],
+    ],
+    ["repaint", "repaint", 1, travel, "repeats integer 4, 1 … 100"],
+    ["sdedit", "sdedit", 1, "strength number 0.5, 0.01 … 1", "eta number 1, 0 … 1"],
+  ]);
+  const needs = Object.entries(restorers).map(([name, { needs }]) => `${name} ${needs}`);
+  const measurement = ["diffpir", "daps", "repaint", "sdedit"].map((name) => `${name} measurement`);
+  assertEquals(needs, [
+    ...["ddrm measurement", "ddnm measurement", "pigdm measurement,vjp", "dps measurement,vjp"],
+    ...measurement,
+  ]);
+  for (const { needs } of Object.values(schedulers)) assertEquals(needs, undefined);
+  assertEquals(spelled(operators), [
+    ["inpainting", "inpainting", 1],
+    ["mean", "mean", 1, "scale integer 4, 2 … 64"],
+    ["bicubic", "bicubic", 1, "scale integer 4, 2 … 64"],
+    [
+      ...["blur", "blur", 1, "kind string gaussian, gaussian uniform", "size number 2, 0.1 … 101"],
+      "border string reflect, reflect zero",
+    ],
+    ["motion", "motion", 1, "length number 7, 2 … 101", "angle number 0, -360 … 360"],
+    ["grey", "grey", 1],
+    ["denoising", "denoising", 1],
+    ["sensing", "sensing", 1, "share number 0.25, 0.001 … 1", "seed integer 0, 0 … 4294967295"],
+  ]);
+  const masks = Object.values(operators).filter(({ mask }) => mask).map(({ name }) => name);
+  assertEquals(masks, ["inpainting"]);
 });

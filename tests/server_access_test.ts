@@ -1,6 +1,7 @@
 /** Who may ask, how often, and from where. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Context } from "npm:hono@4.13.19";
+import { InputError } from "../src/errors.ts";
 import { clientAddress } from "../src/server/http/client.ts";
 import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts";
 import { createServices } from "../src/server/http/create_services.ts";
@@ -91,7 +92,11 @@ Deno.test("a signature opens one picture: under no other name, path or ending", 
   const response = await parent.request(events.href);
   await response.body?.cancel();
   assertEquals(response.status, 200);
-  await assertRejects(() => signAddress(new URL("http://here/metrics"), "secret", soon), Error);
+  await assertRejects(
+    () => signAddress(new URL("http://here/metrics"), "secret", soon),
+    InputError,
+    "expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, found http://here/metrics",
+  );
 });
 
 Deno.test("a signature is HMAC-SHA256 of the picture's path and sorted query, as any language writes it", async () => {
@@ -187,6 +192,7 @@ Deno.test("what is served is told to strangers only where pictures are public; m
     assertEquals(await status(signed, path), [401, 200], path);
   }
   assertEquals(await status(open, "/metrics"), [200, 200]);
+  assertEquals(await status({ keys: [] }, "/metrics"), [200, 200], "no keys are none");
   assertEquals(await status(keys, "/metrics"), [401, 200]);
   assertEquals(await status(signed, "/metrics"), [401, 200]);
   assertEquals(await status({ ...keys, metrics: "public" }, "/metrics"), [200, 200]);
@@ -262,6 +268,9 @@ Deno.test("behind a proxy a client is the last address of its header: the others
     ["1.2.3.4:5002", "1.2.3.4"],
     ["9.9.9.9, 203.0.113.9:51235", "203.0.113.9"],
     ["[2001:db8:1:2::9]:443", "2001:db8:1:2"],
+    ["[2001:db8:1:2::9]", "2001:db8:1:2"],
+    ["[2001:db8:1:2::9]:", "unknown"],
+    ["1.2.3.4:", "unknown"],
     ["[2001:db8:ffff::1]:443", "2001:db8:ffff:0"],
     ["2001:0db8:0001:0002::1", "2001:db8:1:2"],
     ["2001:db8:1:2:0:0:0:9", "2001:db8:1:2"],

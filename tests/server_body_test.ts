@@ -186,6 +186,17 @@ Deno.test("a form is multipart, with its boundary; another body is not looked in
   }
   const bare = await problemOf(() => read({ method: "POST", body: new Uint8Array(1) }));
   assertEquals(bare.message, "content-type: expected multipart/form-data, found none");
+  const long = await problemOf(() => of(`text/${"x".repeat(200)}`));
+  assertEquals(
+    long.message,
+    `content-type: expected multipart/form-data, found text/${"x".repeat(75)}…`,
+  );
+
+  const told = new Request("http://here/", form({ n: "1" }));
+  told.headers.set("content-length", "100001");
+  const large = await problemOf(() => readForm(told, uploads));
+  assertEquals(large.message, "body: expected at most 100000 bytes, found 100001 bytes");
+
   const other = await problemOf(() => of("multipart/form-data; boundary=y"));
   assertEquals([other.status, other.reason], [400, "malformed"]);
 });

@@ -199,3 +199,16 @@ Deno.test("gradients are asked of the network where it has them, and of no other
   assertEquals([...new Set(await engine.batcher.evaluate({ x, t: 1, u }))], [7]);
   assertEquals(make(fakeModel()).engine.batcher.network.vjp, undefined);
 });
+
+Deno.test("weights that cannot even be closed are let go of all the same", async () => {
+  const close = () => Promise.reject(new Error("already gone"));
+  const next = fakeModel();
+  const whole = make({ ...failing(), close }, { reopen: () => Promise.resolve(next) });
+  await whole.call();
+  assertEquals([whole.engine.model === next, next.evaluations], [true, 1]);
+  const other = { ...fakeModel({ hash: "f".repeat(64) }), close };
+  const { call } = make(failing(), { reopen: () => Promise.resolve(other) });
+  const error = await assertRejects(call, Problem);
+  assert((error.cause as Error).message.startsWith('reopened "w" as ffff'));
+  await new Promise((resolve) => setTimeout(resolve));
+});

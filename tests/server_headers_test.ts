@@ -219,3 +219,88 @@ Deno.test("who is refused is told how to come in", async () => {
     assertEquals(response.status, 200, name);
   }
 });
+
+Deno.test("what events are answered with is told to HEAD, too, and no answer to them is kept", async () => {
+  const models = { fake: fakeModel() };
+  const app = createApp({ models });
+  const path = "/v1/images/7/events?steps=1";
+  const names = ["content-type", "cache-control", "x-accel-buffering"];
+  const of = async (init: RequestInit) => {
+    const { status, headers, body } = await app.request(path, init);
+    await body?.cancel();
+    return [status, ...names.map((name) => headers.get(name))];
+  };
+  assertEquals(await of({ method: "GET" }), [200, "text/event-stream", "no-store", "no"]);
+  assertEquals(await of({ method: "HEAD" }), [200, "text/event-stream", "no-store", "no"]);
+  // It is for who has had the last event: a proxy that keeps it would end other people's streams.
+  const ended = { headers: { "last-event-id": "done" } };
+  assertEquals(await of(ended), [204, null, "no-store", null]);
+  const closed = createApp({ models, signingKey: "s", pictures: "signed" });
+  const stranger = await closed.request(path, ended);
+  await stranger.body?.cancel();
+  assertEquals(stranger.status, 401, "nor is a stranger told so");
+});
+
+Deno.test("a signature is good to the second that it names, and signing leaves the address as it is", async () => {
+  const { now } = Date;
+  const at = 1_800_000_000;
+  const models = { fake: fakeModel() };
+  const app = createApp({ models, keys: ["k"], signingKey: "s", pictures: "signed" });
+  const address = new URL("http://here/v1/images/7.png?steps=1");
+  const before = address.href;
+  const signed = await signAddress(address, "s", at);
+  assertEquals([address.href, signed.searchParams.get("expires")], [before, `${at}`]);
+  const status = async (milliseconds: number) => {
+    Date.now = () => milliseconds;
+    const response = await app.request(signed.href);
+    await response.body?.cancel();
+    return response.status;
+  };
+  try {
+    const times = [1000 * at - 1000, 1000 * at - 1, 1000 * at, 1000 * at + 1];
+    const statuses = [];
+    for (const time of times) statuses.push(await status(time));
+    assertEquals(statuses, [200, 200, 403, 403]);
+    Date.now = () => 1000 * at + 999;
+    const body = { prompt: "x", steps: 1, response_format: "url" };
+    const asked = await app.request(generations, post(body, { authorization: "Bearer k" }));
+    const { data: [{ url }] } = await asked.json();
+    assertEquals(new URL(url).searchParams.get("expires"), String(at + 3600), "for an hour");
+  } finally {
+    Date.now = now;
+  }
+});
+
+Deno.test("a Host is a name or an address, and perhaps a port of up to five digits", async () => {
+  const ask = async (host: string) => {
+    let passed = false;
+    const raw = { headers: new Headers({ host }) };
+    const context = { req: { raw, url: "http://x/" } } as unknown as Context;
+    const next = () => Promise.resolve(void (passed = true));
+    const error = await requireHost(context, next).catch((error) => error);
+    const told = `host: expected a host's name and perhaps a port, found ${JSON.stringify(host)}`;
+    if (error) assertEquals([error.status, error.message], [400, told]);
+    return passed;
+  };
+  const right = [
+    "a.b-c_d",
+    "A:0",
+    "x:",
+    "x:12345",
+    "[::1]",
+    "[::FFFF:1.2.3.4]:80",
+    `[${":".repeat(45)}]`,
+  ];
+  for (const host of right) assertEquals(await ask(host), true, host);
+  const wrong = [
+    "x:123456",
+    "[]",
+    "[::1]:123456",
+    `[${":".repeat(46)}]`,
+    "[::g]",
+    "::1",
+    "x:a",
+    "a/b",
+  ];
+  for (const host of wrong) assertEquals(await ask(host), false, host);
+});

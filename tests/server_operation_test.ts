@@ -51,6 +51,10 @@ Deno.test("who asks whether it is ready waits a tenth of a second for the warm-u
   const answer = await Promise.race([asked, "nothing yet"]);
   assert(answer instanceof Response, "it has waited longer");
   assertEquals([answer.status, (await answer.json()).status], [503, "starting"]);
+  const clocks = time.timers.size;
+  const warm = createApp({ models: { fake: fakeModel() } });
+  assertEquals((await warm.request("/readyz")).status, 200);
+  assertEquals(time.timers.size, clocks, "who is ready at once leaves no clock running");
 });
 
 Deno.test("a drain takes as long as the work, at most its grace, and leaves no clock running", async () => {

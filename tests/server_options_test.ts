@@ -307,3 +307,53 @@ Deno.test("a key frees from the shares of streams and of evaluations", async () 
   assertEquals(metric(text, "denoise_streams_open"), 0);
   assertEquals(parseEvents(await (await ask({ headers })).text()).at(-1)!.event, "done");
 });
+
+Deno.test("a model's name has up to 64 letters; a scheduler that is missing is told with those there are", () => {
+  const name = "x".repeat(64);
+  assertEquals([...services({ models: { [name]: fakeModel() } }).catalog.models.keys()], [name]);
+  const { heun, ddpm } = builtIn;
+  assertThrows(
+    () => services({ schedulers: { heun, ddpm } }),
+    Error,
+    'createApp: expected the scheduler "ddim", which "fake" recommends, among schedulers, found heun, ' +
+      "ddpm; add it, or give the model another recommended",
+  );
+  assertEquals(services().orders.maxKnown, 1000, "runs that are remembered");
+});
+
+Deno.test("no option may have the name of anything that requests say already", () => {
+  const option = { type: "number", description: "", default: 1 } as const;
+  const of = (name: string) => {
+    const mine: Scheduler = { name: "mine", api: 1, options: { [name]: option } };
+    return services({ schedulers: { ...builtIn, mine } });
+  };
+  const taken = [
+    ...["weights", "scheduler", "schedule", "steps", "guidance", "guided", "label", "mix", "with"],
+    ...["scale", "size", "expires", "sig", "preview", "prompt", "model", "seed", "n", "stream"],
+    ...["response_format", "partial_images", "output_format", "output_compression", "quality"],
+    ...["style", "background", "moderation", "user"],
+  ];
+  for (const name of taken) {
+    const says = `scheduler "mine": its option "${name}" has the name of a request parameter`;
+    assertThrows(() => of(name), Error, says);
+  }
+  assertEquals(of("strength").schemas.optionNames.has("strength"), true);
+});
+
+Deno.test("a request is counted by its method, one that is made up as another", async () => {
+  const app = createApp({ models });
+  for (const method of ["GET", "HEAD", "POST", "OPTIONS", "PUT", "PURGE"]) {
+    await (await app.request("/v1/models", { method })).body?.cancel();
+  }
+  const text = await (await app.request("/metrics")).text();
+  const counted = [...text.matchAll(/^denoise_http_requests_total\{method="(\w+)".* (\d+)$/gm)];
+  assertEquals(counted.map(([, method, count]) => `${method} ${count}`).sort(), [
+    "GET 1",
+    "HEAD 1",
+    "OPTIONS 1",
+    "POST 1",
+    "other 2",
+  ]);
+  const long = await app.request("/livez", { method: "X".repeat(90) });
+  assertEquals((await long.json()).detail, `expected GET, HEAD, found ${"X".repeat(80)}…`);
+});

@@ -112,9 +112,10 @@ Deno.test("of an unforeseen error strangers learn nothing, and its cause is kept
   assertEquals([unforeseen.status, unforeseen.reason, unforeseen.cause], [500, "internal", cause]);
   assertEquals(JSON.stringify(unforeseen.document()).includes("secret"), false);
   const gone = asProblem(new DOMException("aborted", "AbortError"));
-  assertEquals([gone.status, gone.reason], [499, "disconnected"]);
+  assertEquals([gone.status, gone.reason, gone.message], [499, "disconnected", "the client left"]);
   const slow = asProblem(new DOMException("late", "TimeoutError"));
   assertEquals([slow.status, slow.reason], [500, "internal"]);
   const hono = asProblem(new HTTPException(413, { message: "large" }));
-  assertEquals([hono.status, hono.message], [413, "large"]);
+  assertEquals([hono.status, hono.reason, hono.message], [413, "invalid", "large"]);
+  assertEquals(String(unforeseen), "Problem: an error that was not foreseen; the log has it");
 });

@@ -175,6 +175,7 @@ Deno.test("a class is its name in any Unicode form, else its index", () => {
   const none = undefined;
   assertEquals(found, [0, 0, 1, 1, 2, 2, 3, 5, 5, 4, none, none, none, none]);
   assertEquals(labelIndex(model, "Cat"), undefined);
+  assertEquals(["000000000", "0000000000"].map((zeros) => labelIndex(model, zeros)), [0, none]);
   assertEquals(labelIndex(fakeModel(), 0), undefined);
   // What a class is told by is read as that class again.
   assertEquals([0, 1, 2, 3, 4, 5].map((i) => labelText(model, i)), [

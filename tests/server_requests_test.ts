@@ -38,6 +38,7 @@ Deno.test("a prompt is a class, two classes, or a name of a seed; fields go befo
     [{ prompt: " eel ", seed: 0 }, { label: "eel", seed: 0 }],
     [{ prompt: "dog", label: "cat", seed: 5 }, { label: "cat", mix: undefined }],
     [{ prompt: "dog", label: 2, seed: 5 }, { label: "eel" }],
+    [{ prompt: "dog", label: 0, seed: 5 }, { label: "cat" }],
     [{ prompt: "cat+dog", seed: 5 }, { label: "cat+dog", mix: 0.5 }],
     [{ prompt: "cat + dog", seed: 5, mix: 0.2 }, { label: "cat+dog", mix: 0.2 }],
     [{ prompt: "cat+dog", label: "eel", seed: 5 }, { label: "eel", mix: undefined }],
@@ -194,6 +195,12 @@ Deno.test("apps side by side say what each of them knows", async () => {
   assertEquals(await expected(one, "steps=30"), "at most 10");
   assertEquals(await expected(other, "steps=30"), "at most 20");
   assertEquals(await expected(one, "steps=30"), "at most 10");
+  const mine: Scheduler = { ...builtIn.ddim, name: "mine" };
+  const more = make({ schedulers: { ...builtIn, mine } }), fewer = make();
+  for (const [app, status] of [[more, 200], [fewer, 422], [more, 200]] as const) {
+    const path = "/v1/images/7.png?scheduler=mine";
+    assertEquals((await app.request(path, { method: "HEAD" })).status, status);
+  }
   const label = async (app: DenoiseApp) => {
     const { paths } = await (await app.request("/openapi.json")).json();
     const { parameters } = paths["/v1/images/{seed}.png"].get;
@@ -204,6 +211,8 @@ Deno.test("apps side by side say what each of them knows", async () => {
   assertEquals(await label(ant), "a class, or two with + between: ant");
   const none = createApp({ models: { fake: fakeModel() } });
   assertEquals(await label(none), "a class, by name or index, or two with + between");
+  const long = `label=${"x".repeat(202)}`;
+  assertEquals(await expected(ant, long), "at most 201 characters", "twice 100 at least");
 });
 
 Deno.test("addresses in answers are signed for an hour to who has a key, and lead to where the app is mounted", async () => {

@@ -79,12 +79,28 @@ Deno.test("an edit's class is its label, else its prompt, else none; a label goe
   assertEquals((await ask(without, edits, { ...common, seed: "3" }))[0].label, "bee");
 });
 
+Deno.test("an edit takes what OpenAI's clients send and has no use for, and is not kept", async () => {
+  const app = make();
+  const unread = {
+    ...{ quality: "high", background: "auto", moderation: "low", input_fidelity: "high" },
+    ...{ output_compression: "90", user: "u", response_format: "b64_json", output_format: "png" },
+  };
+  const parts = { image: image(), mask: mask(), seed: "1", steps: "3", ...unread };
+  const response = await app.request(edits, form(parts));
+  await response.body?.cancel();
+  assertEquals([response.status, response.headers.get("cache-control")], [200, "no-store"]);
+  const stray = await refused(app, edits, { ...parts, virus: image() });
+  assertEquals(stray, [422, "virus", "no such file, but image, mask"]);
+});
+
 Deno.test("guidance is off unless it is asked for, whatever the weights recommend", async () => {
   const recommended = { scheduler: "ddim", steps: 5, guidance: 2 };
   const app = make({}, { ...model(), recommended });
   const common = { image: image(), mask: mask(), seed: "1", steps: "3", label: "cat" };
   assertEquals((await ask(app, edits, common))[0].guidance, 1);
   assertEquals((await ask(app, edits, { ...common, guidance: "3" }))[0].guidance, 3);
+  const [none] = await ask(app, edits, { ...common, guidance: "0", seed: "0" });
+  assertEquals([none.guidance, none.seed], [0, 0], "0 is a number that was named");
 });
 
 Deno.test("sampler, steps and options are those of the form, else by what is missing", async () => {
@@ -225,6 +241,17 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
     "steps",
   ]);
   const { image: __, ...six } = several(6);
+  const wide = make({ limits: { maxPixels: 255 } });
+  assertEquals(await refused(wide, restorations, { ...small, size: "16x16" }), [
+    422,
+    "size",
+    "at most 255 pixels in one request",
+  ]);
+  const pair = make({ limits: { maxImages: 2 } });
+  assertEquals((await ask(pair, restorations, two)).length, 2, "as many files as there may be");
+  assertEquals((await ask(pair, restorations, { ...small, n: "2" })).length, 2, "or answers");
+  const files = await refused(pair, restorations, four);
+  assertEquals(files, [422, "image", "at most 2 files"]);
   const many = await refused(make(), restorations, { ...six, n: "2" });
   assertEquals(many, [422, "n", "at most 10 answers in one request"]);
 });

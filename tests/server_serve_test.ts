@@ -110,3 +110,26 @@ Deno.test("after the drain answers have half a second on their way out, then the
     assertEquals([runtime.options().signal.aborted, time.timers.size], [late, 0]);
   }
 });
+
+Deno.test("a server is over when its socket is closed, not before; it listens for nothing more", async () => {
+  using runtime = held();
+  const stop = new AbortController();
+  const removed: unknown[] = [];
+  const { removeEventListener } = stop.signal;
+  stop.signal.removeEventListener = (...given: Parameters<typeof removeEventListener>) => {
+    removed.push(given[0]);
+    removeEventListener.apply(stop.signal, given);
+  };
+  // Nothing is left to close, and the socket's last connection is still there.
+  Object.assign(Deno, {
+    serve: () => ({ finished: runtime.finished.promise, shutdown: () => Promise.resolve() }),
+  });
+  let over = false;
+  const served = serve(runtime.app, { signal: stop.signal }).then(() => void (over = true));
+  runtime.listeners.get("SIGTERM")!();
+  assertEquals([runtime.listeners.size, removed], [0, ["abort"]]);
+  await now();
+  assertEquals([runtime.seen.drains, over], [[4000], false]);
+  runtime.finished.resolve();
+  await served;
+});

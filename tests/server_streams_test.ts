@@ -27,6 +27,7 @@ Deno.test("a client has an eighth of the streams, at least one; who has a key ha
     const none = [503, `${max} event streams are open already`, "5"];
     assertEquals(refused(() => streams.enter()), none);
     assertEquals(refused(() => streams.enter("another")), none);
+    assertEquals(refused(() => streams.enter("one")), full, "a client's own share is told first");
   }
 });
 
@@ -40,6 +41,20 @@ Deno.test("each place that is given back is one that may be taken, by the same c
   second();
   third();
   assertEquals(streams.open, 0);
+  // A client without streams is not remembered: there may be ever new ones.
+  const forgotten: unknown[] = [];
+  const { delete: remove } = Map.prototype;
+  Map.prototype.delete = function (key) {
+    forgotten.push(key);
+    return remove.call(this, key);
+  };
+  try {
+    const places = [streams.enter("b"), streams.enter("b")];
+    for (const leave of places) leave();
+    assertEquals(forgotten, ["b"]);
+  } finally {
+    Map.prototype.delete = remove;
+  }
   const keyed = streams.enter();
   keyed();
   keyed();

@@ -108,6 +108,61 @@ Deno.test("a fixed_large model pays for its wider steps, but not at t = 0", asyn
   assertAlmostEquals(wide.decoder, small.decoder, 1e-9);
 });
 
+Deno.test("a learned variance is each pixel's own, in the KL as in the last bin", async () => {
+  const said = Float32Array.of(0.1, -0.3, 0.5, 2), v = [-1, -0.5, 0.25, 1];
+  const learned = parseSchedulerConfig({
+    ...{ num_train_timesteps: 2, beta_start: 0.1, beta_end: 0.4 },
+    ...{ variance_type: "learned_range", prediction_type: "sample" },
+  });
+  const net = network(() => 0, {
+    scheduler: learned,
+    outChannels: 2,
+    predict: (_, t) => Promise.resolve(Float32Array.from([...t].flatMap(() => [...said, ...v]))),
+  });
+  const bits = await bitsPerDim(net, levels(153), { pictures: 3 });
+  const { betas: [beta_0, beta_1] } = scheduleFor(learned);
+  const alpha_bar_1 = (1 - beta_0) * (1 - beta_1);
+  const coef = Math.sqrt(1 - beta_0) * beta_1 / (1 - alpha_bar_1);
+  const small = Math.log(beta_1 * beta_0 / (1 - alpha_bar_1));
+  const between = (beta: number, p: number) =>
+    (v[p] + 1) / 2 * Math.log(beta) + (1 - v[p]) / 2 * small;
+  const clipped = said.map((x) => Math.min(1, x));
+  const kl = [...clipped].map((x, p) => normalKl(coef * 0.2, small, coef * x, between(beta_1, p)));
+  assertAlmostEquals(bits.kl, kl.reduce((a, b) => a + b) / 4 / Math.LN2, 1e-6);
+  const last = [...clipped].map((x, p) =>
+    decoderBits(Float32Array.of(0.2), Float64Array.of(x), between(beta_0, p))
+  );
+  assertAlmostEquals(bits.decoder / (last.reduce((a, b) => a + b) / 4), 1, 1e-4);
+});
+
+Deno.test("figures do not depend on how many pictures are asked about at once: 32, where nobody says", async () => {
+  const bytes = Uint8Array.from({ length: 4 * 33 }, (_, i) => 7 * i % 256);
+  const many = bytesDataSet(bytes, [1, 2, 2]);
+  const short = parseSchedulerConfig({ num_train_timesteps: 2, beta_end: 0.2 });
+  const sizes: number[] = [];
+  const net = network(() => 0, {
+    scheduler: short,
+    predict(x, t) {
+      sizes.push(t.length);
+      return Promise.resolve(x.map((x) => x / 3));
+    },
+  });
+  const asked = async (batch?: number) => {
+    const { total } = await bitsPerDim(net, many, { pictures: 33, batch });
+    const bound = sizes.splice(0);
+    const [band] = await epsLossByBand(net, many, { pictures: 33, bands: 1, batch });
+    return { total, loss: band.loss, bound, bands: sizes.splice(0) };
+  };
+  const { total, loss, bound, bands } = await asked();
+  assertEquals([bound, bands], [[32, 1, 32, 1], [32, 1]]);
+  for (const batch of [1, 10, 40]) {
+    const other = await asked(batch);
+    assertAlmostEquals(other.total, total, 1e-6, `${batch}`);
+    assertAlmostEquals(other.loss, loss, 1e-6, `${batch}`);
+    assertEquals(other.bands.length, Math.ceil(33 / batch));
+  }
+});
+
 Deno.test("the bins of all 256 bytes hold all of the distribution", () => {
   const bytes = Float32Array.from({ length: 256 }, (_, i) => i / 127.5 - 1);
   for (const mean of [-1, 0.3, 0.99]) {

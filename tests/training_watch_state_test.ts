@@ -147,6 +147,8 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
     "samples/step-00000002.png": "grid of the run",
     "samples/step-00000019.png": "another of the run",
     "steps-4/samples/step-00000001.png": "grid of a student",
+    "guided/samples/step-00000001.png": "grid of the guided teacher",
+    "tuned/samples/step-00000001.png": "grid of the one that is tuned",
     "steps-4x/samples/step-00000001.png": "not a stage",
   });
   const events: string[] = [];
@@ -177,12 +179,15 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
   assertEquals(JSON.parse((await get("/state.json"))[1]).ended, true);
   assertEquals((await get("/samples/2.png?stage="))[1], "grid of the run");
   assertEquals((await get("/samples/1.png?stage=steps-4"))[1], "grid of a student");
+  assertEquals((await get("/samples/1.png?stage=guided"))[1], "grid of the guided teacher");
+  assertEquals((await get("/samples/1.png?stage=tuned"))[1], "grid of the one that is tuned");
   for (const name of ["19", "00000019"]) {
     assertEquals((await get(`/samples/${name}.png`))[1], "another of the run");
   }
   const stages: [string, number][] = [
     ["", 200],
     ["guided", 200],
+    ["tuned", 200],
     ["steps-123456", 200],
     ["steps-1234567", 404],
     ["steps-", 404],

@@ -31,8 +31,8 @@ const sdedit: Scheduler = {
     },
   },
   timesteps(n, { T }, _config, { strength }) {
-    const levels = Math.max(1, Number(strength) * T);
-    return Array.from({ length: n }, (_, i) => Math.max(0, levels - 1) * (1 - i / n));
+    const first = Math.max(0, Number(strength) * T - 1);
+    return Array.from({ length: n }, (_, i) => first * (1 - i / n));
   },
   async *sampler(run) {
     const { timesteps, schedule } = run;

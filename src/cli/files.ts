@@ -59,11 +59,16 @@ export async function openTarget(
       }${folders ? ", a folder with a slash at its end," : ""} or - for standard output`,
     );
   }
-  if (info && !force) {
-    throw new InputError(`--out ${path}: the file is there already; --force overwrites it`);
-  }
+  if (!force) await checkFree(path);
   await checkFile(path);
   return { path, kind };
+}
+
+/** @throws InputError where there is a file of that name, which is not to be lost */
+export async function checkFree(path: string): Promise<void> {
+  if (await Deno.stat(path).catch(() => undefined)) {
+    throw new InputError(`--out ${path}: the file is there already; --force overwrites it`);
+  }
 }
 
 /**

@@ -69,6 +69,7 @@ async function build(args: readonly string[], io: Io): Promise<Command> {
   const program = new Command("denoise")
     .description("Pixel diffusion models: sample, train, serve. No Python.")
     .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .exitOverride()
     .configureOutput({
@@ -79,7 +80,6 @@ async function build(args: readonly string[], io: Io): Promise<Command> {
   const asked = args.find((arg) => !arg.startsWith("-"));
   for (const { name, summary } of commands) {
     const command = program.command(name).description(summary).exitOverride()
-      .helpOption("-h, --help", "show this help")
       .option("-q, --quiet", "say nothing but errors")
       .option("--debug", "show where an error came from");
     command.copyInheritedSettings(program);

@@ -18,13 +18,13 @@ export const SCHEDULE_NAMES = [
 /** The name of a built-in noise schedule. */
 export type ScheduleName = (typeof SCHEDULE_NAMES)[number];
 
-/** torch.linspace in float32: each half counts from its own end. */
+/** torch.linspace in float32: each half counts from its own end, and one in the middle from the last. */
 function linspace(from: number, to: number, n: number): Float64Array {
   const a = f32(from), b = f32(to);
   const step = n === 1 ? 0 : f32(f32(b - a) / (n - 1));
   return Float64Array.from(
     { length: n },
-    (_, i) => i < n / 2 ? f32(a + step * i) : f32(b - step * (n - 1 - i)),
+    (_, i) => n === 1 || i < Math.floor(n / 2) ? f32(a + step * i) : f32(b - step * (n - 1 - i)),
   );
 }
 

@@ -112,15 +112,14 @@ export class ThreadControl {
     const memory = Atomics.load(this.#words, words.memory);
     const at = Atomics.load(this.#words, words.at);
     const phase = Atomics.load(this.#words, words.phase);
-    // Otherwise another is being written, and a call will follow.
-    const whole = run !== 0 && Atomics.load(this.#words, words.run) === run;
-    return whole ? { run, memory, at, phase } : undefined;
+    return run === 0 ? undefined : { run, memory, at, phase };
   }
 
   #takePart(run: Run, perform: (run: Run) => boolean): void {
     Atomics.add(this.#words, words.active, 1);
     try {
-      // The host may have given up the run's commands: then it does not wait for this thread.
+      // The host may have given up the run's commands: then it does not wait for this thread. Or another run
+      // is being written, of which this may be half: a call will follow.
       if (Atomics.load(this.#words, words.run) !== run.run) return;
       if (!perform(run)) return;
       this.#last = run.run;

@@ -1,7 +1,7 @@
 /** Shards put together again: the same bytes as one run would have written. */
 import { InputError } from "../../errors.ts";
 import { concat, type OpenArchive, openArchive, writeArchive } from "./archive.ts";
-import { reasonOf } from "../files.ts";
+import { isScratch, reasonOf } from "../files.ts";
 import { differenceOf, requestHash } from "./request.ts";
 import { exists, writePart, writing } from "./sink.ts";
 
@@ -52,18 +52,26 @@ async function checkShards(shards: readonly OpenArchive[]): Promise<void> {
 
 /**
  * Copies the PNGs of folders into one.
+ * @param force whether other pictures of those names that lie there already may be replaced
  * @returns how many pictures there are
  * @throws InputError where two folders hold different pictures of one name
  */
-export async function mergeFolders(paths: readonly string[], to: string): Promise<number> {
+export async function mergeFolders(
+  paths: readonly string[],
+  to: string,
+  force = false,
+): Promise<number> {
   await writing(to, () => Deno.mkdir(to, { recursive: true }));
+  // Never a picture of a folder that is read.
+  const replaces = force && await isScratch(to, paths);
   const seen = new Map<string, string>();
   for (const path of paths) {
     for await (const { name, isFile } of list(path)) {
       if (!isFile || !name.endsWith(".png")) continue;
       const [from, target] = [`${path}/${name}`, `${to}/${name}`];
       const bytes = await Deno.readFile(from);
-      if (await exists(target)) {
+      const replaced = replaces && !seen.has(name);
+      if (!replaced && await exists(target)) {
         if (!equal(bytes, await Deno.readFile(target))) {
           throw new InputError(`${seen.get(name) ?? target} and ${from} are different pictures`);
         }

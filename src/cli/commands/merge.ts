@@ -28,7 +28,7 @@ async function run(shards: string[], flags: Flags, io: Io): Promise<void> {
   }
   const count = kind === "npz"
     ? await mergeArchives(shards, path)
-    : await mergeFolders(shards.map((shard) => shard.replace(/\/+$/, "")), path);
+    : await mergeFolders(shards.map((shard) => shard.replace(/\/+$/, "")), path, flags.force);
   if (!io.quiet) {
     const [pictures, parts] = [plural(count, "picture"), plural(shards.length, "shard")];
     io.err(`${path}: ${pictures} of ${parts}`);

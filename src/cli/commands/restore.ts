@@ -17,7 +17,7 @@ import { recommendedRestorer } from "../../restoration/recommended.ts";
 import { psnr, ssim } from "../../restoration/similarity.ts";
 import { prepare, sample, type SampleOptions } from "../../sampling/sample.ts";
 import type { Command } from "../command.ts";
-import { isScratch, openTarget, readInput, type Target, writeOutput } from "../files.ts";
+import { checkFree, isScratch, openTarget, readInput, type Target, writeOutput } from "../files.ts";
 import type { Io } from "../io.ts";
 import {
   defineModelOptions,
@@ -109,6 +109,9 @@ async function run(path: string, flags: Flags, io: Io): Promise<void> {
   }
   const read = await readPictures(path, flags);
   const target = await openTarget(flags.out, !!flags.force, ["png", "folder"]);
+  if (target.kind === "folder" && !flags.force) {
+    for (const name of namesOf(count, !!flags.simulate)) await checkFree(join(target.path, name));
+  }
   await using model = await loadModel(flags, io);
   const task = measureTask(path, read, flags, model, seeds[0], io);
 
@@ -263,6 +266,12 @@ interface Pictures {
   readonly truth?: Pixels;
 }
 
+/** What a folder's files are called. */
+function namesOf(answers: number, hasTruth: boolean): string[] {
+  const numbered = Array.from({ length: answers }, (_, i) => `answer-${i + 1}.png`);
+  return ["given.png", ...numbered, ...(hasTruth ? ["truth.png"] : [])];
+}
+
 async function write(
   target: Target,
   { given, answers, truth }: Pictures,
@@ -271,16 +280,13 @@ async function write(
   io: Io,
 ): Promise<void> {
   if (target.kind === "folder") {
-    const files: [string, Pixels, Recipe[]][] = [
-      ["given.png", given, []],
-      ...answers.map((
-        a,
-        i,
-      ): [string, Pixels, Recipe[]] => [`answer-${i + 1}.png`, a, [recipes[i]]]),
-      ...(truth ? [["truth.png", truth, []] as [string, Pixels, Recipe[]]] : []),
+    const files: [Pixels, Recipe[]][] = [
+      [given, []],
+      ...answers.map((answer, i): [Pixels, Recipe[]] => [answer, [recipes[i]]]),
     ];
-    for (const [name, picture, made] of files) {
-      await writeOutput(join(target.path, name), png(picture, made));
+    if (truth) files.push([truth, []]);
+    for (const [i, name] of namesOf(answers.length, truth !== undefined).entries()) {
+      await writeOutput(join(target.path, name), png(...files[i]));
     }
     return;
   }

@@ -59,5 +59,5 @@ export function watchApp(run: RunFolder, { ended, onAsked }: WatchOptions): Hono
 
 /** A stage's name; undefined for what could be another folder. */
 function stageOf(text = ""): string | undefined {
-  return /^(guided|steps-\d{1,6})?$/.test(text) ? text : undefined;
+  return /^(guided|steps-\d{1,6}|tuned)?$/.test(text) ? text : undefined;
 }

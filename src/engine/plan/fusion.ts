@@ -147,7 +147,7 @@ function layerFrom(
       if (isBias(other, root) && !layer.bias && !layer.embedding && !layer.residual) {
         layer.bias = other;
       } else if (isEmbedding(other, root) && !layer.embedding) layer.embedding = other;
-      else if (other.shape.join() === root.shape.join() && !layer.residual && other.id < user.id) {
+      else if (other.shape.join() === root.shape.join() && !layer.residual) {
         layer.residual = other;
       } else break;
     } else if (op === "mul" && other && scalarOf(other) !== undefined && !scaled) {

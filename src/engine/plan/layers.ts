@@ -169,16 +169,14 @@ function lowerWinograd(
 function lowerLinear(p: Planner, layer: Layer): void {
   const [source, weight] = layer.producer.node.inputs;
   const [outChannels, inner] = weight.shape as number[];
-  let x = p.view(source);
-  // Rows are pixels: [N, P, K] is N pictures of P pixels, [N, K] is N of one.
-  if (x.strides.at(-1) !== 1 && inner > 1 || x.dims.length > 3 || x.dims.length < 2) {
-    x = p.rows(source);
+  if (source.shape.length > 3) {
+    throw new UnsupportedGraph(`a linear layer of ${source.shape.length} dimensions`);
   }
-  const lead = x.dims.slice(0, -1);
-  const [n, pixels] = x.dims.length === 3 ? lead : [product(lead), 1];
-  const [picture, pixel] = x.dims.length === 3
-    ? x.strides.slice(0, 2)
-    : [x.dims.length === 2 ? x.strides[0] : inner, inner];
+  const view = p.view(source);
+  const x = view.strides.at(-1) !== 1 && inner > 1 ? p.rows(source) : view;
+  // Rows are pixels: [N, P, K] is N pictures of P pixels, [N, K] is N of one.
+  const [n, pixels] = x.dims.length === 3 ? x.dims : [x.dims[0], 1];
+  const [picture, pixel] = x.dims.length === 3 ? x.strides : [x.strides[0], inner];
   const as4d = { ...x, dims: [n, inner, 1, pixels], strides: [picture, 1, pixels * pixel, pixel] };
   const dims = p.dims(layer.root.shape);
   const to = dims.length === 4
@@ -186,9 +184,7 @@ function lowerLinear(p: Planner, layer: Layer): void {
     : p.pixelsOf([n, outChannels, 1, pixels]);
   if (dims.length !== 4) {
     const [a, , , b] = to.strides;
-    const strides = dims.length === 3 ? [a, b, 1] : dims.length === 2 ? [a, 1] : undefined;
-    if (!strides) throw new Error(`a linear layer of ${dims.length} dimensions`);
-    p.set(layer.root, { ...to, dims, strides });
+    p.set(layer.root, { ...to, dims, strides: dims.length === 3 ? [a, b, 1] : [a, 1] });
   }
   const out = outputWords(p, rowResidual(p, layer, to), to);
   convStep(p, {

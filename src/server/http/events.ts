@@ -68,6 +68,13 @@ export interface StreamOptions {
   readonly metrics: Metrics;
 }
 
+/** What every stream is answered with, to HEAD as well; no proxy is to keep or hold back any of it. */
+export const STREAM_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
+
 /** Events as an answer; they are pulled, so that an unread one is never written. */
 export function eventStream(
   events: AsyncGenerator<ServerEvent, void>,
@@ -110,13 +117,7 @@ export function eventStream(
       events.return().catch(() => {});
     },
   }, { highWaterMark: 0 });
-  return new Response(body, {
-    headers: {
-      "content-type": "text/event-stream",
-      "cache-control": "no-store",
-      "x-accel-buffering": "no",
-    },
-  });
+  return new Response(body, { headers: STREAM_HEADERS });
 }
 
 async function raceHeartbeat<T>(next: Promise<T>): Promise<T | undefined> {

@@ -7,7 +7,7 @@ import type { Step } from "../work/picture_service.ts";
 import { addressOf, describeSubject, etagMatches, findWeights, resolve } from "../work/recipe.ts";
 import { seedOf } from "../work/seed.ts";
 import { pictureResource } from "./access.ts";
-import { errorEvent, type ServerEvent } from "./events.ts";
+import { errorEvent, type ServerEvent, STREAM_HEADERS } from "./events.ts";
 import { once } from "./once.ts";
 import { recipeRequest } from "./recipe_request.ts";
 import { answer, queryParameters, type Route } from "./route.ts";
@@ -144,13 +144,13 @@ async function events(services: Services, c: Context): Promise<Response> {
   const name = c.req.param("seed")!;
   const standing = await services.access.picture(c.req.raw, pictureResource(name, "/events"));
   // An EventSource connects again after the last event; 204 tells it that there is no more.
-  if (c.req.header("last-event-id") === "done") return new Response(null, { status: 204 });
+  if (c.req.header("last-event-id") === "done") {
+    return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
+  }
   const { preview, ...query } = queryOf(new URL(c.req.url));
   const fields = validate(eventFields, { preview });
   const { order } = await readAddress(services, name, query, chargeTo(services, c, standing));
-  if (c.req.method === "HEAD") {
-    return new Response(null, { headers: { "content-type": "text/event-stream" } });
-  }
+  if (c.req.method === "HEAD") return new Response(null, { headers: STREAM_HEADERS });
   const show = (fields.preview ?? "x_0") as Preview;
   return streamTo(services, c, standing, (controller, charge) => {
     const [steps] = services.pictures.steps([order], controller, charge);

@@ -1,0 +1,121 @@
+/** What the engine keeps of weights: each in the form that a kernel reads, where, and how it gets there. */
+import { assert, assertEquals } from "@std/assert";
+import { placeWeights } from "../src/engine/layout.ts";
+import { type NumberSource, packWeights, stagingFor } from "../src/engine/pack.ts";
+import { opcodes } from "../src/engine/plan/step.ts";
+import { WeightStore } from "../src/engine/plan/weights.ts";
+import { Graph, type Value } from "../src/graph/mod.ts";
+
+/** A parameter of a shape. */
+const param = (...shape: number[]) => new Graph().param("w", shape);
+
+Deno.test("engine weights: a weight is kept once in each form that is asked for, in as many bytes as that takes", () => {
+  const value = param(10, 16, 3, 3);
+  const bytesOf = (ask: (store: WeightStore) => unknown, half?: boolean) => {
+    const store = new WeightStore(half === undefined ? undefined : () => half);
+    ask(store);
+    ask(store);
+    assertEquals(store.buffers.length, 2, "it, and zeros");
+    return store.bytes - store.zeros.bytes;
+  };
+  // Channels go in panels of eight.
+  assertEquals(bytesOf((store) => store.conv(value)), 4 * 16 * 16 * 9);
+  assertEquals(bytesOf((store) => store.conv(value), false), 4 * 16 * 16 * 9);
+  assertEquals(bytesOf((store) => store.conv(value), true), 2 * 16 * 16 * 9);
+  assertEquals(bytesOf((store) => store.winograd(value, 4, 4)), 4 * 16 * 16 * 36);
+  assertEquals(bytesOf((store) => store.winograd(value, 2, 4)), 4 * 16 * 16 * 16);
+  assertEquals(bytesOf((store) => store.winograd(value, 4, 4), false), 4 * 16 * 16 * 9);
+  assertEquals(bytesOf((store) => store.winograd(value, 4, 4), true), 2 * 16 * 16 * 9);
+  assertEquals([0, 1, 4, 5].map((n) => bytesOf((store) => store.raw(param(n)))), [16, 16, 16, 32]);
+  const both = new WeightStore();
+  both.conv(value);
+  both.winograd(value, 2, 4);
+  both.winograd(value, 4, 4);
+  both.raw(value);
+  assertEquals(both.buffers.length, 5);
+  const compact = [undefined, false, true].map((half) =>
+    new WeightStore(half === undefined ? undefined : () => half).winograd(value, 2, 4).compact
+  );
+  assertEquals(compact, [0, 1, 2]);
+  const zeros = new WeightStore();
+  const sizes = [16, 17, 4, 40].map((channels) => {
+    zeros.zeroPixel(channels);
+    return zeros.zeros.bytes;
+  });
+  assertEquals(sizes, [64, 80, 80, 160], "as the widest pixel has, and never less");
+});
+
+Deno.test("engine weights: they lie behind the kernels' own words", () => {
+  const store = new WeightStore();
+  store.raw(param(5));
+  store.conv(param(3, 7));
+  store.zeroPixel(20);
+  const base = placeWeights(store);
+  const places = store.buffers.map(({ address, bytes }) => [address, bytes]);
+  assertEquals([places, base], [[[1024, 32], [1088, 224], [1344, 80]], 1472]);
+});
+
+Deno.test("engine weights: weights are packed as many at a time as there is room for, each where it is kept", async () => {
+  const kinds = [
+    (store: WeightStore, value: Value) => store.conv(value).place.buffer,
+    (store: WeightStore, value: Value) => store.winograd(value, 4, 4).place.buffer,
+  ];
+  const lengths: Record<number, number> = {
+    [opcodes.packConv]: 9,
+    [opcodes.packWinograd]: 11,
+    [opcodes.packKernels]: 9,
+  };
+  const pack = async (count: number, room: number, half?: boolean) => {
+    const graph = new Graph();
+    const store = new WeightStore(half === undefined ? undefined : () => half);
+    const wanted = Array.from({ length: count }, (_, i) => {
+      return kinds[i % 2](store, graph.param(`w${i}`, [8, 4, 3, 3]));
+    });
+    const from = placeWeights(store);
+    const to = from + stagingFor(store) + room;
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(to / 65536) });
+    const log: string[] = [], given: number[] = [];
+    let begin = 0;
+    const packer = {
+      settle: () => Promise.resolve(void log.push("settle")),
+      run: (at: number) => {
+        log.push("run");
+        assertEquals(at, from);
+        const words = new Int32Array(memory.buffer);
+        let i = at / 4;
+        for (let first = true; words[i] !== 0; i += words[i + 1], first = false) {
+          const [op, length, staged, address] = words.subarray(i, i + 4);
+          assertEquals(length, lengths[op]);
+          const number = new Float32Array(memory.buffer)[staged / 4];
+          assertEquals(wanted[number - 1].address, address, `weight ${number}`);
+          given.push(number);
+          if (first) begin ||= staged;
+          if (first) assertEquals(staged, begin, "the place is used again");
+          assert(staged + 4 * 8 * 4 * 9 <= to);
+        }
+        assert(4 * (i + 1) - at <= 64 * 1024, "commands have 64 KiB");
+        return Promise.resolve();
+      },
+    };
+    const source: NumberSource = {
+      fitsHalf: () => half!,
+      async *each(values) {
+        for (const value of values) {
+          yield [value, await Promise.resolve(new Float32Array(288).fill(value.id + 1))];
+        }
+      },
+    };
+    await packWeights(store, source, memory, { from, to }, packer);
+    assertEquals(given, Array.from({ length: count }, (_, i) => i + 1));
+    const runs = log.length / 2;
+    assertEquals(log, Array(runs).fill(["settle", "run"]).flat());
+    return runs;
+  };
+  assertEquals(await pack(0, 0), 0);
+  assertEquals(await pack(3, 0), 3, "room for one");
+  assertEquals(await pack(5, 1152), 3, "for two");
+  assertEquals(await pack(40, 1 << 20), 1);
+  for (const half of [false, true]) assertEquals(await pack(40, 1 << 20, half), 1);
+  // Commands of 10 words on average, as long as 16 more fit into 16,384.
+  assertEquals([await pack(1637, 4 << 20), await pack(1638, 4 << 20)], [1, 2]);
+});
