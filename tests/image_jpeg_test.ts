@@ -55,6 +55,12 @@ Deno.test("JFIF is YCbCr whatever Adobe's marker says behind it, as in libjpeg",
   const adobe = segment(0xee, [...text("Adobe"), 0, 100, 0, 0, 0, 0, 0]);
   const jfif = segment(0xe0, [...text("JFIF\0"), 1, 1, 0, 0, 1, 0, 1, 0, 0]);
   assertEquals(decodeJpeg(withSegments(file, jfif, adobe)), decodeJpeg(file));
+  // JFIF's extension, a thumbnail in an APP0 of its own, takes nothing back.
+  const extension = segment(0xe0, [...text("JFXX\0"), 0x13, 1, 1, 0, 0, 0]);
+  const bare = Uint8Array.from([...file.subarray(0, 2), ...file.subarray(2 + 2 + 16)]);
+  assertEquals(decodeJpeg(withSegments(bare, jfif, extension, adobe)), decodeJpeg(file));
+  const without = decodeJpeg(withSegments(bare, extension, adobe));
+  assert(off(without.pixels, decodeJpeg(file).pixels).most > 50, "JFXX alone is no JFIF");
 });
 
 Deno.test("scan markers in application data and behind the end of the picture are no scans", () => {

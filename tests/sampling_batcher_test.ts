@@ -95,10 +95,13 @@ Deno.test("a call given up during its evaluation rejects at once; its neighbours
   const leaving = batcher.evaluate({ x: x(1), t: 7, signal: controller.signal });
   const staying = batcher.evaluate({ x: x(2), t: 7 });
   await settled();
+  const waiting = [4, 3].map((t) => batcher.evaluate({ x: x(3), t }));
   controller.abort(new Error("left"));
   await assertRejects(() => leaving, Error, "left");
+  assertEquals(batcher.pending, 2, "who waits for the next one stays there");
   door.open();
   assertEquals(await staying, x(answer(2, 7)));
+  assertEquals(await Promise.all(waiting), [4, 3].map((t) => x(answer(3, t))));
 });
 
 Deno.test("when every call was aborted nothing is evaluated, and the batcher goes on", async () => {

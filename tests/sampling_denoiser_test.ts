@@ -1,5 +1,11 @@
 /** A network as samplers ask it: its gradient against finite differences, on every engine, batched. */
-import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import type { Backend } from "../src/backends/backend.ts";
 import {
   combine,
@@ -195,21 +201,23 @@ Deno.test("an x_t of another size, and an aborted run, are refused where they ar
 
 Deno.test("an engine that cannot run the gradient says so in a sentence", async () => {
   const [backend] = exact;
+  const missing = new Error("no conv2dInputGrad");
   const plain: Backend = {
     name: "plain",
     createSession(graph, weights, options) {
-      if (graph.outputs.has("gradient")) return Promise.reject(new Error("no conv2dInputGrad"));
+      if (graph.outputs.has("gradient")) return Promise.reject(missing);
       return backend.createSession(graph, weights, options);
     },
   };
   await using model = await openModel(await golden("train_unconditional"), plain);
   const x = new Float32Array(model.shape.reduce((a, b) => a * b));
   await model.predict(x, Float32Array.of(1));
-  await assertRejects(
+  const refused = await assertRejects(
     () => model.vjp!(x, Float32Array.of(1), x),
     InputError,
     "gradients of the network do not run on plain (no conv2dInputGrad); native and wasm have them",
   );
+  assertStrictEquals(refused.cause, missing);
 });
 
 Deno.test("evaluations are counted where the network is asked: guidance doubles them, a gradient is two", async () => {

@@ -117,6 +117,15 @@ async function errorsOf(input: unknown) {
   return errors!.map(({ field, expected, found }) => [field, expected, found]);
 }
 
+Deno.test("of fields that do not fit, known ones first, sixteen are named", async () => {
+  const unknown = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`x${i}`, i]));
+  const named = async (input: unknown) => (await errorsOf(input)).map(([field]) => field);
+  assertEquals(await named({ n: 0, ...unknown(15) }), ["n", ...Object.keys(unknown(15))]);
+  assertEquals(await named({ n: 0, ...unknown(16) }), ["n", ...Object.keys(unknown(15))]);
+  assertEquals(await named(unknown(17)), Object.keys(unknown(16)));
+});
+
 Deno.test("each field that does not fit is named, with what was expected and found", async () => {
   assertEquals(validate(schema, { n: null, word: "abc", one: undefined }), { word: "abc" });
   assertEquals(validate(schema, { n: 0 + 1, either: 0 }), { n: 1, either: 0 });

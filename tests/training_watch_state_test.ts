@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { watchApp } from "../src/cli/watch/app.ts";
 import { LogTail } from "../src/cli/watch/log_tail.ts";
 import { RunFolder } from "../src/cli/watch/run_state.ts";
+import { watchRun } from "../src/cli/watch/watch.ts";
 import { temporaryFolder } from "./cli.ts";
 
 const line = (step: number, ms = 10, loss = 1) => ({ step, loss, grad_norm: 1, lr: 1e-3, ms });
@@ -225,4 +226,33 @@ Deno.test("the page answers by this machine's names, and keeps nothing", async (
   for (const [path, type] of Object.entries(types)) {
     assertEquals((await get(path))[2].get("content-type"), type, path);
   }
+});
+
+Deno.test("the page's thread may die: the run goes on, and its end waits for no answer", async () => {
+  const { Worker } = globalThis;
+  const done: string[] = [];
+  let thread: { onerror?(event: Event): void; onmessage?(event: MessageEvent): void } = {};
+  globalThis.Worker = class {
+    constructor() {
+      thread = this as typeof thread;
+    }
+    postMessage({ kind }: { kind: string }) {
+      done.push(kind);
+      const data = { kind: "listening", address: "http://localhost:1/" };
+      if (kind === "start") queueMicrotask(() => thread.onmessage!({ data } as MessageEvent));
+    }
+    terminate() {
+      done.push("terminated");
+    }
+  } as unknown as typeof Worker;
+  try {
+    await using page = await watchRun("run", 0);
+    assertEquals(page.address, "http://localhost:1/");
+    const event = new ErrorEvent("error", { message: "broke", cancelable: true });
+    thread.onerror!(event);
+    assertEquals(event.defaultPrevented, true, "else it would end the process");
+  } finally {
+    globalThis.Worker = Worker;
+  }
+  assertEquals(done, ["start", "end", "terminated"]);
 });
