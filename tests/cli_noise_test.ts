@@ -122,10 +122,27 @@ Deno.test("a wide picture is kept within 256 pixels a side, and --size is its he
   const image = `${folder.path}/wide.png`;
   const wide = { pixels: new Uint8Array(600 * 20), width: 600, height: 20, channels: 1 };
   await Deno.writeFile(image, encodePng(wide));
-  for (const [flags, width] of [[[], 240], [["--size", "20"], 600]] as [string[], number][]) {
+  const cell = async (...flags: string[]) => {
     const { bytes, err } = await cli(["noise", image, "--frames", "2", ...flags, "--out", "-"]);
-    const strip = decodePng(bytes, err);
-    assertEquals(strip.width, 4 + textWidth("linear", 2) + 4 + 2 * (width + 4));
+    return (decodePng(bytes, err).width - 4 - textWidth("linear", 2) - 4) / 2 - 4;
+  };
+  assertEquals([await cell(), await cell("--size", "20")], [240, 600]);
+  // Just 256, and not one less.
+  for (const [width, height, expected] of [[512, 256, 256], [258, 129, 256], [256, 8, 256]]) {
+    const pixels = new Uint8Array(width * height);
+    await Deno.writeFile(image, encodePng({ pixels, width, height, channels: 1 }));
+    assertEquals(await cell(), expected, `${width} × ${height}`);
+  }
+});
+
+Deno.test("a strip is grey or in colour as its picture is, whatever is transparent of it", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/in.png`;
+  for (const [channels, expected] of [[1, 1], [2, 1], [3, 3], [4, 3]]) {
+    const pixels = Uint8Array.from({ length: 64 * channels }, (_, i) => i);
+    await Deno.writeFile(image, encodePng({ pixels, width: 8, height: 8, channels }));
+    const { bytes } = await cli(["noise", image, "--frames", "2", "--steps", "2", "--out", "-"]);
+    assertEquals(decodePng(bytes).channels, expected);
   }
 });
 

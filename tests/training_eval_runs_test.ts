@@ -44,7 +44,9 @@ Deno.test("side by side the teachers are above, in their order, and the weights 
   const expected = grid(rows, { columns: 16 });
   const found = decodePng(await Deno.readFile(at("s.png")));
   assertEquals([found.width, ...found.pixels], [expected.width, ...expected.pixels]);
-  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))).heldOutPictures, 4);
+  const json = await Deno.readTextFile(at("f.json"));
+  assertEquals(JSON.parse(json).heldOutPictures, 4);
+  assertEquals(json, `${JSON.stringify(JSON.parse(json), null, 2)}\n`, "a text file, to be read");
   // The first step of two is not that of one: the rows can be told apart.
   assertEquals(rows[0].pixels.join() === rows[16].pixels.join(), false);
 });
@@ -98,31 +100,34 @@ Deno.test("a set with a part for tests is measured on that part, and the classif
   const write = (name: string, count: number) =>
     Deno.writeFile(at(`idx/${name}`), idxFile([count, 12, 12], Array(144 * count).fill(9)));
   await write("train-images-idx3-ubyte", 5);
-  await write("t10k-images-idx3-ubyte", 3);
-  // No share is held out of a set that has its own.
-  const { code, err } = await cli([
-    ...args("--json", at("f.json")),
-    ...["--data", at("idx"), "--holdout", "7"],
-  ]);
-  assertEquals(code, 0, err);
-  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))).heldOutPictures, 3);
+  // No share is held out of a set that has its own; of very many some are enough.
+  for (const [count, measured] of [[3, 3], [10_001, 10_000]]) {
+    await write("t10k-images-idx3-ubyte", count);
+    const { code, err } = await cli([
+      ...args("--json", at("f.json")),
+      ...["--data", at("idx"), "--holdout", "7"],
+    ]);
+    assertEquals(code, 0, err);
+    assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))).heldOutPictures, measured);
+  }
 });
 
 Deno.test("samples are by every scheduler, in every number of steps, at every guidance that is listed", async () => {
   const { folder, at, run } = await place();
   await using _ = folder;
   const lists = ["--scheduler", "ddim, dpmpp", "--steps", "1, 2", "--guidance", "1, 1.5"];
+  const guided = ["--guided", "0-400, 500-999"];
   const few = ["--samples", "2", "--classifier-steps", "1", "--json", at("f.json")];
-  const { code, err } = await run(...lists, ...few);
+  const { code, err } = await run(...lists, ...guided, ...few);
   assertEquals(code, 0, err);
   const { samples } = JSON.parse(await Deno.readTextFile(at("f.json")));
   const told = samples.map((s: Record<string, unknown>) =>
-    `${s.scheduler} ${s.steps} ${s.guidance}`
+    `${s.scheduler} ${s.steps} ${s.guidance}${s.guided ? ` at ${s.guided}` : ""}`
   );
-  assertEquals(told, [
-    ...["ddim 1 1", "ddim 1 1.5", "ddim 2 1", "ddim 2 1.5"],
-    ...["dpmpp 1 1", "dpmpp 1 1.5", "dpmpp 2 1", "dpmpp 2 1.5"],
-  ]);
+  const strengths = ["1", "1.5 at 0,400", "1.5 at 500,999"];
+  const ways = ["ddim 1", "ddim 2", "dpmpp 1", "dpmpp 2"];
+  // What is not guided is so once, whenever it would be.
+  assertEquals(told, ways.flatMap((way) => strengths.map((strength) => `${way} ${strength}`)));
 });
 
 Deno.test("eval --restore tells samplers the labels where it is asked to, in JSON alone where it is", async () => {
@@ -150,10 +155,17 @@ Deno.test("eval --restore tells samplers the labels where it is asked to, in JSO
   assertEquals(plain.scores[0].majority.answers, 3);
   const table = await scored("--json", at("f.json"));
   assertMatch(table, /\*\*noise 0\.5\*\*/);
-  assertEquals(JSON.parse(await Deno.readTextFile(at("f.json"))), plain);
+  assertEquals(await Deno.readTextFile(at("f.json")), `${JSON.stringify(plain, null, 2)}\n`);
+  assertEquals(plain.weights, await identity(at("w")));
   const kept = [...Deno.readDirSync(at("cache/classifiers"))];
   assertEquals(kept.length, 1, "one classifier, of as many updates as were asked for");
 });
+
+/** What a report says that it is of. */
+async function identity(weights: string) {
+  await using model = await load(weights, { backend: "native", threads: 1 });
+  return { source: model.source, hash: model.hash };
+}
 
 Deno.test("whatever becomes of an evaluation, every engine that it opened is let go", async () => {
   const { folder, at, run } = await place();
@@ -165,9 +177,11 @@ Deno.test("whatever becomes of an evaluation, every engine that it opened is let
   };
   const { create, prototype } = sessions;
   const { release } = prototype;
+  const threads = new Set<unknown>();
   let open = 0, all = 0;
   sessions.create = async (...given) => {
     const session = await create.apply(sessions, given);
+    threads.add((given[1] as { intraOpNumThreads: number }).intraOpNumThreads);
     open++, all++;
     return session;
   };
@@ -176,7 +190,12 @@ Deno.test("whatever becomes of an evaluation, every engine that it opened is let
     return release.call(this);
   };
   try {
-    assertEquals((await run()).code, 0);
+    const few = ["--samples", "2", "--classifier-steps", "1", "--guidance", "1"];
+    assertEquals((await run("--threads", "3", ...few)).code, 0);
+    const restore = ["--restore", "1", "--restore-samplers", "ddrm:1"];
+    const quick = ["--restore-tasks", "noise 0.5", "--classifier-steps", "2"];
+    assertEquals((await run("--threads", "3", ...restore, ...quick)).code, 0);
+    assertEquals([...threads], [3], "the networks', the classifiers' in training and at work");
     const refused = await run("--teacher", golden("train_unconditional"));
     assertStringIncludes(refused.err, "makes pictures [3,16,16]");
     assertEquals(
