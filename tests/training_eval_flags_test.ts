@@ -28,7 +28,10 @@ Deno.test("what could not be measured is refused before anything is", async () =
     [["--classifier-steps", "0"], "--classifier-steps: expected a whole number from 1"],
     [["--option", "theta=1"], "theta"],
     [["--guided", "880-170"], "--guided: expected two timesteps, the earlier first"],
-    [["--guided", "0-9,1000-2000"], '--guided: expected timesteps from 0 to 999, found "1000-2000"'],
+    [
+      ["--guided", "0-9,1000-2000"],
+      '--guided: expected timesteps from 0 to 999, found "1000-2000"',
+    ],
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await cli([

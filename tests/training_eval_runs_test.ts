@@ -1,11 +1,11 @@
 /** `eval` as a user runs it: what is drawn side by side, what is left of a run that was stopped, what is let go. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import * as ort from "npm:onnxruntime-node@1.30.0";
 import { generate, load } from "../mod.ts";
 import { grid } from "../src/image/grid.ts";
 import { decodePng } from "../src/image/png.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
 import { withEnvironment } from "./hub.ts";
+import { sessionsOf } from "./ort_sessions.ts";
 import { tinyWeights } from "./tiny_weights.ts";
 import { idxFile, pictureFolder } from "./training_pictures.ts";
 
@@ -170,26 +170,7 @@ async function identity(weights: string) {
 Deno.test("whatever becomes of an evaluation, every engine that it opened is let go", async () => {
   const { folder, at, run } = await place();
   await using _ = folder;
-  // The engine's own module, which the command imports too.
-  const sessions = ort.InferenceSession as unknown as {
-    create(...given: unknown[]): Promise<unknown>;
-    prototype: { release(): Promise<void> };
-  };
-  const { create, prototype } = sessions;
-  const { release } = prototype;
-  const threads = new Set<unknown>();
-  let open = 0, all = 0;
-  sessions.create = async (...given) => {
-    const session = await create.apply(sessions, given);
-    threads.add((given[1] as { intraOpNumThreads: number }).intraOpNumThreads);
-    open++, all++;
-    return session;
-  };
-  prototype.release = function (this: unknown) {
-    open--;
-    return release.call(this);
-  };
-  try {
+  const { open, made } = await sessionsOf(async (threads) => {
     const few = ["--samples", "2", "--classifier-steps", "1", "--guidance", "1"];
     assertEquals((await run("--threads", "3", ...few)).code, 0);
     const restore = ["--restore", "1", "--restore-samplers", "ddrm:1"];
@@ -204,9 +185,6 @@ Deno.test("whatever becomes of an evaluation, every engine that it opened is let
     );
     const late = await run("--teacher", at("w"), "--also", at("none"));
     assertEquals(late.code, 2);
-  } finally {
-    sessions.create = create;
-    prototype.release = release;
-  }
-  assertEquals([open, all > 4], [0, true], `${open} of ${all} are open`);
+  });
+  assertEquals([open, made > 4], [0, true], `${open} of ${made} are open`);
 });
