@@ -228,13 +228,15 @@ Deno.test("how long it took is said in seconds and minutes", async () => {
   let time = 0;
   performance.now = () => time;
   try {
-    for (const [seconds, text] of [[8.34, "8.3 s"], [125, "2 min 5 s"]] as const) {
-      for (const args of [["sample"], ["restore", image, "--noise", "0.5", "--label", "1"]]) {
-        time = 7000;
-        const status = () => void (time = 7000 + 1000 * seconds);
-        const { err } = await watched([...args, ...quick], { status });
-        assertStringIncludes(err.at(-1)!, `, ${text} on native`, args[0]);
-      }
+    const cases: [string[], number, string][] = [
+      [["sample"], 125, "2 min 5 s"],
+      [["restore", image, "--noise", "0.5", "--label", "1"], 8.34, "8.3 s"],
+    ];
+    for (const [args, seconds, text] of cases) {
+      time = 7000;
+      const status = () => void (time = 7000 + 1000 * seconds);
+      const { err } = await watched([...args, ...quick], { status });
+      assertStringIncludes(err.at(-1)!, `, ${text} on native`);
     }
   } finally {
     performance.now = now;

@@ -4,7 +4,7 @@ import { backendByName } from "../src/backends/select.ts";
 
 /** What is asked of onnxruntime while something runs: threads, spinning, and sessions that are left open. */
 export async function sessionsOf(
-  work: (threads: ReadonlySet<number | undefined>) => Promise<unknown>,
+  work: () => Promise<unknown>,
 ) {
   const sessions = ort.InferenceSession as unknown as {
     create(model: Uint8Array, options: ort.InferenceSession.SessionOptions): Promise<unknown>;
@@ -29,7 +29,7 @@ export async function sessionsOf(
     return release.call(this);
   };
   try {
-    await work(threads);
+    await work();
   } finally {
     sessions.create = create;
     prototype.release = release;

@@ -118,8 +118,11 @@ Deno.test("samples are by every scheduler, in every number of steps, at every gu
   const lists = ["--scheduler", "ddim, dpmpp", "--steps", "1, 2", "--guidance", "1, 1.5"];
   const guided = ["--guided", "0-400, 500-999"];
   const few = ["--samples", "2", "--classifier-steps", "1", "--json", at("f.json")];
-  const { code, err } = await run(...lists, ...guided, ...few);
-  assertEquals(code, 0, err);
+  const engine = await sessionsOf(async () => {
+    const { code, err } = await run(...lists, ...guided, ...few);
+    assertEquals(code, 0, err);
+  });
+  assertEquals([engine.threads, engine.open], [[1], 0], "the classifier's in training and at work");
   const { samples } = JSON.parse(await Deno.readTextFile(at("f.json")));
   const told = samples.map((s: Record<string, unknown>) =>
     `${s.scheduler} ${s.steps} ${s.guidance}${s.guided ? ` at ${s.guided}` : ""}`
@@ -148,7 +151,9 @@ Deno.test("eval --restore tells samplers the labels where it is asked to, in JSO
     assertMatch(err, /^noise 0\.5: ddrm 1: -?\d+\.\d\d dB$/);
     return out;
   };
-  const plain = JSON.parse(await scored("--json", "-"));
+  let plain: ReturnType<typeof JSON.parse>;
+  const engine = await sessionsOf(async () => plain = JSON.parse(await scored("--json", "-")));
+  assertEquals([engine.threads, engine.open], [[1], 0]);
   const told = JSON.parse(await scored("--labelled", "--json", "-"));
   assertEquals(plain.scores.map(({ labelled }: { labelled: boolean }) => labelled), [false]);
   assertEquals(told.scores.map(({ labelled }: { labelled: boolean }) => labelled), [true]);
@@ -170,13 +175,8 @@ async function identity(weights: string) {
 Deno.test("whatever becomes of an evaluation, every engine that it opened is let go", async () => {
   const { folder, at, run } = await place();
   await using _ = folder;
-  const { open, made } = await sessionsOf(async (threads) => {
-    const few = ["--samples", "2", "--classifier-steps", "1", "--guidance", "1"];
-    assertEquals((await run("--threads", "3", ...few)).code, 0);
-    const restore = ["--restore", "1", "--restore-samplers", "ddrm:1"];
-    const quick = ["--restore-tasks", "noise 0.5", "--classifier-steps", "2"];
-    assertEquals((await run("--threads", "3", ...restore, ...quick)).code, 0);
-    assertEquals([...threads], [3], "the networks', the classifiers' in training and at work");
+  const { open, made } = await sessionsOf(async () => {
+    assertEquals((await run()).code, 0);
     const refused = await run("--teacher", golden("train_unconditional"));
     assertStringIncludes(refused.err, "makes pictures [3,16,16]");
     assertEquals(
