@@ -122,17 +122,18 @@ Deno.test("a wide picture is kept within 256 pixels a side, and --size is its he
   const image = `${folder.path}/wide.png`;
   const wide = { pixels: new Uint8Array(600 * 20), width: 600, height: 20, channels: 1 };
   await Deno.writeFile(image, encodePng(wide));
-  const cell = async (...flags: string[]) => {
+  const strip = async (...flags: string[]) => {
     const { bytes, err } = await cli(["noise", image, "--frames", "2", ...flags, "--out", "-"]);
-    return (decodePng(bytes, err).width - 4 - textWidth("linear", 2) - 4) / 2 - 4;
+    return decodePng(bytes, err);
   };
-  assertEquals([await cell(), await cell("--size", "20")], [240, 600]);
-  // Just 256, and not one less.
-  for (const [width, height, expected] of [[512, 256, 256], [258, 129, 256], [256, 8, 256]]) {
-    const pixels = new Uint8Array(width * height);
-    await Deno.writeFile(image, encodePng({ pixels, width, height, channels: 1 }));
-    assertEquals(await cell(), expected, `${width} × ${height}`);
+  for (const [flags, width] of [[[], 240], [["--size", "20"], 600]] as [string[], number][]) {
+    const expected = 4 + textWidth("linear", 2) + 4 + 2 * (width + 4);
+    assertEquals((await strip(...flags)).width, expected);
   }
+  // A high one to just 256.
+  const high = { pixels: new Uint8Array(4 * 512), width: 4, height: 512, channels: 1 };
+  await Deno.writeFile(image, encodePng(high));
+  assertEquals((await strip()).height, 4 + textHeight() + 4 + 256 + 4);
 });
 
 Deno.test("a strip is grey or in colour as its picture is, whatever is transparent of it", async () => {

@@ -98,7 +98,7 @@ Deno.test("a set with a part for tests is measured on that part, and the classif
   await using _ = folder;
   await Deno.mkdir(at("idx"));
   const write = (name: string, count: number) =>
-    Deno.writeFile(at(`idx/${name}`), idxFile([count, 12, 12], Array(144 * count).fill(9)));
+    Deno.writeFile(at(`idx/${name}`), idxFile([count, 2, 2], new Uint8Array(4 * count).fill(9)));
   await write("train-images-idx3-ubyte", 5);
   // No share is held out of a set that has its own; of very many some are enough.
   for (const [count, measured] of [[3, 3], [10_001, 10_000]]) {
