@@ -20,16 +20,16 @@ import { emptyWeights, tinyWeights } from "./tiny_weights.ts";
 import { squarePng } from "./training_pictures.ts";
 
 function recording() {
-  const said: string[] = [];
+  const said: string[] = [], shown: string[] = [];
   const io: Io = {
     quiet: false,
     signal: new AbortController().signal,
     out: () => {},
     err: (line) => said.push(line),
-    status: () => {},
+    status: (line) => shown.push(line),
     writeBytes: () => Promise.resolve(),
   };
-  return { io, said };
+  return { io, said, shown };
 }
 
 const native = { backend: "native", threads: "1" };
@@ -67,24 +67,31 @@ Deno.test("--refresh asks anew for weights, and for configs, that were downloade
       return server.requests.length - before;
     };
     const weights = "hf:owner/name";
+    const { io, shown } = recording();
     const load = (refresh?: boolean) => async () => {
-      await (await loadModel({ ...native, weights, refresh }, recording().io)).close();
+      await (await loadModel({ ...native, weights, refresh }, io)).close();
     };
     const look = (refresh?: boolean) => async () => {
-      const { files } = await readOptions(weights, { refresh }, recording().io);
+      const { files } = await readOptions(weights, { refresh }, io);
       await readFolder(files);
     };
     const lent = (refresh?: boolean) => async () => {
       const flags = { configs: weights, refresh };
-      const { files, options } = await readOptions(bare, flags, recording().io);
+      const { files, options } = await readOptions(bare, flags, io);
       await readFolder(files, options);
     };
     assert(await asks(load()) > 0);
     for (const work of [load, look, lent]) {
       // A file that is not there is asked for each time.
       const kept = await asks(work());
+      shown.length = 0;
       assert(await asks(work(true)) > kept, `asked anew, not ${kept} times as before`);
+      assert(shown.length > 0, "it is shown as it comes");
     }
+    const teacher = ["eval", weights, "--teacher", "hf:owner/name@v1", "--data", folder.path];
+    const seen = await watched([...teacher, "--threads", "1", "--holdout", "7"], {});
+    assertEquals(seen.code, 2);
+    assert(seen.shown.length > 0, "a teacher too");
   });
 });
 

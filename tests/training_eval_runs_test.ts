@@ -81,16 +81,35 @@ Deno.test("an evaluation of restoration that is stopped shows the samplers that 
       stop.abort(new DOMException("stopped", "AbortError"));
     }
   };
-  const { code, out } = await withEnvironment(
+  const { code, out, shown } = await withEnvironment(
     { DENOISE_CACHE: at("cache") },
     () => watched(args(...restore, ...rest), { status }, stop),
   );
   assertEquals(code, 130);
+  const first = shown.slice(shown.indexOf("noise 0.5: ddrm 1: 1 of 1"));
+  assertEquals(first[1], "", "nothing is left of it when its figure is told");
   const { scores } = JSON.parse(await Deno.readTextFile(at("f.json")));
   const known = scores.map(({ task, sampler }: Record<string, string>) => `${task} ${sampler}`);
   assertEquals(known.slice(0, 1), ["noise 0.5 ddrm"]);
   assertEquals(known.length < 4, true, `${known}`);
   assertStringIncludes(out.join("\n"), "`ddrm` 1");
+});
+
+Deno.test("who stops while a classifier learns does not wait for it", async () => {
+  const { folder, at, args } = await place();
+  await using _ = folder;
+  const stop = new AbortController();
+  const status = (line: string) => {
+    if (line === "classifier: 2 of 500") stop.abort(new DOMException("stopped", "AbortError"));
+  };
+  const task = ["--restore", "1", "--restore-samplers", "ddrm:1", "--restore-tasks", "noise 0.5"];
+  const { code, err, shown } = await withEnvironment(
+    { DENOISE_CACHE: at("cache") },
+    () => watched(args(...task, "--classifier-steps", "500"), { status }, stop),
+  );
+  assertEquals([code, err], [130, ["denoise: stopped"]]);
+  const learnt = shown.filter((line) => line.startsWith("classifier: "));
+  assertEquals(learnt, ["classifier: 1 of 500", "classifier: 2 of 500"]);
 });
 
 Deno.test("a set with a part for tests is measured on that part, and the classifier learns from the other", async () => {
@@ -148,13 +167,13 @@ Deno.test("eval --restore tells samplers the labels where it is asked to, in JSO
   const scored = async (...more: string[]) => {
     const { code, out, err } = await run(...quick, ...more);
     assertEquals(code, 0, err);
-    assertMatch(err, /^noise 0\.5: ddrm 1: -?\d+\.\d\d dB$/);
+    assertMatch(err, more.includes("--quiet") ? /^$/ : /^noise 0\.5: ddrm 1: -?\d+\.\d\d dB$/);
     return out;
   };
   let plain: ReturnType<typeof JSON.parse>;
   const engine = await sessionsOf(async () => plain = JSON.parse(await scored("--json", "-")));
   assertEquals([engine.threads, engine.open], [[1], 0]);
-  const told = JSON.parse(await scored("--labelled", "--json", "-"));
+  const told = JSON.parse(await scored("--labelled", "--json", "-", "--quiet"));
   assertEquals(plain.scores.map(({ labelled }: { labelled: boolean }) => labelled), [false]);
   assertEquals(told.scores.map(({ labelled }: { labelled: boolean }) => labelled), [true]);
   assertEquals(plain.scores[0].majority.answers, 3);

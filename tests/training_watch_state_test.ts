@@ -110,6 +110,10 @@ Deno.test("a folder that is not there yet is a run before its first update, unde
   }
 });
 
+Deno.test("a run in the root of all is called by its path", async () => {
+  assertEquals((await new RunFolder("/").state()).name, "/");
+});
+
 Deno.test("a distillation's stages: guided where there is guidance to fold in, then each student", async () => {
   const recipe = { students: [4, 2], student_updates: [30, 20], guide_updates: 10 };
   const told = async (files: Awaited<ReturnType<typeof runWith>>) => {
