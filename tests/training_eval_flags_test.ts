@@ -35,7 +35,8 @@ Deno.test("what could not be measured is refused before anything is", async () =
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await cli([
-      ...["eval", classes, "--data", at("data"), "--holdout", "0.5", ...args],
+      ...["eval", classes, "--data", at("data"), "--holdout", "0.5", "--loss-pictures", "0"],
+      ...["--bits-pictures", "0", "--samples", "0", ...args],
     ]);
     assertEquals([code, out], [2, ""], `${args}: ${err}`);
     assertStringIncludes(err, message);
