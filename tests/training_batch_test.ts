@@ -52,6 +52,7 @@ Deno.test("pictures are only mirrored when that is asked for", () => {
       .some((x_0) => x_0[0] > x_0[1]);
   assert(!mirrored(false));
   assert(mirrored(true));
+  assertEquals(batchOf(data, 5, options), batchOf(data, 5, { ...options, flip: false }));
 });
 
 Deno.test("pictures that are drawn as they are asked for are each seen once", () => {

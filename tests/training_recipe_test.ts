@@ -195,3 +195,35 @@ Deno.test("flags go over the recipe file; a flag of yes or no needs no value", a
   const { data, size, flip, labels } = JSON.parse(out);
   assertEquals([data, size, flip, labels], ["pictures", [8, 4], true, false]);
 });
+
+Deno.test("a recipe's later parts go over earlier ones; what is undefined is not there", () => {
+  const recipe = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: 0.2, seed: undefined }, {
+    data: "b",
+  });
+  assertEquals([recipe.data, recipe.lr, recipe.seed], ["b", 0.2, 0]);
+  const again = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: undefined });
+  assertEquals(again.lr, 0.1);
+});
+
+const distillation = (keys: Record<string, unknown> = {}) =>
+  parseDistillRecipe({ distill: "mine", data: "here", ...keys });
+
+Deno.test("students take half the steps each, with updates for each of them", () => {
+  assertEquals(distillation().warmup, 20);
+  for (const students of [[8, 4, 1], [8, 2], [2, 4], [3, 2], [4, 4]]) {
+    const keys = { students, student_updates: students };
+    assertThrows(
+      () => distillation(keys),
+      InputError,
+      "recipe: students: expected each to take half the steps of the one before, as 8,4,2,1, found",
+    );
+  }
+  for (const student_updates of [[5], [5, 5, 5]]) {
+    const keys = { students: [2, 1], student_updates };
+    assertThrows(
+      () => distillation(keys),
+      InputError,
+      `recipe: student_updates: expected 2 values, one for each of students, found [${student_updates}]`,
+    );
+  }
+});
