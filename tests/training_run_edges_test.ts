@@ -68,7 +68,9 @@ Deno.test("a run stopped before its first update has a checkpoint of it, and goe
   await using here = await runsPlace();
   const stop = new AbortController();
   const onNotice = (notice: string) => notice.includes(" updates of ") && stop.abort();
-  const stopped = await here.run("run", {}, { signal: stop.signal, onNotice });
+  const every = { sample_every: 1 };
+  const stopped = await here.run("run", every, { signal: stop.signal, onNotice });
+  assertEquals(names(stopped.path).includes("samples"), false, "grids are of what was learned");
   assertEquals([stopped.step, stopped.finished, stopped.weights], [0, false, undefined]);
   assertEquals(names(`${stopped.path}/checkpoints`), ["step-00000000.safetensors"]);
   assertEquals(read(`${stopped.path}/log.jsonl`), "");

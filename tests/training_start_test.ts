@@ -4,7 +4,7 @@ import { InputError } from "../src/errors.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { stageRecipe, studentNetwork, studentStart } from "../src/training/distill/student.ts";
-import { networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
+import { keysOf, networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { DIFFUSERS_VERSION } from "../src/networks/architecture.ts";
 import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
@@ -94,6 +94,17 @@ Deno.test("scheduler_config.json has the keys of its class, and says where times
 Deno.test("a recipe's sides are height and width", () => {
   const { shape } = networkFor(recipeOf({ size: [8, 4] }), undefined);
   assertEquals(shape, [1, 8, 4]);
+});
+
+Deno.test("a network and its schedule say the keys that they were made by", () => {
+  const keys = {
+    ...{ size: [8, 4] as const, architecture: "UNet2DModel", block_out_channels: [8, 16] },
+    ...{ attention: [true, false], layers_per_block: 2, norm_num_groups: 2, attention_head_dim: 4 },
+    ...{ num_train_timesteps: 30, beta_schedule: "sigmoid", prediction_type: "sample" } as const,
+  };
+  const recipe = recipeOf(keys);
+  assertEquals(keysOf(networkFor(recipe, 2), schedulerOf(recipe)), keys);
+  assertEquals(keysOf(networkFor(recipeOf(), 2), schedulerOf(recipe)).size, 8);
 });
 
 Deno.test("attention comes at the same levels down and up", () => {

@@ -165,11 +165,11 @@ Deno.test("tuning comes after the students, from that of four steps or as it is 
 
   const refuses = (keys: Record<string, unknown>, says: string) =>
     assertThrows(() => recipe(keys), InputError, says);
-  refuses({ tune_from: 16 }, "tune_from: expected one of students 8,4,2,1, found 16");
+  refuses({ tune_from: 16 }, "recipe: tune_from: expected one of students 8,4,2,1, found 16");
   refuses({ tune_from: 1 }, "tune_from: expected");
   refuses(
     { students: [1], student_updates: [1] },
-    "tune_updates: expected 0, as no student takes more than one step",
+    "recipe: tune_updates: expected 0, as no student takes more than one step, to be tuned to one, found 50",
   );
 });
 
