@@ -173,8 +173,11 @@ Deno.test("a gzipped IDX file of any length is inflated whole; a damaged one is 
   await using folder = await temporaryFolder();
   let x = 1;
   const noise = Uint8Array.from({ length: 20_000 }, () => (x = x * 48271 % 0x7fffffff) >> 8);
-  const stream = new Blob([idxFile([2, 100, 100], noise)]).stream();
-  const zipped = await new Response(stream.pipeThrough(new CompressionStream("gzip"))).bytes();
+  const gzip = (bytes: Uint8Array<ArrayBuffer>) => {
+    const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+    return new Response(stream).bytes();
+  };
+  const zipped = await gzip(idxFile([2, 100, 100], noise));
   const path = `${folder.path}/images-idx3-ubyte.gz`;
   await Deno.writeFile(path, zipped);
   const data = await openData(path, { size: [100, 100], channels: 1 });
@@ -188,6 +191,8 @@ Deno.test("a gzipped IDX file of any length is inflated whole; a damaged one is 
       "a.gz: the gzip data is damaged",
     );
   }
+  const text = await gzip(new TextEncoder().encode("what else people compress"));
+  await assertRejects(() => parseIdx(text, "a.gz"), InputError, "found another format");
 });
 
 Deno.test("data that the system does not give is said by its own words", async () => {
@@ -198,9 +203,10 @@ Deno.test("data that the system does not give is said by its own words", async (
 Deno.test("a folder that is reached through a link is looked through once, whatever leads back to it", async () => {
   await using folder = await temporaryFolder();
   await pictureFolder(`${folder.path}/real`, ["cat"], 2);
+  await Deno.writeFile(`${folder.path}/real/0.png`, squarePng(0));
   await Deno.symlink(`${folder.path}/real`, `${folder.path}/linked`);
   await Deno.symlink(`${folder.path}/real`, `${folder.path}/real/cat/back`);
-  assertEquals((await openData(`${folder.path}/linked`, grey)).length, 2);
+  assertEquals((await openData(`${folder.path}/linked`, grey)).length, 3);
 });
 
 Deno.test("in an archive under several names the first kind is taken, with its own labels alone", async () => {
