@@ -110,6 +110,8 @@ Deno.test("an update of one evaluation sums nothing; decay is fed where there is
   assertEquals(engine.runs.length, 1);
   assertEquals("grad_sum" in engine.runs[0].feeds, false);
   assertAlmostEquals(Number(engine.runs[0].feeds.decay.data[0]), 0.05, 1e-7);
+  await step.close();
+  assertEquals(engine.open, 0);
 });
 
 Deno.test("gradients are cut only where a largest norm is named", async () => {

@@ -202,6 +202,8 @@ Deno.test("an unconditional network is trained on without the data's classes; un
   assertEquals(start.card.recommended, { scheduler: "dpmpp", steps: 19 });
   const numbered = { ...trained({}, ["ant", "bee"]), card: {} };
   assertEquals(labelsOf(startFrom(numbered, recipeOf(), pictures(["2", "0"])), 2), [2, 0]);
+  const missing = { ...trained(), tensors: new Map() };
+  assertThrows(() => startFrom(missing, recipeOf(), pictures()), InputError, "mine/: ");
   const own = { scheduler: "heun", steps: 5 };
   const advised = { ...trained(), card: { recommended: own } };
   assertEquals(startFrom(advised, recipeOf(), pictures()).card.recommended, own);
