@@ -5,6 +5,7 @@ import {
   checkDataPlugin,
   type DataPlugin,
   type Draw,
+  drawnDataSet,
   drawPicture,
   generatedPictures,
   isDataPlugin,
@@ -105,6 +106,9 @@ Deno.test("a picture is drawn once for itself and its label, with chance that is
     [3, 6, 0.6771849701181054, 0.13521136110648513],
   ]);
   assertEquals([out[0], source.shape, source.skipped], [-1, [1, 1, 1], []]);
+  const wide = { size: [2, 5], channels: 3 } as const;
+  assertEquals(generatedPictures(counting, 3, wide).shape, [3, 2, 5]);
+  assertEquals(drawnDataSet(counting, 3, 1, wide).shape, [3, 2, 5]);
   assertThrows(
     () => drawPicture({ ...counting, picture: () => ({ ...dot, label: "c" }) }, 0, 8),
     InputError,

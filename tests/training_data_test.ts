@@ -82,6 +82,7 @@ Deno.test("pictures are cropped to their middle, scaled, and made grey or RGB", 
   const planes = bytesOf(small, 0);
   assertEquals(planes.slice(0, 36), planes.slice(36, 72));
   assertEquals([planes[0], planes[35]], [200, 20]);
+  assertEquals((await openData(folder.path, { size: [4, 6], channels: 1 })).shape, [1, 4, 6]);
 });
 
 Deno.test("MNIST's files are read with their labels, gzipped or not, by their parts", async () => {
