@@ -204,6 +204,13 @@ Deno.test("a network in training answers with the weights of that moment, labels
     const none = new NetworkInTraining(start, () => theta, { name: "small", createSession });
     await assertRejects(() => none.predict(x, t, labels), Error, "no memory");
     await none[Symbol.asyncDispose]();
+    const engine = recordingEngine();
+    {
+      await using open = new NetworkInTraining(start, () => theta, engine);
+      for (const _ of [1, 2]) await open.predict(x, t, labels);
+      assertEquals(engine.open, 1, "one session, however often it is asked");
+    }
+    assertEquals(engine.open, 0);
   }
 });
 
