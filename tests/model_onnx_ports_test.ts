@@ -69,7 +69,44 @@ Deno.test("inputs that may be either, that are too many or of other types are re
   for (const input of refused) {
     const error = assertThrows(() => ports(input), InputError, "found the inputs ");
     for (const { name } of input) assert(error.message.includes(`${name} `), error.message);
+    if (input.length === 0) assert(error.message.endsWith("found the inputs none"), error.message);
   }
+});
+
+Deno.test("the output is the only picture among what a graph gives, of a shape that is said or not", () => {
+  const found = (...output: pb.ValueInfoProto[]) =>
+    findPorts(create(pb.GraphProtoSchema, { input: [sample, port("t", [1])], output }), "net.onnx")
+      .output;
+  const told = (...output: pb.ValueInfoProto[]) =>
+    assertThrows(() => found(...output), InputError).message;
+  const picture = port("out", ["N", 6, 8, 8]), state = port("state", ["N", 3]);
+  assertEquals(found(picture).name, "out");
+  assertEquals(found(state, picture).name, "out");
+  assertEquals(found(state, port("any")).dims, undefined);
+  const expected = "net.onnx: expected one output, float32 [N, C or 2C, H, W], found ";
+  assertEquals(told(), `${expected}none`);
+  assertEquals(told(state), `${expected}state float32 [N, 3]`);
+  assertEquals(
+    told(picture, port("any")),
+    `${expected}${portText(found(picture))}, any float32 ${"of any shape"}`,
+  );
+  const half = port("out", ["N", 3, 8, 8], types.FLOAT16);
+  assertEquals(
+    told(half),
+    "net.onnx: out float16 [N, 3, 8, 8]: expected float32; export with float32 inputs and outputs (weights may be smaller)",
+  );
+  // Lists and maps are no tensors.
+  const list = create(pb.ValueInfoProtoSchema, {
+    name: "list",
+    type: create(pb.TypeProtoSchema, {
+      value: { case: "sequenceType", value: create(pb.TypeProto_SequenceSchema, {}) },
+    }),
+  });
+  const bare = create(pb.ValueInfoProtoSchema, { name: "bare" });
+  assertEquals(
+    told(list, bare),
+    `${expected}list sequenceType of any shape, bare untyped of any shape`,
+  );
 });
 
 Deno.test("inputs whose numbers are in the file are no inputs; a dimension of 0 is not fixed", () => {
@@ -137,6 +174,51 @@ Deno.test("a file's hash is of it and of the schedule beside it, where it has no
   assertEquals([alone.scheduler?.num_train_timesteps, with50.hash], [70, alone.hash]);
 });
 
+Deno.test("what a file and the one beside it say is refused under the name of who says it", async () => {
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const refused = async (onnx: Uint8Array, beside: Record<string, Uint8Array> = {}) =>
+    (await assertRejects(() => readOnnx(onnxFiles(onnx, beside)), InputError) as Error).message;
+  const wrong = { num_train_timesteps: "many" };
+  const beside = await refused(tiny, { "scheduler_config.json": json(wrong) });
+  assert(beside.startsWith("memory/scheduler_config.json: num_train_timesteps"), beside);
+  const saying = (key: string, value: unknown) =>
+    edited(tiny, (model) =>
+      model.metadataProps.push(
+        create(pb.StringStringEntryProtoSchema, { key, value: JSON.stringify(value) }),
+      ));
+  const own = await refused(saying("denoise:scheduler/scheduler_config.json", wrong));
+  assert(own.startsWith("memory/net.onnx: num_train_timesteps"), own);
+  const config = await refused(saying("denoise:unet/config.json", { sample_size: "many" }));
+  assert(config.startsWith("memory/net.onnx: metadata unet/config.json: sample_size"), config);
+  const card = await refused(saying("denoise:model_index.json", { _denoise: { null_label: 3 } }));
+  assert(card.startsWith("memory/net.onnx: _denoise: null_label: expected an index"), card);
+  const none = { ...onnxFiles(tiny), file: "other.onnx" };
+  await assertRejects(() => readOnnx(none), InputError, "memory/other.onnx");
+});
+
+Deno.test("classes are counted in the graph, else said by its own config", async () => {
+  const config = (num_class_embeds: number | null) =>
+    JSON.stringify({
+      ...{ sample_size: 4, in_channels: 1, out_channels: 1, layers_per_block: 1 },
+      ...{ block_out_channels: [4], norm_num_groups: 2, attention_head_dim: 2, num_class_embeds },
+      ...{ down_block_types: ["DownBlock2D"], up_block_types: ["UpBlock2D"] },
+    });
+  const classes = async (said: number | null, hidden = true) => {
+    const file = edited(tiny, ({ graph, metadataProps }) => {
+      const gather = graph!.node.find(({ opType }) => opType === "Gather")!;
+      if (hidden) gather.opType = "GatherND";
+      metadataProps.push(create(pb.StringStringEntryProtoSchema, {
+        key: "denoise:unet/config.json",
+        value: config(said),
+      }));
+    });
+    return (await readOnnx(onnxFiles(file))).classes;
+  };
+  assertEquals([await classes(5), await classes(5, false)], [5, 3]);
+  const unknown = 'expected input "class_labels" to pick rows (Gather) of a table';
+  await assertRejects(() => classes(null), InputError, unknown);
+});
+
 Deno.test("a graph in figures: who made it, its opset and its operators, the most frequent first", async () => {
   const { contents } = await readOnnx(onnxFiles(tiny));
   assertEquals(contents.producer, "denoise");
@@ -145,6 +227,14 @@ Deno.test("a graph in figures: who made it, its opset and its operators, the mos
   assertEquals(counts, counts.toSorted((a, b) => b - a));
   assert(counts[0] > counts.at(-1)!);
   assertEquals(contents.operators.ConvTranspose, undefined);
+  const versioned = edited(tiny, (model) => {
+    model.producerVersion = "1.2";
+    model.opsetImport = [
+      create(pb.OperatorSetIdProtoSchema, { domain: "com.microsoft", version: 1n }),
+    ];
+  });
+  const { producer, opset } = (await readOnnx(onnxFiles(versioned))).contents;
+  assertEquals([producer, opset], ["denoise 1.2", 0]);
   const other = edited(tiny, (model) => {
     [model.producerName, model.producerVersion] = ["", ""];
     model.opsetImport[0].domain = "ai.onnx";
@@ -184,7 +274,12 @@ Deno.test("the standard's operators go by either name of its domain, and no othe
   ) {
     assert(!standard.has(name), name);
   }
-  assert(operators.get("com.microsoft")!.has("FusedConv"));
+  const fused =
+    "Attention BiasAdd BiasGelu BiasSplitGelu FastGelu FusedConv FusedGemm FusedMatMul " +
+    "Gelu GroupNorm LayerNormalization MatMulNBits MultiHeadAttention NhwcConv QAttention " +
+    "QLinearAdd QLinearConcat QLinearMul QLinearSigmoid QuickGelu SkipGroupNorm " +
+    "SkipLayerNormalization";
+  assertEquals([...operators.get("com.microsoft")!], fused.split(" "));
 });
 
 /** A model whose only tensor lies elsewhere, by what it says of where. */
