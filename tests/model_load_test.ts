@@ -145,6 +145,21 @@ Deno.test("gradients read the weights anew, so that those of a folder are not ke
   }
 });
 
+Deno.test("a vector–Jacobian product is along the network's output, variance and all", async () => {
+  const { backend } = told();
+  const folder = await readFolder(filesAt(new URL("../learned_range/", golden)));
+  await using model = await openModel(folder, backend);
+  const [channels, height, width] = model.shape;
+  const x = new Float32Array(2 * channels * height * width), t = Float32Array.of(1, 2);
+  assertEquals(model.outChannels, 2 * channels);
+  const expected = `vjp: u has ${x.length} elements; expected [2,${
+    2 * channels
+  },${height},${width}]`;
+  await assertRejects(() => model.vjp!(x, t, x), InputError, expected);
+  const more = "predict: labels were given, but the network is unconditional";
+  await assertRejects(() => model.vjp!(x, t, x, Int32Array.of(0, 1)), InputError, more);
+});
+
 Deno.test("auto tells the caller of load which engine stands in for which", async () => {
   const before = Object.getOwnPropertyDescriptor(navigator, "gpu");
   let asked = 0;

@@ -193,7 +193,8 @@ Deno.test("what a file and the one beside it say is refused under the name of wh
   const card = await refused(saying("denoise:model_index.json", { _denoise: { null_label: 3 } }));
   assert(card.startsWith("memory/net.onnx: _denoise: null_label: expected an index"), card);
   const none = { ...onnxFiles(tiny), file: "other.onnx" };
-  await assertRejects(() => readOnnx(none), InputError, "memory/other.onnx");
+  const nothing = "memory/other.onnx: expected an ONNX file, found nothing";
+  await assertRejects(() => readOnnx(none), InputError, nothing);
 });
 
 Deno.test("classes are counted in the graph, else said by its own config", async () => {
@@ -328,6 +329,32 @@ Deno.test("external data are bytes of a file beside the model, from an offset on
     await assertRejects(() => of({ location }), InputError, "the name of a file beside it");
   }
   await assertRejects(() => of({}, EXTERNAL), InputError, "the name of a file beside it");
+  await assertRejects(
+    () => of({ location: "w", offset: "3", length: "2" }),
+    InputError,
+    'net.onnx: tensor "w" asks for bytes 3 to 5 of w, which has 4',
+  );
+});
+
+Deno.test("a model is a graph of nodes, given on as it is where it needs no other file", async () => {
+  const read = (bytes: Uint8Array, found?: Uint8Array) =>
+    parseOnnx(bytes, "net.onnx", () => Promise.resolve(found));
+  const whole = await read(tiny);
+  assert(whole.onnx === tiny && whole.graph === whole.model.graph);
+  const [model, w] = [external({ location: "w" }), Uint8Array.of(3, 4)];
+  const { onnx, graph } = await read(model, w);
+  assertEquals(graph.initializer[0].rawData, w);
+  assertEquals((await read(onnx)).graph.initializer, graph.initializer);
+  const none = 'net.onnx: tensor "w" lies in w, found none there';
+  await assertRejects(() => read(model), InputError, none);
+  const empty = "net.onnx: expected an ONNX model, found one without a graph";
+  const graphs = [undefined, create(pb.GraphProtoSchema, {})];
+  for (const graph of graphs) {
+    const bare = edited(new Uint8Array(), (model) => model.graph = graph);
+    await assertRejects(() => read(bare), InputError, empty);
+  }
+  const text = new TextEncoder().encode("no model at all");
+  await assertRejects(() => read(text), InputError, "net.onnx: expected an ONNX model (");
 });
 
 Deno.test("tensors are looked for wherever a graph may keep them", () => {

@@ -46,6 +46,23 @@ Deno.test("each list of blocks has as many as there are channels", () => {
   }
 });
 
+Deno.test("blocks are a list, each of a kind there is", () => {
+  for (const key of ["down_block_types", "up_block_types"]) {
+    for (const value of ["DownBlock2D", 2, {}]) {
+      refused({ [key]: value }, `${key}: expected a list of block types, found`);
+    }
+  }
+  const kinds = "one of DownBlock2D, AttnDownBlock2D, ResnetDownsampleBlock2D";
+  refused(
+    { down_block_types: ["UpBlock2D", "DownBlock2D"] },
+    `down_block_types: expected ${kinds}`,
+  );
+  refused(
+    { up_block_types: ["UpBlock2D", 3] },
+    "up_block_types: expected one of UpBlock2D, AttnUp",
+  );
+});
+
 Deno.test("every level's channels are split evenly, and into no wider heads than they are", () => {
   refused({ norm_num_groups: 16 }, "norm_num_groups 16 does not divide block_out_channels 8");
   refused(
