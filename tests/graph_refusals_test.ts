@@ -310,31 +310,30 @@ Deno.test("a weight that meets pictures of an open batch has a gradient, and tur
   const x = graph.input("x", ["N", 3, 4]), w = graph.param("w", [4, 2]);
   const [dw] = vjp(matmul(x, w), graph.input("u", ["N", 3, 2]), [w]);
   assertEquals(dw.shape, [4, 2]);
-  for (const transposeA of [false, true]) {
-    for (const transposeB of [false, true]) {
+  const leads: [number[], number[], number[]][] = [[[], [], []], [[2], [], [2]], [[], [3], [3]]];
+  leads.push([[2, 1], [1, 3], [2, 3]]);
+  for (const [leadA, leadB, lead] of leads) {
+    for (
+      const [transposeA, transposeB] of [[0, 0], [0, 1], [1, 0], [1, 1]].map((t) => t.map(Boolean))
+    ) {
       const graph = new Graph();
-      const a = graph.input("a", transposeA ? [3, 2] : [2, 3]);
-      const b = graph.input("b", transposeB ? [4, 3] : [3, 4]);
+      const a = graph.input("a", [...leadA, ...transposeA ? [3, 2] : [2, 3]]);
+      const b = graph.input("b", [...leadB, ...transposeB ? [4, 3] : [3, 4]]);
       const y = matmul(a, b, { transposeA, transposeB });
-      const gradients = vjp(
-        y,
-        graph.constant(Float32Array.from({ length: 8 }, (_, i) => i), [2, 4]),
-        [a, b],
-      );
-      const feeds = {
-        a: Array.from({ length: 6 }, (_, i) => i * i),
-        b: Array.from({ length: 12 }, (_, i) => 5 - i),
-      };
+      assertEquals(y.shape, [...lead, 2, 4]);
+      const u = Float32Array.from({ length: sizeOf(y.shape) }, (_, i) => i);
+      const gradients = vjp(y, graph.constant(u, y.shape as number[]), [a, b]);
+      const numbers = (value: Value, of: (i: number) => number) =>
+        Array.from({ length: sizeOf(value.shape) }, (_, i) => of(i));
+      const feeds = { a: numbers(a, (i) => i * i), b: numbers(b, (i) => 5 - i) };
+      const data = (value: Value) => [...interpret(graph, value, feeds).data];
       // The gradient of Σ u·y along a itself is Σ u·y, as y is linear in it; so along b.
-      const u = (graph: Graph, value: Value) => [...interpret(graph, value, feeds).data];
-      const along = u(graph, y).reduce((sum, v, i) => sum + v * i, 0);
+      const along = data(y).reduce((sum, v, i) => sum + v * i, 0);
       gradients.forEach((d, k) => {
         const input = k === 0 ? feeds.a : feeds.b;
-        const found = u(graph, d).reduce((sum, v, i) => sum + v * input[i], 0);
-        assert(
-          Math.abs(found - along) < 1e-3 * Math.abs(along),
-          `${transposeA} ${transposeB} ${k}: ${found}`,
-        );
+        const found = data(d).reduce((sum, v, i) => sum + v * input[i], 0);
+        const what = `[${leadA}] ${transposeA} [${leadB}] ${transposeB} ${k}: ${found}`;
+        assert(Math.abs(found - along) < 1e-3 * Math.abs(along), what);
         assertEquals(d.shape, k === 0 ? a.shape : b.shape);
       });
     }

@@ -95,24 +95,24 @@ Deno.test("what weights say of themselves is the model's, of a folder and of an 
     ...{ labels, nullLabel, recommended, distilled, source, hash, backend },
   });
   const answer = { data: new Float32Array(16), dims: [1, 1, 4, 4] };
+  let closed = 0;
+  const session: Session = {
+    inputNames: [],
+    outputNames: [],
+    run: () => Promise.resolve({ out_sample: answer }),
+    close: () => Promise.resolve(void closed++),
+  };
   const engine: OnnxBackend = {
     name: "mine",
-    createSession: () => Promise.reject(new Error("not asked")),
-    createOnnxSession: () =>
-      Promise.resolve({
-        inputNames: [],
-        outputNames: [],
-        run: () => Promise.resolve({ out_sample: answer }),
-        close: () => Promise.resolve(),
-      }),
+    createSession: () => Promise.resolve(session),
+    createOnnxSession: () => Promise.resolve(session),
   };
   const file = await readOnnx(onnxFiles(tinyOnnx()));
   const folder = await readFolder(filesAt(golden));
-  const { log: _, backend } = told();
   for (const [of, indices] of [[card, undefined], [{}, [3, 11]]] as const) {
     const { labels, null_label: nullLabel, recommended, distilled } = of as Partial<typeof card>;
     const expected = { nullLabel, recommended, distilled, backend: "mine" };
-    await using model = await openModel({ ...folder, card: of }, backend);
+    await using model = await openModel({ ...folder, card: of }, engine);
     await using onnx = await openOnnx({ ...file, card: of }, engine);
     [onnx, model].forEach((found, i) => {
       const { where: source, hash } = [file, folder][i];
@@ -120,6 +120,7 @@ Deno.test("what weights say of themselves is the model's, of a folder and of an 
       assertEquals(said(found), { ...expected, source, hash, labels: names });
     });
   }
+  assertEquals(closed, 4, "who declares them with `using` closes them");
 });
 
 Deno.test("gradients read the weights anew, so that those of a folder are not kept for them", async () => {

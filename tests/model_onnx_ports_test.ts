@@ -226,6 +226,9 @@ Deno.test("classes are counted in the graph, else said by its own config", async
 Deno.test("a graph in figures: who made it, its opset and its operators, the most frequent first", async () => {
   const { contents } = await readOnnx(onnxFiles(tiny));
   assertEquals(contents.producer, "denoise");
+  edited(tiny, ({ graph, metadataProps }) => {
+    assertEquals([graph!.name, metadataProps.length], ["unet", 0], "its folder's name");
+  });
   assertEquals(contents.opset, 21);
   const counts = Object.values(contents.operators);
   assertEquals(counts, counts.toSorted((a, b) => b - a));
