@@ -46,6 +46,31 @@ Deno.test("each list of blocks has as many as there are channels", () => {
   }
 });
 
+Deno.test("whatever is refused is refused under the name of the file that says it", () => {
+  const wrong: Record<string, unknown>[] = [
+    { _class_name: "Other" },
+    { act_fn: "mish" },
+    { sample_size: "8" },
+    { in_channels: 0 },
+    { flip_sin_to_cos: "yes" },
+    { down_block_types: "DownBlock2D" },
+    { up_block_types: ["Other", "UpBlock2D"] },
+    { up_block_types: ["UpBlock2D"] },
+    { sample_size: 9 },
+    { norm_num_groups: 3 },
+    { attention_head_dim: 17 },
+    { dual: 1 },
+  ];
+  for (const json of [null, [], ...wrong.map((change) => ({ ...tiny, ...change }))]) {
+    const { message } = assertThrows(() => parseUNetConfig(json, "mine/config.json"), InputError);
+    assert(message.startsWith("mine/config.json: "), message);
+    const bare = assertThrows(() => parseUNetConfig(json), InputError).message;
+    assertEquals(bare, message.replace("mine/", "unet/"));
+    const network = () => parseNetwork(json, "mine/config.json");
+    assert(assertThrows(network, InputError).message.startsWith("mine/config.json: "));
+  }
+});
+
 Deno.test("blocks are a list, each of a kind there is", () => {
   for (const key of ["down_block_types", "up_block_types"]) {
     for (const value of ["DownBlock2D", 2, {}]) {
