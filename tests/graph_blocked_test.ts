@@ -85,6 +85,7 @@ const cases: readonly Case[] = [
     padding: [2, 0, 1, 1],
   }),
   convolution("3×3, stride 2", [16, 16, 6, 8], 32, { stride: 2 }),
+  convolution("3×3, stride 2, to fewer channels", [16, 32, 6, 8], 16, { stride: 2 }),
   convolution("3×3, stride 2, near side padded", [16, 16, 6, 7], 16, {
     stride: 2,
     padding: [1, 1, 0, 0],
@@ -314,6 +315,33 @@ Deno.test("blocked: convolutions and norms bring pictures into blocks, where cha
     ),
     ["Conv'", "ConvTranspose", "Conv"],
   );
+});
+
+Deno.test("blocked: what several operations ask for is computed once", () => {
+  const count = (op: string, build: (x: Value) => Value[]) => {
+    const graph = new Graph();
+    const x = graph.input("x", [16, 16, 4, 6]);
+    build(x).forEach((y, i) => graph.output(`y${i}`, y));
+    const model = emit(graph, { lowering: blocked(16) });
+    const { node } = fromBinary(pb.ModelProtoSchema, model).graph!;
+    return node.filter(({ opType }) => opType === op).length;
+  };
+  const withGradients = (
+    y: Value,
+    of: Value[],
+  ) => [y, ...gradients(reduceSum(mul(y, y), [0, 1, 2, 3]), of)];
+  const norm = (x: Value) => {
+    const [w, b] = ["w", "b"].map((name) => x.graph.input(name, [16]));
+    return withGradients(groupNorm(x, w, b, { groups: 4, eps: 1 }), [x, w, b]);
+  };
+  assertEquals(count("GlobalAveragePool", norm), 5, "of x, x², dy, and dy·x for each gradient");
+  assertEquals(count("ReorderInput", norm), 2, "of x, and of what the loss gives back");
+  const activated = (x: Value) => {
+    const weight = x.graph.input("w", [16, 16, 1, 1]);
+    const y = conv2d(x, weight, undefined, { stride: 1, padding: none });
+    return withGradients(silu(y), [weight]);
+  };
+  assertEquals(count("QuickGelu", activated), 1, "dy of it asks for y again");
 });
 
 Deno.test("blocked: a convolution of whole blocks and its gradients are written in blocks", () => {
