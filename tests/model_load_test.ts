@@ -5,6 +5,7 @@ import type { Backend, OnnxBackend, Session } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { InputError } from "../src/errors.ts";
 import { type Model, openModel } from "../src/model/model.ts";
+import { openWeights, readWeights } from "../src/model/open.ts";
 import { openOnnx, readOnnx } from "../src/model/onnx/mod.ts";
 import { type Files, filesAt, filesOf } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
@@ -144,6 +145,14 @@ Deno.test("gradients read the weights anew, so that those of a folder are not ke
     assert(message.startsWith(model.source) && message.endsWith("); native and wasm have them"));
     assertEquals([read.length, log.length], [reads * once, 3], "asked for once");
   }
+  const kept = told();
+  await using held = await openWeights(await readWeights(files), kept.backend);
+  await assertRejects(
+    () => held.vjp!(x, Float32Array.of(5), x, Int32Array.of(0)),
+    InputError,
+    says,
+  );
+  assertEquals(kept.log.length, 2, "weights that cannot be read anew are at hand");
 });
 
 Deno.test("a vector–Jacobian product is along the network's output, variance and all", async () => {

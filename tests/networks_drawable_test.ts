@@ -57,6 +57,8 @@ Deno.test("a network goes by its class, today's or its old name; without one it 
       InputError,
       `x/config.json: _class_name: expected one of UNet2DModel, found ${shown(_class_name)}`,
     );
+    const { message } = assertThrows(() => parseNetwork({ ...tiny, _class_name }), InputError);
+    assert(message.startsWith("config.json: _class_name"), message);
   }
 });
 

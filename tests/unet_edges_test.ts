@@ -153,6 +153,21 @@ Deno.test("a config is written as it is read, oblong, without a middle, with cla
   assertEquals(parseNetwork(tiny).blocks.length, 5);
 });
 
+Deno.test("a network's definition tells what its config says", () => {
+  const config = { sample_size: [4, 8], in_channels: 2, out_channels: 4, dropout: 0.25 };
+  const network = parseNetwork({ ...tiny, ...config, num_class_embeds: 5 });
+  const { architecture, shape, outChannels, classes, dropout, blocks } = network;
+  assert(architecture === unet2d);
+  assertEquals([shape, outChannels, classes, dropout], [[2, 4, 8], 4, 5, 0.25]);
+  const { down_block_types, up_block_types } = tiny;
+  assertEquals(blocks, [...down_block_types, "UNetMidBlock2D", ...up_block_types]);
+  assertEquals([parseNetwork(tiny).classes, parseNetwork(tiny).dropout], [null, 0]);
+  const { className, oldClassNames, folder, classTable } = unet2d;
+  assertEquals(className, network.json()._class_name);
+  assertEquals([oldClassNames, folder], [["UNetUnconditionalModel"], "unet"]);
+  assert(networkGraph(network).params.has(classTable!));
+});
+
 Deno.test("numbers of channels and layers are whole, from 1 to 65536", () => {
   const counts = ["in_channels", "out_channels", "layers_per_block", "norm_num_groups"];
   counts.push("attention_head_dim", "attn_norm_num_groups", "num_class_embeds");
