@@ -11,16 +11,7 @@ import { MAX_SEED } from "../src/diffusion/random.ts";
 import { InputError } from "../src/errors.ts";
 import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
 import { measurementInput } from "../src/restoration/input.ts";
-import { fourier2d, mirrored, packReal, unpackReal } from "../src/restoration/linear/fourier.ts";
-import {
-  identity,
-  matrix,
-  multiply,
-  sandwich,
-  transpose,
-} from "../src/restoration/linear/matrix.ts";
-import { svd } from "../src/restoration/linear/svd.ts";
-import { cosineMatrix, hadamard } from "../src/restoration/linear/transforms.ts";
+import { identity } from "../src/restoration/linear/matrix.ts";
 import { defaultNoise, given } from "../src/restoration/measure.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { circular } from "../src/restoration/operators/circular.ts";
@@ -354,47 +345,4 @@ Deno.test("similarity of pictures narrower or lower than the window takes window
     assert(value < 1 && value > 0.5, `the last pixel counts: ${value}`);
   }
   assertNotEquals(psnr(x, y), psnr(x, x));
-});
-
-Deno.test("matrices: products, transposes, and A X Bᵀ of every channel", () => {
-  const a = matrix(2, 3, (i, j) => i * 3 + j), b = matrix(3, 2, (i, j) => i - j);
-  assertEquals([...multiply(a, b).data], [5, 2, 14, 2]);
-  assertEquals([...transpose(a).data], [0, 3, 1, 4, 2, 5]);
-  assertEquals(multiply(a, identity(3)), a);
-  for (const wrong of [matrix(2, 2), matrix(4, 2)]) {
-    assertThrows(() => multiply(a, wrong), Error, "3 columns");
-  }
-  const twice = matrix(1, 2, () => 2), thrice = matrix(1, 2, (_, j) => j);
-  assertEquals([...sandwich(twice, Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), thrice)], [12, 28]);
-});
-
-Deno.test("singular values of a matrix of low rank are exactly as many as its rank", () => {
-  const rankTwo = matrix(5, 4, (i, j) => (i + 1) * (j + 1) + (i % 2) * (j % 3));
-  assertEquals(svd(rankTwo).s.filter((s) => s > 0).length, 2);
-  assertEquals(svd(transpose(rankTwo)).s.filter((s) => s > 0).length, 2);
-  assertEquals([...svd(matrix(2, 2)).s], [0, 0]);
-});
-
-Deno.test("transforms keep lengths, and come back", () => {
-  const x = Float64Array.from(createGenerator(2).randn(8));
-  hadamard(hadamard(x.slice())).forEach((v, i) => assertAlmostEquals(v, x[i], 1e-12));
-  const c = cosineMatrix(6);
-  multiply(c, transpose(c)).data.forEach((v, i) =>
-    assertAlmostEquals(v, i % 7 === 0 ? 1 : 0, 1e-12)
-  );
-  for (const [height, width] of [[4, 6], [3, 5], [1, 7], [8, 1], [9, 9]]) {
-    const n = height * width;
-    const picture = Float64Array.from(createGenerator(n).randn(n));
-    const spectrum = fourier2d({ re: picture, im: new Float64Array(n) }, height, width);
-    assertEquals([mirrored(0, height, width), mirrored(n - 1, height, width)], [
-      0,
-      (height > 1 ? width : 0) + (width > 1 ? 1 : 0),
-    ]);
-    const packed = packReal(spectrum, height, width);
-    const length = (v: Float64Array) => Math.hypot(...v);
-    assertAlmostEquals(length(packed), length(picture), 1e-9, `${height}×${width}`);
-    const back = fourier2d(unpackReal(packed, height, width), height, width, true);
-    back.re.forEach((v, i) => assertAlmostEquals(v, picture[i], 1e-9));
-    back.im.forEach((v) => assertAlmostEquals(v, 0, 1e-9));
-  }
 });
