@@ -1,7 +1,6 @@
 /** Steps of the restoring samplers by hand, for a network that always sees the same picture. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { schedulers } from "../schedulers/mod.ts";
-import { spectralStep } from "../schedulers/restoration/ddrm.ts";
 import { restorers } from "../schedulers/restoration/mod.ts";
 import {
   type Measurement,
@@ -73,6 +72,17 @@ for (const [name, scheduler] of Object.entries({ ddnm, ddrm, diffpir, dps, pigdm
     for (const i of [0, 1]) assert(Math.abs(x[i] - Y[i]) > 0.05, `${x[i]} is ${Y[i]}`);
   });
 }
+
+Deno.test("dps and pigdm put data without noise into the last picture, into none on the way", async () => {
+  for (const scheduler of [dps, pigdm]) {
+    // Without gradients the data are in nothing else.
+    const [exact, noisy] = await Promise.all(
+      [0, 0.3].map((sigma_y) => restored(scheduler, { timesteps, sigma_y, options: { from: 1 } })),
+    );
+    for (const i of [0, 1]) assertEquals(exact.frames[i].x, noisy.frames[i].x, scheduler.name);
+    assert(exact.x[0] !== noisy.x[0]);
+  }
+});
 
 Deno.test("repaint refuses measurements with noise, however little", async () => {
   for (const sigma_y of [1e-3, 0.1, 2]) {
@@ -168,6 +178,11 @@ Deno.test("no sampler draws noise that it has no use for", async () => {
   assertEquals([await draws("pigdm", { eta: 0 }), await draws("sdedit", { eta: 0 })], [0, 0]);
   assertEquals([await draws("pigdm"), await draws("sdedit")], [2, 2]);
   assertEquals([await draws("ddrm"), await draws("dps"), await draws("diffpir")], [2, 2, 2]);
+  const plain = { repeats: 1 }, travelling = { travel: 1, repeats: 2 };
+  for (const name of ["ddnm", "repaint"] as const) {
+    // Down, back and down again from two of the three levels, and down from the third.
+    assertEquals([await draws(name, plain), await draws(name, travelling)], [2, 6], name);
+  }
   // DAPS draws a picture given the data, and noises it anew: at the last level neither.
   assertEquals([await draws("daps"), await draws("daps", { sample_last: true })], [4, 5]);
 });
@@ -294,22 +309,6 @@ Deno.test("a run that lacks what its sampler needs is refused by the sampler's n
   }
 });
 
-Deno.test("a level a hair from the data's noise leaves no number out", () => {
-  const seen = { y_bar: Float64Array.of(0.5), noise: Float64Array.of(0.3) };
-  const at = (sigma_t: number, weight: number) =>
-    spectralStep(seen, Float64Array.of(1), Float64Array.of(0), Float64Array.of(0), {
-      eta: 0.85,
-      eta_b: () => weight,
-      sigma_from: 1,
-      sigma_t,
-    })[0];
-  for (let k = 0; k < 200; k++) {
-    const sigma_t = 0.3 * (1 + k * 1e-10);
-    const weight = 2 * sigma_t ** 2 / (sigma_t ** 2 + 0.3 ** 2);
-    assertAlmostEquals(at(sigma_t, weight), 0.5, 1e-6, `${k}`);
-  }
-});
-
 Deno.test("each step shows the network's picture, with what was seen in it where it is put there", async () => {
   const both = [Y[0], Y[1], ESTIMATE[2], ESTIMATE[3]];
   const shown: [name: keyof typeof restorers, x_0: ArrayLike<number>][] = [
@@ -344,5 +343,42 @@ Deno.test("at a level just as noisy as the data these are taken as they are: at 
       const signal = Math.sqrt(alpha_bar(places[0]));
       for (const i of [0, 1]) assertAlmostEquals(x[i], signal * Y[i], 1e-6, scheduler.name);
     }
+  }
+});
+
+Deno.test("a gradient is that of the network's own estimate; what a step shows is in the pixels' range", async () => {
+  const said = 3, y = Float32Array.of(0.6, -0.4, 0, 0), sigma_y = 0.3;
+  const residual = [y[0] - said, y[1] - said];
+  const length = Math.hypot(...residual);
+  for (
+    const [scheduler, options] of [[dps, {}], [pigdm, {}], [pigdm, {
+      weight: "posterior",
+    }]] as const
+  ) {
+    const { run } = makeRun(scheduler, { timesteps, options, size: 4 });
+    const { alpha_bar } = run.schedule;
+    const asked: { t: number; u: Float32Array }[] = [];
+    const { frames } = await drain(scheduler, {
+      ...run,
+      options: { ...run.options, from: 0 },
+      inputs: { measurement: { operator, y, sigma_y } },
+      denoise(x, t) {
+        const a = alpha_bar(t);
+        const eps = x.map((v) => (v - Math.sqrt(a) * said) / Math.sqrt(1 - a));
+        return Promise.resolve({ eps, x_0: new Float32Array(4).fill(said) });
+      },
+      vjp(_x, t, u) {
+        asked.push({ t, u });
+        return Promise.resolve(u.map((v) => 9 * v));
+      },
+    });
+    assertEquals(asked.length, timesteps.length);
+    for (const { t, u } of asked) {
+      // r² of ΠGDM with data of variance 1.
+      const r2 = 1 - alpha_bar(t);
+      const share = scheduler === dps ? 1 / length : r2 / (r2 + sigma_y ** 2);
+      [...residual, 0, 0].forEach((r, i) => assertAlmostEquals(u[i], r * share, 1e-5));
+    }
+    for (const { x_0 } of frames) assert(x_0.every((v) => Math.abs(v) <= 1), `${x_0}`);
   }
 });
