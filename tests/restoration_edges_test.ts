@@ -14,7 +14,7 @@ import { measurementInput } from "../src/restoration/input.ts";
 import { identity } from "../src/restoration/linear/matrix.ts";
 import { defaultNoise, given } from "../src/restoration/measure.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
-import { circular } from "../src/restoration/operators/circular.ts";
+import { circular, motionKernel } from "../src/restoration/operators/circular.ts";
 import { compressedSensing } from "../src/restoration/operators/compressed_sensing.ts";
 import { denoising } from "../src/restoration/operators/denoising.ts";
 import { dense } from "../src/restoration/operators/dense.ts";
@@ -189,6 +189,19 @@ Deno.test("an operator's name says what it does", () => {
     [{ mask: mask(4) }, "inpainting"],
     [{ scale: mean, mask: mask(2) }, "mean of 2×2, inpainting"],
     [{ blur: { kind: "uniform", size: 3 } }, "uniform blur 3"],
+    [{ scale: { factor: 2, kernel: "bicubic" } }, "bicubic 1/2"],
+    [
+      { blur: { kind: "gaussian", size: 1 }, scale: { factor: 2, kernel: "bicubic" } },
+      "gaussian blur 1, 1/2",
+    ],
+    [{ operator: { plugin: operators.mean, options: { scale: 4 } } }, "mean of 4×4"],
+    [
+      {
+        operator: { plugin: operators.blur, options: { kind: "uniform", size: 3, border: "zero" } },
+      },
+      "uniform blur 3",
+    ],
+    [{ operator: { plugin: operators.grey, options: {} } }, "grey"],
     [{ colour }, "grey"],
     [{ colour, scale: mean }, "grey, mean of 2×2"],
     [{ colour, mask: mask(4) }, "grey, inpainting"],
@@ -200,6 +213,8 @@ Deno.test("an operator's name says what it does", () => {
     "matrix",
     "my",
   ]);
+  assertEquals(compressedSensing([1, 1, 7], 0.5, 3).name, "4 of 7 cosine coefficients");
+  assertEquals(operators.grey.create({ shape: [3, 2, 5], options: {} }).measured, [1, 2, 5]);
   for (const [side, kind] of [[4, "Walsh–Hadamard"], [6, "cosine"]] as const) {
     const { name, Ut, measured: [kept] } = compressedSensing([1, side, side], 0.5, 3);
     assertEquals(name, `${kept} of ${side * side} ${kind} coefficients`);
@@ -248,6 +263,15 @@ Deno.test("a motion is no longer than the picture's longer side, and at least tw
   const of = (length: number) => () =>
     operatorOf({ blur: { kind: "motion", length, angle: 90 } }, [1, 4, 8]);
   assertEquals([of(2)().name, of(8)().measured], ["motion blur 2 at 90°", [1, 4, 8]]);
+  // Four points a pixel, or a part of one, shared between their neighbours.
+  const kernel = motionKernel(2.5, 0, 1, 8);
+  const taps = [-1, 0, 1].map((at) =>
+    Array.from({ length: 12 }, (_, i) => Math.max(0, 1 - Math.abs((i / 11 - 0.5) * 1.5 - at)))
+      .reduce((a, b) => a + b) / 12
+  );
+  [taps[1], taps[2], 0, 0, 0, 0, 0, taps[0]].forEach((tap, i) =>
+    assertAlmostEquals(kernel[i], tap, 1e-12)
+  );
   for (const length of [1.9, 8.1, NaN]) {
     assertThrows(
       of(length),
@@ -267,6 +291,10 @@ Deno.test("frequencies that a blur takes away are missing, and nothing becomes n
     for (const v of [operator.Vt(x), operator.V(x), operator.Ut(x), operator.U(x)]) {
       assert(v.every(Number.isFinite), `${v}`);
     }
+    // What is missing is nothing in Uᵀ y, and counts nothing in U c.
+    assert(operator.Ut(x).every((v, i) => operator.s[i] > 0 || v === 0));
+    const c = Float64Array.from(operator.s, (s) => s > 0 ? 0 : 3);
+    assert(operator.U(c).every((v) => v === 0));
   }
 });
 

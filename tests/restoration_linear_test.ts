@@ -1,6 +1,7 @@
 /** Matrices and transforms by hand, and what operators do to the arrays they are given: nothing. */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { createGenerator, type LinearOperator } from "../src/diffusion/mod.ts";
+import { InputError } from "../src/errors.ts";
 import { fourier2d, mirrored, packReal, unpackReal } from "../src/restoration/linear/fourier.ts";
 import {
   identity,
@@ -12,6 +13,7 @@ import {
 import { svd } from "../src/restoration/linear/svd.ts";
 import { cosineMatrix, hadamard } from "../src/restoration/linear/transforms.ts";
 import { compressedSensing } from "../src/restoration/operators/compressed_sensing.ts";
+import { dense } from "../src/restoration/operators/dense.ts";
 import { grey } from "../src/restoration/operators/grey.ts";
 import { masked } from "../src/restoration/operators/inpainting.ts";
 import { restorationOperators } from "./restoration_operators.ts";
@@ -22,7 +24,8 @@ Deno.test("matrices: products, transposes, and A X Bᵀ of every channel", () =>
   assertEquals([...transpose(a).data], [0, 3, 1, 4, 2, 5]);
   assertEquals(multiply(a, identity(3)), a);
   for (const wrong of [matrix(2, 2), matrix(4, 2)]) {
-    assertThrows(() => multiply(a, wrong), Error, "3 columns");
+    const says = `a matrix of 3 columns times one of ${wrong.rows} rows`;
+    assertThrows(() => multiply(a, wrong), Error, says);
   }
   const twice = matrix(1, 2, () => 2), thrice = matrix(1, 2, (_, j) => j);
   assertEquals([...sandwich(twice, Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), thrice)], [12, 28]);
@@ -110,5 +113,26 @@ Deno.test("compressed sensing knows a wave across a picture by one coefficient, 
       );
       Vt(wave).forEach((c, at) => assertAlmostEquals(c, at === i * width + j ? 1 : 0, 1e-12));
     }
+  }
+});
+
+Deno.test("a matrix of one's own is refused where it does not fit, with what was expected", () => {
+  const refused = (shape: [number, number, number], rows: number, columns: number, says: string) =>
+    assertThrows(
+      () => dense(shape, matrix(rows, columns)),
+      InputError,
+      `matrix: expected ${says}, found `,
+    ).message.split("found ")[1];
+  for (const columns of [3, 5]) {
+    const found = refused([1, 2, 2], 7, columns, "4 columns, one for each number of [1,2,2]");
+    assertEquals(found, `${columns}`);
+  }
+  const most = "at most 4096 rows and columns";
+  assertEquals(refused([1, 1, 1], 4097, 1, most), "4097×1");
+  assertEquals(refused([1, 1, 4097], 1, 4097, most), "1×4097");
+  assertEquals(dense([1, 1, 1], matrix(4096, 1, () => 1)).measured, [4096, 1, 1]);
+  for (const value of [NaN, Infinity, -Infinity]) {
+    const wrong = matrix(1, 4, (_, j) => j === 3 ? value : 0);
+    assertThrows(() => dense([1, 2, 2], wrong), InputError, "expected finite numbers");
   }
 });

@@ -34,7 +34,8 @@ Deno.test("what is given has the weights' size, unless it is smaller or grey", (
   assertEquals(givenShape({ colour: true }, [3, 8, 12]), [1, 8, 12]);
   assertEquals(givenShape({ colour: true, scale }, [3, 8, 12]), [1, 2, 3]);
   for (const shape of [[1, 8, 10], [1, 10, 8]] as const) {
-    assertThrows(() => givenShape({ scale }, shape), FieldError, "divides");
+    const says = `divides ${shape[2]}×${shape[1]}, the size these weights draw, found 4`;
+    assertThrows(() => givenShape({ scale }, shape), FieldError, says);
   }
 });
 
@@ -138,6 +139,12 @@ Deno.test("no noise is taken for granted but 8-bit rounding, where small singula
   assertEquals(noise({ scale: { factor: 4, kernel: "bicubic" } }), 0.003);
   assertEquals(noise({ blur: { kind: "gaussian", size: 0.5 } }), 0.003);
   assertEquals(noise({ blur: { kind: "motion", length: 3, angle: 0 } }), 0.003);
+  // A thousandth less is as well seen, more is not.
+  const least = (s: number) =>
+    defaultNoise({ ...operatorOf({}, [1, 1, 2]), s: Float64Array.of(1, s) });
+  assertEquals([least(0.9991), least(0.9989), least(0.95)], [0, 0.003, 0.003]);
+  const blur = operatorOf({ blur: { kind: "gaussian", size: 0.5 } }, shape);
+  assertEquals(simulated(blur, new Float32Array(192), 1).sigma_y, 0.003, "of what is tried, too");
 });
 
 Deno.test("a simulated measurement is H x with σ_y of noise, its seed's own", () => {
@@ -184,6 +191,13 @@ Deno.test("a measurement is known by y, its noise and what H does, and by nothin
   assertEquals(
     await hash({ ...base, operator: operatorOf({ mask: randomMask(4, 4, 0.5) }, shape) }),
     known,
+  );
+  // Wherever y lies in memory.
+  assertEquals(await hash({ ...base, y: new Float32Array(20).fill(0.5, 4).subarray(4) }), known);
+  // For ever: recipes name measurements by it.
+  assertEquals(
+    known,
+    "1b14abe8547d40db5e9585dd91e953a7c69e17b4db1e95a1de8652069af8af66",
   );
   const seen = new Set([known, ...await Promise.all(others.map(hash))]);
   assertEquals(seen.size, 1 + others.length);
@@ -232,6 +246,13 @@ Deno.test("noise is told from the diagonal differences: none of a ramp, all of a
   const chequer = Float32Array.from({ length: 64 }, (_, p) => (p + (p >> 3)) % 2 ? 0.1 : -0.1);
   assertAlmostEquals(estimateNoise(chequer, [1, 8, 8]), 0.2 / 0.6745, 1e-6);
   assertEquals(estimateNoise(Float32Array.of(1, 2, 3), [1, 1, 3]), 0);
+  // Of odd sides the last row or column has no block.
+  const odd = Float32Array.of(0, 2, 9, 2, 0, -9);
+  for (const [height, width] of [[2, 3], [3, 2]]) {
+    const block = width === 3 ? [0, 2, 2, 0] : [0, 2, 9, 2];
+    const sigma = Math.abs(block[0] - block[1] - block[2] + block[3]) / 2 / 0.6745;
+    assertAlmostEquals(estimateNoise(odd, [1, height, width]), sigma, 1e-6);
+  }
 });
 
 Deno.test("noise is told in the units of the picture, however large, from blocks that were measured whole", () => {
