@@ -218,6 +218,8 @@ Deno.test("compressed sensing: the share of coefficients, from all over the tran
     assert(known >= 6 && known <= 28, `${known} of 64 in part ${part}`);
   }
   assertEquals(of(0.25, 3).s, s);
+  const chosen = [...channels[0].entries()].filter(([, s]) => s > 0).map(([at]) => at);
+  assertEquals(`${chosen.slice(0, 8)}`, "0,1,9,12,14,15,17,19", "for ever, as seeds are");
   assert(of(0.25, 4).s.some((v, i) => v !== s[i]));
   assertEquals(of(0.0001, 0).measured, [2, 1, 1]);
   assertEquals(missingShare(of(1, 0)), 0);
