@@ -142,7 +142,8 @@ Deno.test("T below 1 is refused", () => {
   for (const T of [0, -5, 2.5, NaN]) {
     for (const name of SCHEDULE_NAMES) {
       const config = { ...defaults, num_train_timesteps: T };
-      assertThrows(() => scheduleFor(config, name), InputError, "num_train_timesteps");
+      const says = `num_train_timesteps: expected a whole number of at least 1, found ${T}`;
+      assertThrows(() => scheduleFor(config, name), InputError, says);
     }
   }
 });

@@ -56,7 +56,10 @@ Deno.test("a picture is fitted with a word, and one that fits already is left as
     assertEquals([picture.width, picture.height, ...picture.pixels], [2, 1, 7, 7]);
     assertEquals(notice, `a.png: cropped and resized from ${width}×${height} to 2×1`);
   }
-  assertThrows(() => fit("a.png", flat(2, 1, 7), [4, 1, 2]), InputError, "4 channels");
+  for (const channels of [2, 4]) {
+    const says = `a.png: these weights draw ${channels} channels, pictures have 1 or 3`;
+    assertThrows(() => fit("a.png", flat(2, 1, 7), [channels, 1, 2]), InputError, says);
+  }
 });
 
 Deno.test("a hole is what is nearer to white than to black, or more transparent than not", () => {
@@ -288,18 +291,26 @@ Deno.test("what a picture has lost, in a few letters", () => {
   assertEquals(readScale("2:bicubic", "scale"), { factor: 2, kernel: "bicubic" });
   assertEquals(readScale("64:mean", "scale"), { factor: 64, kernel: "mean" });
   for (const text of ["1", "65", "0", "-2", "2.5", "", "4:", "4:cubic", "4:mean:1"]) {
-    assertThrows(() => readScale(text, "scale"), FieldError, "scale");
+    const whole = /^-?[\d.]*$/.test(text);
+    const expected = whole
+      ? "a whole number from 2 to 64"
+      : "a whole number such as 4, 4:mean or 4:bicubic";
+    assertThrows(() => readScale(text, "scale"), FieldError, `scale: expected ${expected}, found `);
   }
   assertEquals(readBlur("gaussian:2.5", "blur"), { kind: "gaussian", size: 2.5 });
   assertEquals(readBlur("uniform:9", "blur"), { kind: "uniform", size: 9 });
   assertEquals(readBlur("motion:7", "blur"), { kind: "motion", length: 7, angle: 0 });
   assertEquals(readBlur("motion:7:-30", "blur"), { kind: "motion", length: 7, angle: -30 });
   for (const text of ["gaussian", "gaussian:2:3", "box:3", "motion:7:30:1", "motion:x", ""]) {
-    assertThrows(() => readBlur(text, "blur"), FieldError, "blur");
+    const says = text === "motion:x"
+      ? "a number"
+      : "gaussian:SIGMA, uniform:WIDTH or motion:LENGTH:DEGREES";
+    assertThrows(() => readBlur(text, "blur"), FieldError, `blur: expected ${says}, found `);
   }
   assertEquals(readNoise("auto", "noise"), "auto");
   assertEquals([readNoise("0", "noise"), readNoise("10", "noise")], [0, 10]);
   for (const text of ["-0.1", "10.1", "much", ""]) {
-    assertThrows(() => readNoise(text, "noise"), FieldError, "0 to 10");
+    const says = `noise: expected a number from 0 to 10, or auto, found "${text}"`;
+    assertThrows(() => readNoise(text, "noise"), FieldError, says);
   }
 });

@@ -270,7 +270,10 @@ Deno.test("ddrm and ddnm begin and end where they are told, in equal steps", () 
     assertEquals(of(5, 0.5, 0.1), [499.5, 399.6, 299.7, 199.8, 99.9]);
     assertEquals(of(1, 0.5, 0.1), [499.5]);
     assertEquals(of(4, 1, 0), [750, 500, 250, 0]);
-    assertThrows(() => of(5, 0.3, 0.3), InputError, "less than start, 0.3, found 0.3");
+    for (const end of [0.3, 0.4]) {
+      const says = `option end: expected less than start, 0.3, found ${end}`;
+      assertThrows(() => of(5, 0.3, end), InputError, says);
+    }
   }
 });
 

@@ -178,7 +178,8 @@ Deno.test("classes travel with their calls", async () => {
 
 Deno.test("a maxBatch below one is refused", () => {
   for (const maxBatch of [0, 1.5, NaN]) {
-    assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, "maxBatch");
+    const says = `maxBatch: expected a whole number from 1, found ${maxBatch}`;
+    assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, says);
   }
 });
 

@@ -170,7 +170,7 @@ Deno.test("inverting asks no few-step weights at foreign times, takes pictures o
     await assertRejects(
       () => invert(fakeNetwork(), new Float32Array(length), request),
       InputError,
-      `found ${length} numbers`,
+      `expected a picture of [1,4,4], found ${length} numbers`,
     );
   }
   const network = fakeNetwork({
