@@ -1,6 +1,7 @@
 /** `serve` as a user runs it: its flags, its weights when they break, how it begins and ends. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import * as ort from "npm:onnxruntime-node@1.30.0";
+import { schedulers } from "../schedulers/mod.ts";
 import { closeAll } from "../src/cli/commands/serve.ts";
 import { cli, inTime, temporaryFolder, watched } from "./cli.ts";
 import { metric } from "./server_http.ts";
@@ -95,6 +96,7 @@ Deno.test("serve: each flag has its effect", async () => {
       assertEquals(picture.headers.get("access-control-allow-origin"), "*");
     });
     assertEquals(quiet.out, []);
+    assertEquals("mine" in schedulers, false, "what is offered here is not built in from now on");
   });
 });
 

@@ -253,7 +253,8 @@ Deno.test("numbers of flags are written in digits, and bounded", () => {
   }
   assertEquals(parsePairs("-o", ["a=1", "b=x=y", "c="]), { a: "1", b: "x=y", c: "" });
   assertEquals(parsePairs("-o", ["a=1", "a=2"]), { a: "2" });
-  assertEquals([collect("a"), collect("b", ["a"])], [["a"], ["a", "b"]]);
+  const before = ["a"];
+  assertEquals([collect("a"), collect("b", before), before], [["a"], ["a", "b"], ["a"]]);
 });
 
 Deno.test("a program that is asked for nothing shows its help; flags alone, or no command, are wrong", async () => {
