@@ -22,7 +22,10 @@ Deno.test("shards cover a list once, in its order, in parts that differ by at mo
 Deno.test("a shard is one of so many, counted from 0", () => {
   assertEquals(parseShard("3/16"), { index: 3, count: 16 });
   assertEquals(parseShard("0/1"), { index: 0, count: 1 });
-  for (const text of ["16/16", "1/0", "0/0", "-1/2", "1", "1/2/3", "a/b", "1.5/2", " 1/2"]) {
+  assertEquals(parseShard("999998/999999"), { index: 999_998, count: 999_999 });
+  for (
+    const text of ["16/16", "1/0", "0/0", "-1/2", "1", "1/2/3", "a/b", "1.5/2", " 1/2", "0/1000000"]
+  ) {
     assertThrows(() => parseShard(text), InputError, `found "${text}"`);
   }
 });

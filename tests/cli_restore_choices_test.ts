@@ -4,6 +4,7 @@ import { createGenerator } from "../src/diffusion/mod.ts";
 import { fromPixels, type Pixels, toPixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { fromText, type Recipe, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
+import { psnr, ssim } from "../src/restoration/similarity.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
 import { tinyWeights } from "./tiny_weights.ts";
 
@@ -128,6 +129,36 @@ Deno.test("every answer's file has its own recipe, a strip all of them, what was
   assertEquals(one.out.split("\n").length, 1, "of one answer there is no mean");
   assertMatch(one.err, /^standard output: denoising, noise 0\.5; 1 answer by/);
   assertEquals(decodePng(one.bytes).channels, 1);
+});
+
+Deno.test("figures are of each answer and of their mean: dB, similarity, and how far what they measure is from y", async () => {
+  const { folder, at, restore } = await place();
+  await using _ = folder;
+  // Answers with the noise that it begins with.
+  await Deno.writeTextFile(
+    at("noise.ts"),
+    `export default { name: "noise", api: 1, needs: ["measurement"], async *sampler({ timesteps, x }) {
+      for (const t of timesteps) yield { t, x, x_0: x };
+      return x;
+    } };`,
+  );
+  const args = ["--simulate", "--noise", "0.25", "--seed", "3", "--n", "2", "--steps", "1"];
+  const { code, out, err } = await restore(...args, "--sampler", at("noise.ts"), "--out", "-");
+  assertEquals(code, 0, err);
+  const truth = fromPixels(slope);
+  const noise = (seed: number) => createGenerator(seed).randn(truth.length);
+  const [first, second] = [noise(3), noise(4)];
+  const y = truth.map((v, i) => v + 0.25 * first[i]);
+  const line = (name: string, x: Float32Array) => {
+    const rms = Math.sqrt(y.reduce((sum, v, i) => sum + (v - x[i]) ** 2, 0) / y.length);
+    const near = `PSNR ${psnr(x, truth).toFixed(2)} dB  SSIM ${
+      ssim(x, truth, [1, 12, 12]).toFixed(3)
+    }`;
+    return `${name}  ${near}  rms of y - H x ${Number(rms.toPrecision(3))}`;
+  };
+  const mean = first.map((v, i) => (v + second[i]) / 2);
+  const expected = [line("answer 1", first), line("answer 2", second), line("their mean", mean)];
+  assertEquals(out.split("\n"), expected);
 });
 
 Deno.test("files of a folder that are there stay, unless --force; a file of another name is in nobody's way", async () => {
