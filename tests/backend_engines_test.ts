@@ -4,12 +4,14 @@ import * as nativeOrt from "npm:onnxruntime-node@1.30.0";
 import type { SessionOptions } from "../src/backends/backend.ts";
 import { native } from "../src/backends/onnxruntime/native.ts";
 import { blockedLowering } from "../src/backends/onnxruntime/native_blocks.ts";
-import type { OrtModule } from "../src/backends/onnxruntime/ort.ts";
+import { createOrtSession, type OrtModule, wasmOptions } from "../src/backends/onnxruntime/ort.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
+import { simdWorker } from "../src/backends/simd/in_worker.ts";
+import { simdInline } from "../src/backends/simd/inline.ts";
 import { simd } from "../src/backends/simd/threads.ts";
 import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
-import { WASM_MAX_THREADS } from "../src/onnx/mod.ts";
+import { portable, wasm as wasmLowering, WASM_MAX_THREADS } from "../src/onnx/mod.ts";
 import { doubling } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";
 
@@ -45,6 +47,30 @@ function fakeOrt(create: () => Promise<unknown> | unknown = () => {}) {
   };
   return { ort: ort as unknown as OrtModule, wasm, log };
 }
+
+Deno.test("engines go by their names, wherever they run, and have graphs written as they like them", () => {
+  const simds = [simd(), simdInline(), simdWorker({ worker: "data:," })];
+  assertEquals(simds.map(({ name }) => name), ["simd", "simd", "simd"]);
+  const [threads, inline, cpu] = [wasm(), wasmInline(fakeOrt().ort), native()];
+  assertEquals([threads.name, inline.name, cpu.name], ["wasm", "wasm", "native"]);
+  assert(threads.lowering === wasmLowering && inline.lowering === wasmLowering);
+  assert(cpu.lowering === portable);
+});
+
+Deno.test("a model that onnxruntime does not load is refused with its size and why, and prints nothing", async () => {
+  const cause = new Error("[ONNXRuntimeError] ERROR_MESSAGE: no such operator");
+  const { ort } = fakeOrt(() => Promise.reject(cause));
+  const error = await assertRejects(
+    () => createOrtSession(ort, "mine", model, wasmOptions),
+    Error,
+    "mine: cannot load the model (3 bytes): no such operator",
+  ) as Error;
+  assertEquals([error.cause, ort.env.logLevel], [cause, "fatal"]);
+  const { graphOptimizationLevel, logSeverityLevel, enableMemPattern, enableCpuMemArena } =
+    wasmOptions;
+  assertEquals(graphOptimizationLevel, "disabled", "graphs are written in the form it would reach");
+  assertEquals([logSeverityLevel, enableMemPattern, enableCpuMemArena], [4, true, true]);
+});
 
 Deno.test("wasm inline: as many threads as are asked for, one otherwise, told before the first session alone", async () => {
   const threadsOf = async (threads?: number) => {

@@ -312,18 +312,30 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     [24, 8],
     [24, 2],
   ]);
-  const tiles = (side: number) => (graph: Graph) =>
-    conv2d(
-      graph.input("x", [1, 16, side, side]),
-      graph.param("w", [8, 16, 3, 3]),
-      undefined,
-      around,
-    );
+  // Pieces of a pixel of at most 16 bytes are copied, where a row of the product has several.
+  const copied = (channels: number, side: number) =>
+    words(
+      (graph) => {
+        const weight = graph.param("w", [8, channels, side, side]);
+        return conv2d(graph.input("x", [1, channels, 9, 9]), weight, undefined, around);
+      },
+      1,
+      "conv",
+    )[21];
+  assertEquals([copied(3, 3), copied(4, 3), copied(5, 3), copied(4, 1)], [1, 1, 0, 0]);
+  const tiles = (height: number, width = height) => (graph: Graph) => {
+    const x = graph.input("x", [1, 16, height, width]);
+    return conv2d(x, graph.param("w", [8, 16, 3, 3]), undefined, around);
+  };
   // 49 tiles: in blocks of at most 24; of few tiles a thread, those are transformed before all are multiplied.
   const blocks = (threads: number, side = 28) =>
     words(tiles(side), threads, "winograd").slice(13, 15);
   assertEquals([1, 4, 6, 7].map((threads) => blocks(threads)), [[17, 0], [13, 0], [9, 0], [17, 1]]);
   assertEquals([blocks(1, 7), blocks(2, 7), blocks(1, 8)], [[4, 0], [4, 1], [4, 0]]);
+  const most = [[16, 24], [20, 20]].map(([height, width]) =>
+    words(tiles(height, width), 1, "winograd")[13]
+  );
+  assertEquals(most, [24, 13]);
   for (const half of [false, true]) {
     const graph = new Graph();
     graph.output("y", tiles(28)(graph));
