@@ -171,6 +171,13 @@ Deno.test("native: a session's threads or every core's, which poll unless they a
 const brittle = module(`
   import * as ort from "npm:onnxruntime-web@1.30.0";
   const worker = Math.random();
+  // How many jobs there were at once, and the pages of a memory that may be shared.
+  let busy = 0, most = 0;
+  const job = async () => {
+    most = Math.max(most, ++busy);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    busy--;
+  };
   const failures = [
     () => new Error("no luck"),
     () => 12345,
@@ -178,17 +185,21 @@ const brittle = module(`
     () => new Error("Aborted(OOM)"),
     () => new Error("previous call to 'initWasm()' failed"),
   ];
-  ort.InferenceSession.create = (model, options) => Promise.resolve({
+  ort.InferenceSession.create = (model, options) => job().then(() => ({
     inputNames: ["x"],
     outputNames: ["y"],
-    run: ({ x }) => {
+    run: async ({ x }) => {
+      await job();
       const fail = failures[x.data[0]];
-      if (fail) return Promise.reject(fail());
-      const said = [worker, ort.env.wasm.numThreads, options.graphOptimizationLevel === "disabled"];
-      return Promise.resolve({ y: new ort.Tensor("float32", said, [3]) });
+      if (fail) throw fail();
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 9, shared: true });
+      const pages = memory.buffer.byteLength / 65536;
+      const unoptimised = options.graphOptimizationLevel === "disabled";
+      const said = [worker, ort.env.wasm.numThreads, unoptimised, most, pages];
+      return { y: new ort.Tensor("float32", said, [5]) };
     },
     release: () => Promise.reject(new Error("it was released")),
-  });
+  }));
   await import(${
   JSON.stringify(import.meta.resolve("../src/backends/onnxruntime/wasm_worker.ts"))
 });
@@ -198,8 +209,11 @@ Deno.test("wasm: what leaves onnxruntime in an unknown state ends the worker, ot
   const backend = wasm({ workerUrl: brittle, threads: 3 });
   const session = await backend.createOnnxSession(model);
   const said = async () => [...(await session.run(number(-1))).y.data as Float32Array];
-  const [first, threads, unoptimised] = await said();
+  const others = Promise.all([said(), said(), backend.createOnnxSession(model)]);
+  await others;
+  const [first, threads, unoptimised, jobs, pages] = await said();
   assertEquals([threads, unoptimised], [3, 1]);
+  assertEquals([jobs, pages], [1, 8], "one at a time; memory that does not grow under threads");
   let worker = first;
   const kinds: [kind: number, says: string, fatal: boolean][] = [
     [0, "wasm: the run failed: no luck", false],

@@ -202,6 +202,11 @@ const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
     );
     return { y: matmul(softmax(scale(matmul(q, k, { transposeB: true }), 0.5)), v) };
   },
+  "an attention of keys and values that are learned": (graph) => {
+    const [q, k, v] = [[5, 8], [6, 8], [6, 3]].map((shape, i) => graph.param(`p${i}`, shape));
+    const scores = matmul(neg(q), k, { transposeB: true });
+    return { y: matmul(softmax(scale(scores, 0.5)), v), z: matmul(softmax(linear(q, k)), v) };
+  },
   "an attention of matrices alone": (graph) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [4, 8]));
     return { y: matmul(softmax(matmul(q, k, { transposeB: true })), v) };

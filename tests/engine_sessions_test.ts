@@ -95,6 +95,11 @@ Deno.test("engine graphs: a batch is computed in parts where pictures do not mee
   assertEquals(of((_, x) => matmul(x, x, { transposeB: true })), undefined);
   assertEquals(of((_, x) => reduceSum(x, [0])), undefined);
   assertEquals(of((_, x) => transpose(x, [1, 0])), undefined);
+  // Pictures that meet on the way.
+  assertEquals(of((_, x) => add(x, reduceSum(x, [0]))), undefined);
+  assertEquals(of((_, x) => matmul(x, matmul(transpose(x, [1, 0]), x))), undefined);
+  assertEquals(of((_, x) => matmul(matmul(x, x, { transposeB: true }), x)), undefined);
+  assertEquals(of((graph, x) => add(x, neg(graph.param("b", [4])))), "N");
   const apart = (graph: Graph, x: Value) => {
     graph.output("z", neg(graph.input("z", ["M", 4])));
     return neg(x);
