@@ -1,4 +1,7 @@
 /** What the engine does in one step, and what it must not: chains that are a layer, a norm, an attention, or nearly. */
+import { assertEquals } from "@std/assert";
+import { planGraph } from "../src/engine/plan/plan.ts";
+import { WeightStore } from "../src/engine/plan/weights.ts";
 import {
   add,
   conv2d,
@@ -12,6 +15,7 @@ import {
   neg,
   reshape,
   scale,
+  shift,
   sigmoid,
   silu,
   softmax,
@@ -185,3 +189,98 @@ const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
 for (const [about, make] of Object.entries(fused)) {
   Deno.test(`engine graphs: ${about}`, () => check(make));
 }
+
+function planned(make: (graph: Graph) => Value) {
+  const graph = new Graph();
+  graph.output("y", make(graph));
+  return planGraph(graph, { weights: new WeightStore(), sizes: new Map(), threads: 1 });
+}
+
+/** What is done beside a layer's own step. */
+const beside = (make: (graph: Graph) => Value) =>
+  planned(make).steps.map(({ op, about }) => op === "elementwise" ? about : "layer")
+    .filter((about) => !/ as (pixels|rows)$/.test(about)).join(" ");
+
+Deno.test("engine plans: what follows a layer is done in its step, where the kernel has a place for it", () => {
+  type Follower = (x: Value, other: Value, perChannel: Value) => Value;
+  const followers: Record<string, Follower> = {
+    picture: (x, other) => add(x, other),
+    embedding: (x, _, perChannel) => add(x, perChannel),
+    times: (x) => scale(x, 0.5),
+    plus: (x) => shift(x, 0.25),
+    silu: (x) => silu(x),
+    one: (x) => mul(x, x.graph.constant(Float32Array.of(3), x.shape.map(() => 1))),
+    numbers: (x) => {
+      const shape = x.shape.map((d, i) => i === x.shape.indexOf(8) ? Number(d) : 1);
+      return mul(x, x.graph.constant(new Float32Array(8), shape));
+    },
+  };
+  /** Of each pair, what is left of it for steps of its own: of a convolution, and of a linear layer. */
+  const left: Record<string, [conv: string, linear: string]> = {
+    "picture picture": ["add", "add"],
+    "picture embedding": ["", "add"],
+    "picture times": ["", ""],
+    "picture plus": ["add", "add"],
+    "picture silu": ["", ""],
+    "embedding picture": ["", "add add"],
+    "embedding embedding": ["add", "add add"],
+    "embedding times": ["", "add mul"],
+    "embedding plus": ["add", "add add"],
+    "embedding silu": ["", "add silu"],
+    "times picture": ["add", "add"],
+    "times embedding": ["add", "add"],
+    "times times": ["mul", "mul"],
+    "times plus": ["add", "add"],
+    "times silu": ["", ""],
+    "plus picture": ["add add", "add add"],
+    "plus silu": ["add silu", "add silu"],
+    "one picture": ["add", "add"],
+    "one silu": ["", ""],
+    "numbers silu": ["mul silu", "mul silu"],
+    "silu picture": ["add", "add"],
+    "silu times": ["mul", "mul"],
+    "silu silu": ["silu", "silu"],
+  };
+  for (const [pair, [conv, rows]] of Object.entries(left)) {
+    const [f, g] = pair.split(" ").map((name) => followers[name]);
+    const ofConv = beside((graph) => {
+      const other = graph.input("o", [2, 8, 5, 5]), perChannel = graph.input("p", [2, 8, 1, 1]);
+      const x = graph.input("x", [2, 16, 5, 5]);
+      const y = conv2d(x, graph.param("w", [8, 16, 3, 3]), graph.param("b", [8]), around);
+      return g(f(y, other, perChannel), other, perChannel);
+    });
+    const ofLinear = beside((graph) => {
+      const other = graph.input("o", [2, 5, 8]), perRow = graph.input("p", [2, 1, 8]);
+      const y = linear(
+        graph.input("x", [2, 5, 12]),
+        graph.param("w", [8, 12]),
+        graph.param("b", [8]),
+      );
+      return g(f(y, other, perRow), other, perRow);
+    });
+    const told = (rest: string) => ["layer", ...rest ? [rest] : []].join(" ");
+    assertEquals([ofConv, ofLinear], [told(conv), told(rows)], pair);
+  }
+});
+
+Deno.test("engine plans: a number a channel is added in a layer's step to rows and columns of pixels, and to one as a picture is", () => {
+  const left = ([height, width]: number[], of: number[][]) =>
+    beside((graph) => {
+      const x = graph.input("x", [2, 16, height, width]);
+      const y = conv2d(x, graph.param("w", [8, 16, 1, 1]), undefined, none);
+      return of.reduce((sum, shape, i) => add(sum, graph.input(`o${i}`, shape)), y);
+    });
+  const perChannel = [2, 8, 1, 1];
+  for (const size of [[1, 3], [3, 1], [3, 3]]) {
+    assertEquals(left(size, [perChannel]), "layer", `${size}`);
+    assertEquals(left(size, [perChannel, [2, 8, ...size]]), "layer", `${size}`);
+    assertEquals(left(size, [perChannel, perChannel]), "layer add", `${size}`);
+    for (const shape of [[1, 8, 1, 1], [2, 1, 1, 1], [8, 1, 1]]) {
+      assertEquals(left(size, [shape]), "layer add", `[${shape}] to ${size}`);
+    }
+  }
+  assertEquals(left([3, 3], [[2, 8, 1, 3]]), "layer add");
+  assertEquals(left([3, 3], [[2, 8, 3, 1]]), "layer add");
+  assertEquals(left([1, 1], [perChannel]), "layer");
+  assertEquals(left([1, 1], [perChannel, perChannel]), "layer add");
+});

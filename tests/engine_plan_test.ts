@@ -19,7 +19,6 @@ import {
   neg,
   type Padding,
   scale,
-  shift,
   silu,
   slice,
   transpose,
@@ -104,73 +103,6 @@ Deno.test("engine plans: pictures of one pixel are read as they lie, turned matr
     steps((graph) => linear(transpose(graph.input("x", shape), perm), graph.param("w", [8, 12])));
   assertEquals(turned([1, 0], 12, 5), ["transpose as rows", "conv 1×1 12→8 1×1"]);
   assertEquals(turned([1, 0, 2], 5, 2, 12).length, turned([0, 1, 2], 2, 5, 12).length);
-});
-
-/** What is done beside a layer's own step. */
-const beside = (make: (graph: Graph) => Value) =>
-  planned(make).plan.steps.map(({ op, about }) => op === "elementwise" ? about : "layer")
-    .filter((about) => !/ as (pixels|rows)$/.test(about)).join(" ");
-
-Deno.test("engine plans: what follows a layer is done in its step, where the kernel has a place for it", () => {
-  type Follower = (x: Value, other: Value, perChannel: Value) => Value;
-  const followers: Record<string, Follower> = {
-    picture: (x, other) => add(x, other),
-    embedding: (x, _, perChannel) => add(x, perChannel),
-    times: (x) => scale(x, 0.5),
-    plus: (x) => shift(x, 0.25),
-    silu: (x) => silu(x),
-    one: (x) => mul(x, x.graph.constant(Float32Array.of(3), x.shape.map(() => 1))),
-    numbers: (x) => {
-      const shape = x.shape.map((d, i) => i === x.shape.indexOf(8) ? Number(d) : 1);
-      return mul(x, x.graph.constant(new Float32Array(8), shape));
-    },
-  };
-  /** Of each pair, what is left of it for steps of its own: of a convolution, and of a linear layer. */
-  const left: Record<string, [conv: string, linear: string]> = {
-    "picture picture": ["add", "add"],
-    "picture embedding": ["", "add"],
-    "picture times": ["", ""],
-    "picture plus": ["add", "add"],
-    "picture silu": ["", ""],
-    "embedding picture": ["", "add add"],
-    "embedding embedding": ["add", "add add"],
-    "embedding times": ["", "add mul"],
-    "embedding plus": ["add", "add add"],
-    "embedding silu": ["", "add silu"],
-    "times picture": ["add", "add"],
-    "times embedding": ["add", "add"],
-    "times times": ["mul", "mul"],
-    "times plus": ["add", "add"],
-    "times silu": ["", ""],
-    "plus picture": ["add add", "add add"],
-    "plus silu": ["add silu", "add silu"],
-    "one picture": ["add", "add"],
-    "one silu": ["", ""],
-    "numbers silu": ["mul silu", "mul silu"],
-    "silu picture": ["add", "add"],
-    "silu times": ["mul", "mul"],
-    "silu silu": ["silu", "silu"],
-  };
-  for (const [pair, [conv, rows]] of Object.entries(left)) {
-    const [f, g] = pair.split(" ").map((name) => followers[name]);
-    const ofConv = beside((graph) => {
-      const other = graph.input("o", [2, 8, 5, 5]), perChannel = graph.input("p", [2, 8, 1, 1]);
-      const x = graph.input("x", [2, 16, 5, 5]);
-      const y = conv2d(x, graph.param("w", [8, 16, 3, 3]), graph.param("b", [8]), around);
-      return g(f(y, other, perChannel), other, perChannel);
-    });
-    const ofLinear = beside((graph) => {
-      const other = graph.input("o", [2, 5, 8]), perRow = graph.input("p", [2, 1, 8]);
-      const y = linear(
-        graph.input("x", [2, 5, 12]),
-        graph.param("w", [8, 12]),
-        graph.param("b", [8]),
-      );
-      return g(f(y, other, perRow), other, perRow);
-    });
-    const told = (rest: string) => ["layer", ...rest ? [rest] : []].join(" ");
-    assertEquals([ofConv, ofLinear], [told(conv), told(rows)], pair);
-  }
 });
 
 Deno.test("engine plans: 3×3 convolutions go by Winograd's tile that takes fewer products, small ones by none", () => {
