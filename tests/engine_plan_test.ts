@@ -12,6 +12,7 @@ import {
   concat,
   conv2d,
   exp,
+  gather,
   Graph,
   groupNorm,
   linear,
@@ -304,6 +305,30 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     6,
     6,
   ]);
+});
+
+Deno.test("engine plans: what no output depends on takes no step, no memory and no kernel", () => {
+  const graph = new Graph();
+  const [x, unread] = [graph.input("x", [2, 4, 3, 3]), graph.input("unread", [5])];
+  const [i, passed] = [graph.input("i", [3], "int32"), graph.input("passed", [7], "int64")];
+  const table = graph.param("table", [9, 2]);
+  silu(conv2d(neg(x), graph.param("w", [4, 4, 3, 3]), undefined, around));
+  graph.add("unheard of", [neg(unread)], [5], {}, "int64");
+  gather(graph.param("short", [2, 2]), i);
+  gather(graph.param("long", [4, 1]), passed);
+  graph.output("rows", gather(table, i));
+  graph.output("y", neg(x));
+  graph.output("same", passed);
+  const weights = new WeightStore();
+  const plan = planGraph(graph, { weights, sizes: new Map(), threads: 1 });
+  assertEquals(plan.steps.map(({ about }) => about), ["gather", "neg"]);
+  assertEquals([...plan.inputs.keys()], ["x", "i"]);
+  assertEquals([...plan.outputs.keys()], ["rows", "y"]);
+  assertEquals([...plan.passed], [["same", "passed"]]);
+  assertEquals([...plan.limits], [["i", 9]], "a table that is not read limits nothing");
+  assertEquals(weights.bytes, 4 * 20 + 64, "the table, and zeros");
+  assertEquals(plan.buffers.length, 4);
+  assertEquals(plan.arenaBytes, 320 + 64 + 320, "y begins where the indices were");
 });
 
 Deno.test("engine plans: behind the weights lie results, threads' own memory, then commands", () => {
