@@ -309,26 +309,26 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
 
 Deno.test("engine plans: what no output depends on takes no step, no memory and no kernel", () => {
   const graph = new Graph();
-  const [x, unread] = [graph.input("x", [2, 4, 3, 3]), graph.input("unread", [5])];
-  const [i, passed] = [graph.input("i", [3], "int32"), graph.input("passed", [7], "int64")];
-  const table = graph.param("table", [9, 2]);
+  const [unread, passed] = [graph.input("unread", [5]), graph.input("passed", [7], "int64")];
+  const [x, i] = [graph.input("x", [2, 4, 3, 3]), graph.input("i", [3], "int32")];
+  const [table, fed] = [graph.param("table", [9, 2]), graph.input("fed", [12, 4])];
   silu(conv2d(neg(x), graph.param("w", [4, 4, 3, 3]), undefined, around));
   graph.add("unheard of", [neg(unread)], [5], {}, "int64");
   gather(graph.param("short", [2, 2]), i);
   gather(graph.param("long", [4, 1]), passed);
   graph.output("rows", gather(table, i));
+  graph.output("others", gather(fed, i));
   graph.output("y", neg(x));
   graph.output("same", passed);
   const weights = new WeightStore();
   const plan = planGraph(graph, { weights, sizes: new Map(), threads: 1 });
-  assertEquals(plan.steps.map(({ about }) => about), ["gather", "neg"]);
-  assertEquals([...plan.inputs.keys()], ["x", "i"]);
-  assertEquals([...plan.outputs.keys()], ["rows", "y"]);
+  assertEquals(plan.steps.map(({ about }) => about), ["gather", "gather", "neg"]);
+  assertEquals([...plan.inputs.keys()], ["x", "i", "fed"]);
+  assertEquals([...plan.outputs.keys()], ["rows", "others", "y"]);
   assertEquals([...plan.passed], [["same", "passed"]]);
-  assertEquals([...plan.limits], [["i", 9]], "a table that is not read limits nothing");
+  assertEquals([...plan.limits], [["i", 9]], "by the tables that are read");
   assertEquals(weights.bytes, 4 * 20 + 64, "the table, and zeros");
-  assertEquals(plan.buffers.length, 4);
-  assertEquals(plan.arenaBytes, 320 + 64 + 320, "y begins where the indices were");
+  assertEquals(plan.buffers.map(({ bytes }) => bytes), [288, 16, 192, 32, 48, 288]);
 });
 
 Deno.test("engine plans: behind the weights lie results, threads' own memory, then commands", () => {
