@@ -75,8 +75,7 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
   });
   for (const { buffer } of inputs.values()) buffer.first = -1;
   for (const { buffer } of outputs.values()) buffer.last = Infinity;
-  const used = p.buffers.filter(({ first, last }) => first <= last);
-  const arenaBytes = layOut(used, 0);
+  const arenaBytes = layOut(p.buffers, 0);
   const scratchBytes = p.steps.reduce((most, step) => Math.max(most, scratchOf(step)), 0);
   return {
     steps: p.steps,
@@ -84,7 +83,7 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
     outputs,
     passed,
     limits,
-    buffers: used,
+    buffers: p.buffers,
     arenaBytes,
     scratchBytes: roundUp(scratchBytes, 64) + 64,
   };
