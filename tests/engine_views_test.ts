@@ -17,6 +17,7 @@ import {
 } from "../src/engine/plan/view.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
 import {
+  add,
   concat,
   conv2d,
   Graph,
@@ -255,4 +256,23 @@ Deno.test("views: rows are read where they lie, if their numbers are one behind 
     return read(graph, concat([silu(x), neg(x)], 1));
   };
   assertEquals(copies(joined), "");
+});
+
+Deno.test("views: what is computed number by number lies as the largest of what it is computed from", () => {
+  const of = (make: (graph: Graph) => Value) =>
+    copies((graph) => neg(make(graph))).endsWith("rows");
+  const pixels = (graph: Graph, channels = 8) =>
+    upsampleNearest(graph.input("x", [2, channels, 2, 3]), 3);
+  const turned = (...perm: number[]) => (graph: Graph) =>
+    transpose(graph.input("x", [2, 4, 5, 12]), perm);
+  assertEquals(of(pixels), true);
+  assertEquals(of((graph) => add(graph.input("a", [8, 1, 1]), pixels(graph))), true);
+  assertEquals(of((graph) => add(pixels(graph), graph.input("a", [2, 8, 6, 9]))), true);
+  assertEquals(of((graph) => add(graph.input("a", [2, 8, 6, 9]), pixels(graph))), false);
+  assertEquals(of((graph) => graph.input("x", [2, 8, 6, 9])), false);
+  assertEquals(of((graph) => pixels(graph, 1)), false, "one channel");
+  assertEquals(of(turned(0, 3, 1, 2)), true);
+  assertEquals(of(turned(0, 3, 2, 1)), false, "columns before rows");
+  assertEquals(of(turned(0, 1, 3, 2)), false);
+  assertEquals(of((graph) => transpose(graph.input("x", [2, 4, 8]), [0, 2, 1])), false);
 });
