@@ -11,6 +11,7 @@ import { simdWorker } from "../src/backends/simd/in_worker.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { simd } from "../src/backends/simd/threads.ts";
 import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
+import { blockProbe } from "../src/onnx/lowerings/blocked/probe.ts";
 import { portable, wasm as wasmLowering, WASM_MAX_THREADS } from "../src/onnx/mod.ts";
 import { doubling } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";
@@ -304,7 +305,8 @@ Deno.test("native: training is written in the processor's blocks where they are 
   const of = async (reorder: (x: Float32Array) => Float32Array) => {
     let released = 0;
     const session = {
-      run: ({ x }: { x: { data: Float32Array } }) => {
+      run: ({ x }: { x: { type: string; data: Float32Array; dims: number[] } }) => {
+        assertEquals([x.type, x.dims], ["float32", [1, 16, 1, 2]]);
         assertEquals([...x.data], Array.from({ length: 32 }, (_, i) => i));
         return Promise.resolve({ y: { data: reorder(x.data) } });
       },
@@ -313,7 +315,12 @@ Deno.test("native: training is written in the processor's blocks where they are 
     const Tensor = class {
       constructor(readonly type: string, readonly data: Float32Array, readonly dims: number[]) {}
     };
-    const ort = { Tensor, InferenceSession: { create: () => Promise.resolve(session) } };
+    const create = (model: Uint8Array, told: Record<string, unknown>) => {
+      assertEquals(model, blockProbe().model);
+      assertEquals([told.executionProviders, told.intraOpNumThreads], [["cpu"], 1]);
+      return Promise.resolve(session);
+    };
+    const ort = { Tensor, InferenceSession: { create } };
     const lowering = await blockedLowering(ort as unknown as OrtModule);
     return [lowering?.name, released];
   };

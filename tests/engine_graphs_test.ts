@@ -124,7 +124,11 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
   "sums over outer, inner and separate axes": (graph) => {
     const x = graph.input("x", [2, 3, 4, 5]);
     const axes = [[0], [3], [1, 2], [0, 3], [2, 3], [0, 2]];
-    return Object.fromEntries(axes.map((axes) => [`${axes}`, reduceSum(x, axes)]));
+    const sums = Object.fromEntries(axes.map((axes) => [`${axes}`, reduceSum(x, axes)]));
+    // Dimensions of one take no loop, wherever they are.
+    const y = graph.input("y", [1, 2, 1, 3, 1, 4]);
+    const of = [[0], [1], [2, 3], [0, 2, 4], [1, 4, 5], [0, 1, 2, 3, 4]];
+    return { ...sums, ...Object.fromEntries(of.map((axes) => [`y ${axes}`, reduceSum(y, axes)])) };
   },
 };
 

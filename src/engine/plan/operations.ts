@@ -1,5 +1,5 @@
 /** Every operation of a graph that is not part of a layer, as steps or as another view. */
-import { axisOf, type Value } from "../../graph/mod.ts";
+import type { Value } from "../../graph/mod.ts";
 import { scalarOf } from "./fusion.ts";
 import { lowerNorm } from "./norms.ts";
 import { type Planner, UnsupportedGraph } from "./planner.ts";
@@ -57,7 +57,7 @@ const lowerings: Readonly<Record<string, Lower>> = {
     p.copy(x, sliced(to, axis, before, before + x.dims[axis]), "pad");
   },
   concat: (p, value) => {
-    const axis = axisOf(value.node.attributes.axis as number, value.shape.length);
+    const axis = value.node.attributes.axis as number;
     const to = p.has(value) ? p.view(value) : p.rowOutput(value);
     let at = 0;
     for (const input of value.node.inputs) {
@@ -171,8 +171,7 @@ export function lowerOperation(p: Planner, value: Value): void {
 export function placeConcats(p: Planner): void {
   for (const value of p.live) {
     const { op, inputs, attributes } = value.node;
-    if (op !== "concat" || value.shape.length !== 4) continue;
-    if (axisOf(attributes.axis as number, 4) !== 1) continue;
+    if (op !== "concat" || value.shape.length !== 4 || attributes.axis !== 1) continue;
     const dims = p.dims(value.shape);
     if (inputs.some((input) => (input.shape[1] as number) % 4 !== 0)) continue;
     const to = p.pixelsOf(dims);
