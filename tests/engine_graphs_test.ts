@@ -121,6 +121,17 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
       c: gather(graph.param("middle", [5, 4]), i),
     };
   },
+  "products of matrices that are repeated": (graph) => {
+    let number = 0;
+    const matrix = (...shape: number[]) => graph.input(`x${number++}`, shape);
+    return {
+      both: matmul(matrix(1, 3, 7, 5), matrix(2, 1, 5, 9)),
+      left: matmul(matrix(1, 1, 7, 5), matrix(2, 3, 5, 9)),
+      right: matmul(matrix(2, 3, 7, 5), matrix(1, 1, 5, 9)),
+      flat: matmul(matrix(7, 5), matrix(2, 3, 5, 9)),
+      deep: matmul(matrix(2, 3, 7, 5), matrix(3, 5, 9)),
+    };
+  },
   "sums over outer, inner and separate axes": (graph) => {
     const x = graph.input("x", [2, 3, 4, 5]);
     const axes = [[0], [3], [1, 2], [0, 3], [2, 3], [0, 2]];

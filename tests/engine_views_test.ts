@@ -22,6 +22,7 @@ import {
   conv2d,
   Graph,
   linear,
+  matmul,
   neg,
   reshape,
   silu,
@@ -251,6 +252,12 @@ Deno.test("views: rows are read where they lie, if their numbers are one behind 
   assertEquals(copies((graph) => neg(transpose(graph.input("x", [3, 4]), [1, 0]))), "");
   assertEquals(copies((graph) => transpose(graph.input("x", [3, 4]), [1, 0])), "transpose as rows");
   assertEquals(copies((graph) => transpose(graph.input("x", [1, 4]), [1, 0])), "");
+  const times = (inner: number) =>
+    copies((graph) => {
+      const [x, y] = [graph.input("x", [inner, 5]), graph.input("y", [inner, 3])];
+      return matmul(transpose(x, [1, 0]), y);
+    });
+  assertEquals([times(1), times(2)], ["", "matmul as rows"]);
   const joined = (graph: Graph) => {
     const x = graph.input("x", [2, 8, 3, 3]);
     return read(graph, concat([silu(x), neg(x)], 1));

@@ -35,7 +35,7 @@ export interface Fusions {
 }
 
 /** The number of a constant scalar; undefined for other values. */
-export function scalarOf(value: Value): number | undefined {
+function scalarOf(value: Value): number | undefined {
   const { op, attributes } = value.node;
   if (op !== "constant" || value.shape.some((d) => d !== 1)) return undefined;
   return attributes.data instanceof Float32Array ? attributes.data[0] : undefined;
