@@ -214,17 +214,17 @@ const cases: Record<
   ],
   "group norm": [
     (graph) => {
-      const [w, b] = ["w", "b"].map((name) => graph.param(name, [24]));
-      return groupNorm(graph.input("x", [2, 24, 3, 5]), w, b, { groups: 4, eps: 0.5 });
+      const [w, b] = ["w", "b"].map((name) => graph.param(name, [48]));
+      return groupNorm(graph.input("x", [2, 48, 3, 5]), w, b, { groups: 8, eps: 0.5 });
     },
     `
-    elementwise, f copy, a a, y b, d… 1 1 2 15 24, a… 0 0 1440 4 60, b… 0 0 0 0 0,
-      y… 0 0 1440 96 4
-    groupNorm, x b, pixel 96, picture 1440, y c, yPixel 96, yPicture 1440, n 2, pixels 15,
-      channels 24, group 6, block 24, eps 0.5, weight w0, bias w1, scratchBytes 672
-    elementwise, f copy, a c, y d, d… 1 1 2 24 15, a… 0 0 1440 4 96, b… 0 0 0 0 0,
-      y… 0 0 1440 60 4
-    bytes a 2880, b 2880, c 2880, w0 96, w1 96, d 2880`,
+    elementwise, f copy, a a, y b, d… 1 1 2 15 48, a… 0 0 2880 4 60, b… 0 0 0 0 0,
+      y… 0 0 2880 192 4
+    groupNorm, x b, pixel 192, picture 2880, y c, yPixel 192, yPicture 2880, n 2, pixels 15,
+      channels 48, group 6, block 24, eps 0.5, weight w0, bias w1, scratchBytes 672
+    elementwise, f copy, a c, y d, d… 1 1 2 48 15, a… 0 0 2880 4 192, b… 0 0 0 0 0,
+      y… 0 0 2880 60 4
+    bytes a 5760, b 5760, c 5760, w0 192, w1 192, d 5760`,
   ],
   "group norm with SiLU of groups of three": [
     (graph) => {
@@ -244,10 +244,11 @@ const cases: Record<
       return groupNorm(graph.input("x", [2, 8, 30]), w, b, { groups: 2, eps: 0.5 });
     },
     `
-    groupNorm, x a, pixel 32, picture 960, y b, yPixel 32, yPicture 960, n 2, pixels 30,
+    elementwise, f copy, a a, y b, d… 1 1 2 30 8, a… 0 0 960 4 120, b… 0 0 0 0 0, y… 0 0 960 32 4
+    groupNorm, x b, pixel 32, picture 960, y c, yPixel 32, yPicture 960, n 2, pixels 30,
       channels 8, group 4, block 8, eps 0.5, weight w0, bias w1, scratchBytes 224
-    bytes a 1920, b 1920, w0 32, w1 32`,
-    { only: "groupNorm" },
+    elementwise, f copy, a c, y d, d… 1 1 2 8 30, a… 0 0 960 4 32, b… 0 0 0 0 0, y… 0 0 960 120 4
+    bytes a 1920, b 1920, c 1920, w0 32, w1 32, d 1920`,
   ],
   "attention of heads, each matrix in an order of its own": [
     (graph) => {
