@@ -103,6 +103,41 @@ Deno.test("threads share a memory for the largest batch that is computed at once
   assertEquals([session.engine.batch, sizes], [undefined, [whole(ends(fixed, 1, 3).plan)]]);
 });
 
+Deno.test("where weights cannot be had, no memory stays open: threads may end", async () => {
+  const lives = { opened: 0, closed: 0 };
+  const crew: Crew = {
+    threads: 1,
+    shared: true,
+    open() {
+      lives.opened++;
+      return Promise.resolve({
+        run: () => Promise.resolve(),
+        settle: () => Promise.resolve(),
+        close: () => void lives.closed++,
+      });
+    },
+  };
+  const graph = new Graph();
+  graph.output("y", neg(graph.param("w", [4])));
+  const open = (weights: Parameters<typeof openSimdSession>[1]) =>
+    openSimdSession(graph, weights, crew, { arenaBytes: 1 });
+  await assertRejects(() => open(new Map()), Error, 'simd: no weights for parameter "w"');
+  assertEquals(lives, { opened: 1, closed: 1 });
+  const broken = {
+    isHalf: () => false,
+    // deno-lint-ignore require-yield
+    async *tensors() {
+      await Promise.reject(new Error("the file ends early"));
+    },
+  };
+  await assertRejects(() => open(broken as never), Error, "the file ends early");
+  assertEquals(lives, { opened: 2, closed: 2 });
+  const session = await open(new Map([["w", ramp(4)]]));
+  assertEquals(lives, { opened: 3, closed: 2 });
+  await session.close();
+  assertEquals(lives, { opened: 3, closed: 3 });
+});
+
 Deno.test("results of a batch take 16 MiB in the calling thread, 512 MiB in threads of their own, unless it is said", async () => {
   /** How many pictures are computed at once whose results are of so many bytes. */
   const most = async (bytes: number, backend = inline()) => {

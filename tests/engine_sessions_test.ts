@@ -346,8 +346,11 @@ Deno.test("engine graphs: weights larger than all that a picture takes have room
 
 Deno.test("engine graphs: memory that is not given is told with its size, and why", async () => {
   const { Memory } = WebAssembly;
-  const graph = new Graph();
-  graph.output("y", neg(graph.input("x", ["N", 4])));
+  const graph = (size: number) => {
+    const made = new Graph();
+    made.output("y", neg(made.input("x", ["N", size])));
+    return made;
+  };
   const none = new RangeError("could not allocate memory");
   WebAssembly.Memory = class {
     constructor() {
@@ -355,9 +358,12 @@ Deno.test("engine graphs: memory that is not given is told with its size, and wh
     }
   } as unknown as typeof Memory;
   try {
-    const open = () => simdInline({ module }).createSession(graph);
-    const error = await assertRejects(open, Error, "no memory of 1 MiB was given") as Error;
-    assertEquals(error.cause, none);
+    // What is read and what is made, and 256 KiB behind them.
+    for (const [size, needs] of [[4, 1], [1 << 20, 9]]) {
+      const open = () => simdInline({ module }).createSession(graph(size));
+      const error = await assertRejects(open, Error) as Error;
+      assertEquals([error.message, error.cause], [`no memory of ${needs} MiB was given`, none]);
+    }
   } finally {
     WebAssembly.Memory = Memory;
   }
