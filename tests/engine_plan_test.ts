@@ -230,14 +230,14 @@ Deno.test("engine plans: what a kernel writes as pixels it writes into its place
 Deno.test("engine plans: work is divided into as many pieces as keep every thread at work, and no more", () => {
   const words = (make: (graph: Graph) => Value, threads: number, op: string) =>
     planned(make, threads).plan.steps.find((step) => step.op === op)!.words;
-  const point = (size: number) => (graph: Graph) => {
+  const point = (size: number, n = 1) => (graph: Graph) => {
     const weight = graph.param("w", [64, 16, 1, 1]);
-    const x = graph.input("x", [1, 16, size, size]);
+    const x = graph.input("x", [n, 16, size, size]);
     return conv2d(x, weight, undefined, { stride: 1, padding: [0, 0, 0, 0] });
   };
   // Rows in blocks of 24, and panels of 8 channels: all 8 at once, or in parts where blocks are few.
-  const panels = (size: number, threads: number) =>
-    words(point(size), threads, "conv").slice(18, 20);
+  const panels = (size: number, threads: number, n?: number) =>
+    words(point(size, n), threads, "conv").slice(18, 20);
   assertEquals([[5, 1], [5, 2], [5, 4], [9, 2], [9, 3]].map(([s, t]) => panels(s, t)), [
     [24, 8],
     [24, 2],
@@ -245,6 +245,7 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     [24, 8],
     [24, 2],
   ]);
+  assertEquals([panels(5, 2, 3), panels(5, 2, 4)], [[24, 8], [24, 8]], "of all pictures");
   // Pieces of a pixel of at most 16 bytes are copied, where a row of the product has several.
   const copied = (channels: number, side: number) =>
     words(
@@ -265,6 +266,7 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     words(tiles(side), threads, "winograd").slice(13, 15);
   assertEquals([1, 4, 6, 7].map((threads) => blocks(threads)), [[17, 0], [13, 0], [9, 0], [17, 1]]);
   assertEquals([blocks(1, 7), blocks(2, 7), blocks(1, 8)], [[4, 0], [4, 1], [4, 0]]);
+  assertEquals([blocks(2, 16), blocks(3, 16)], [[8, 0], [16, 1]]);
   const most = [[16, 24], [20, 20]].map(([height, width]) =>
     words(tiles(height, width), 1, "winograd")[13]
   );

@@ -248,6 +248,7 @@ Deno.test("views: rows are read where they lie, if their numbers are one behind 
   assertEquals(of([5, 12], (x) => slice(x, 1, 3, 10)), "");
   assertEquals(of([5, 2, 12], (x) => transpose(x, [1, 0, 2])), "");
   assertEquals(of([12, 5], (x) => transpose(x, [1, 0])), "transpose as rows");
+  assertEquals(of([2, 5], (x) => transpose(x, [1, 0])), "transpose as rows");
   assertEquals(of([1, 5], (x) => transpose(x, [1, 0])), "", "rows of one number");
   assertEquals(copies((graph) => neg(transpose(graph.input("x", [3, 4]), [1, 0]))), "");
   assertEquals(copies((graph) => transpose(graph.input("x", [3, 4]), [1, 0])), "transpose as rows");
