@@ -17,6 +17,7 @@ import {
   neg,
   type Padding,
   reduceSum,
+  reshape,
   sigmoid,
   silu,
   slice,
@@ -119,6 +120,17 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
       a: gather(graph.param("large", [9, 4]), i),
       b: gather(graph.param("small", [2, 4]), i),
       c: gather(graph.param("middle", [5, 4]), i),
+    };
+  },
+  "parts that are outputs as they lie": (graph) => {
+    const [x, fed] = [graph.input("x", [4, 6]), graph.input("fed", [5, 3])];
+    const y = exp(x);
+    return {
+      rows: slice(y, 0, 1, 3),
+      "a row in two": reshape(slice(y, 0, 2, 3), [2, 3]),
+      columns: slice(y, 1, 2, 5),
+      "of what is fed": slice(fed, 0, 3, 5),
+      "of what is learned": slice(graph.param("w", [3, 2]), 0, 1, 2),
     };
   },
   "products of matrices that are repeated": (graph) => {
