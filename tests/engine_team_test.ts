@@ -79,6 +79,14 @@ test("who waits for a dead team is let go", async () => {
   host.end();
   await running;
   await host.settle();
+
+  // A thread that died within a run never leaves it.
+  const other = new HostControl();
+  new Int32Array(other.buffer)[32] = 2;
+  const settling = other.settle();
+  assertEquals(await settled(settling), false);
+  other.end();
+  await settling;
 });
 
 /** A thread that does what a test has it do. */

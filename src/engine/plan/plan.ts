@@ -44,7 +44,6 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
   const inputs = new Map<string, View>();
   const limits = new Map<string, number>();
   for (const [name, value] of graph.inputs) {
-    if (!p.live.has(value)) continue;
     const users = [...p.live].filter(({ node }) => node.inputs.includes(value));
     if (users.length === 0) continue;
     if (value.type !== "float32" && value.type !== "int32") {
