@@ -279,6 +279,21 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     const [block, apart] = steps.find(({ op }) => op === "winograd")!.words.slice(13, 15);
     assertEquals([block, apart], [17, 1], "weights that are transformed each time are so once");
   }
+  // Channels of a norm: whole groups and vectors of four, a cache line of them or more.
+  const normed = (channels: number, groups: number) =>
+    words(
+      (graph) => {
+        const [w, b] = ["w", "b"].map((name) => graph.param(name, [channels]));
+        return groupNorm(graph.input("x", [1, channels, 2, 2]), w, b, { groups, eps: 1 });
+      },
+      1,
+      "groupNorm",
+    )[10];
+  const groups = [[64, 64], [48, 24], [42, 14], [48, 12], [40, 8], [48, 8], [48, 6], [64, 2]];
+  assertEquals(groups.map(([channels, count]) => normed(channels, count)), [
+    ...[16, 16, 24, 16, 20, 24, 16, 32],
+  ]);
+  assertEquals(normed(8, 2), 8, "all there are");
   const heads = (rows: number) => (graph: Graph) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 1, rows, 8]));
     return attention(q, k, v, 0.5);
