@@ -205,6 +205,10 @@ Deno.test("who is refused is told how to come in", async () => {
   };
   const forged = [403, "sig", "the signature of this address", "x"];
   assertEquals(await problem("sig=x&expires=9999999999"), forged);
+  const headers = { authorization: "Bearer first" };
+  const keyed = await app.request("/v1/images/1.png?sig=x", { headers });
+  await keyed.body?.cancel();
+  assertEquals(keyed.status, 403, "a key makes no wrong signature right");
   const now = Math.floor(Date.now() / 1000);
   const at = (name: string) => new URL(`http://here/v1/images/${name}`);
   const past = await signAddress(at("1.png"), "s", now - 1);

@@ -174,6 +174,7 @@ Deno.test("the log has a line a request: how bad it is, why, and how long it too
   await (await app.request("/livez", { method: "PURGE" })).body?.cancel();
   const text = await (await app.request("/metrics")).text();
   assert(text.includes('denoise_http_requests_total{method="other",route='), text.slice(0, 900));
+  assertEquals(lines.findLast(({ path }) => path === "/livez")!.method, "PURGE", "the log has it");
   assert(!text.includes("PURGE"), "who invents methods makes no series");
   const route = "/v1/images/:file{[^/]+\\\\.png}";
   const seconds = metric(text, `denoise_http_request_seconds_sum{route="${route}"}`);
@@ -207,6 +208,9 @@ Deno.test("the list says what weights recommend, take and are pinned by", async 
     ["plain", "plain@0123456789abcdef", false, true, 45, "ddim", 50, 1],
     ["short", "short@0123456789abcdef", false, true, 40, "ddim", 5, 1],
   ]);
+  const few = createApp({ models: { plain }, limits: { maxSteps: 44, maxCost: 45 } });
+  const { denoise } = await (await few.request("/v1/models/plain")).json();
+  assertEquals(denoise.max_steps, 44, "no more than one picture may have");
   assertEquals(data[3].denoise.schedulers.dpmpp.max_steps, 39, "it needs a timestep more");
   const other = await (await app.request("/v1/models/other")).json();
   const expected = "one of the loaded weights (guided, distilled, plain, short)";
@@ -317,6 +321,12 @@ Deno.test("a model's name has up to 64 letters; a scheduler that is missing is t
     Error,
     'createApp: expected the scheduler "ddim", which "fake" recommends, among schedulers, found heun, ' +
       "ddpm; add it, or give the model another recommended",
+  );
+  const recommended = { scheduler: "constructor", steps: 5 };
+  assertThrows(
+    () => services({ models: { fake: { ...fakeModel(), recommended } } }),
+    Error,
+    'expected the scheduler "constructor", which "fake" recommends',
   );
   assertEquals(services().orders.maxKnown, 1000, "runs that are remembered");
 });

@@ -1,5 +1,6 @@
 /** What forms ask to be restored: defaults, what goes before what, what is paid, what is refused. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { createGenerator } from "../src/diffusion/mod.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { createApp, type DenoiseApp, type ServedModel } from "../src/server/mod.ts";
@@ -14,7 +15,7 @@ import {
   stripes,
   variations,
 } from "./restoration_forms.ts";
-import { fakeModel } from "./server_fake.ts";
+import { fakeModel, gate, until } from "./server_fake.ts";
 import { decode, parseEvents } from "./server_http.ts";
 import { decodePng } from "../src/image/png.ts";
 
@@ -144,6 +145,8 @@ Deno.test("answers count their seeds up from picture to picture alike, and are e
   const answers = await ask(app, edits, parts);
   assertEquals(answers.map(({ seed }) => seed), [2 ** 32 - 1, 0, 2 ** 32 - 1, 0]);
   assert(answers[0].b64_json !== answers[1].b64_json);
+  const etags = answers.map(({ etag }) => etag);
+  assertEquals([new Set(etags).size, etags[2], etags[3]], [2, etags[0], etags[1]]);
   assertEquals(answers[0].b64_json, answers[2].b64_json, "the same picture and seed");
 });
 
@@ -219,6 +222,9 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   };
   assertEquals(await pays(5, small), [200, 429], "1 for reading, 4 for the steps");
   assertEquals(await pays(6, small), [200, 200]);
+  const long = { ...small, steps: "64" };
+  assertEquals(await pays(66, long), [200, 429], "1 for reading, 1 for counting, 64 for the steps");
+  assertEquals(await pays(67, long), [200, 200]);
   assertEquals(await pays(9, { ...small, n: "2" }), [200, 429]);
   assertEquals(await pays(10, { ...small, n: "2" }), [200, 200]);
   const heavy = { ...small, image: bytes };
@@ -291,6 +297,38 @@ Deno.test("a server that is full reads no picture", async () => {
   assertEquals([response.status, (await response.json()).error.code], [503, "overloaded"]);
   open();
   assertEquals((await first).status, 200);
+});
+
+Deno.test("who leaves a restoration ends its work", async () => {
+  const { open, wait } = gate();
+  const fake = fakeModel({ before: () => wait });
+  const app = make({}, fake);
+  const leaving = new AbortController();
+  const parts = form({ image: image(), mask: mask(), steps: "5" });
+  const asked = app.request(
+    new Request(`http://x${edits}`, { ...parts, signal: leaving.signal }),
+  );
+  await until(() => fake.evaluations === 1, "the first evaluation");
+  leaving.abort();
+  assertEquals((await asked).status, 499);
+  open();
+  await app.drain(60_000);
+  assertEquals(fake.evaluations, 1);
+});
+
+Deno.test("a plug-in that has the name of a restoring sampler is another: it changes no restoration's ETag", async () => {
+  const sdedit = { ...builtIn.ddim, name: "sdedit" };
+  const options = { schedulers: { ...builtIn, sdedit }, schedulersVersion: "v1" };
+  const parts = { image: image(), seed: "1", steps: "3" };
+  const [[plain], [beside]] = [
+    await ask(make(), variations, parts),
+    await ask(make(options), variations, parts),
+  ];
+  assertEquals([beside.scheduler, beside.etag, beside.b64_json], [
+    "sdedit",
+    plain.etag,
+    plain.b64_json,
+  ]);
 });
 
 Deno.test("a stream of restorations costs its previews, and tells its kind", async () => {
