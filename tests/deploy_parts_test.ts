@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { bundle, copyEngine, emptyFolder, engineFile, filesIn, ORT } from "../deploy/bundle.ts";
 import { mainModule } from "../deploy/cloudflare/build.ts";
 import { asked, command, includes } from "../deploy/compile.ts";
+import { pages, update } from "../deploy/page.ts";
 import { builtInWeights } from "../src/weights/find/locate.ts";
 import { temporaryFolder } from "./cli.ts";
 import { hubFiles, withEnvironment } from "./hub.ts";
@@ -125,6 +126,34 @@ Deno.test("a bundle takes its packages along; what only Deno and Node have is re
   await assertRejects(node, Error, "node.ts: imports node:fs, which only Deno and Node have");
   const missing = () => bundle(at("none.ts").href, at("none.js"));
   await assertRejects(missing, Error, "none.ts: ");
+});
+
+Deno.test("the pages' files are written, or looked at and named where one is not current", async () => {
+  const { writeTextFile, readTextFile } = Deno;
+  const { log, error } = console;
+  const files = new Map<string, string>(), said: string[] = [];
+  const folder = new URL("../", import.meta.url).href;
+  const name = (file: string | URL) => String(file).replace(folder, "");
+  console.log = console.error = (text: string) => void said.push(text);
+  Object.assign(Deno, {
+    writeTextFile: (file: URL, text: string) => Promise.resolve(files.set(name(file), text)),
+    readTextFile: (file: URL) => Promise.resolve(files.get(name(file))),
+  });
+  const built = (page: string) => Promise.resolve(page.padEnd(1536));
+  try {
+    assertEquals(await update(false, built), true);
+    const [first, second] = pages.map((page) => `${page}/assets.ts`);
+    assertEquals([...files], [[first, pages[0].padEnd(1536)], [second, pages[1].padEnd(1536)]]);
+    assertEquals(said.splice(0), [`${first}: 1.5 KiB`, `${second}: 1.5 KiB`]);
+    assertEquals([await update(true, built), said], [true, []]);
+    files.set(second, "of yesterday");
+    assertEquals(await update(true, built), false);
+    assertEquals(said, [`${second} is not current: run \`deno task build:page\``]);
+    assertEquals(files.get(second), "of yesterday", "who looks writes nothing");
+  } finally {
+    Object.assign(Deno, { writeTextFile, readTextFile });
+    Object.assign(console, { log, error });
+  }
 });
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);

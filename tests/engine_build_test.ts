@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Build, builds, compile, moduleOf } from "../deploy/build_kernels.ts";
 
 const folder = new URL("../src/engine/wasm/", import.meta.url);
@@ -12,6 +12,16 @@ for (const build of Object.keys(builds) as Build[]) {
     assertEquals(await Deno.readTextFile(new URL(`${build}.ts`, folder)), moduleOf(build, kept));
   });
 }
+
+Deno.test("engine: what cannot be compiled says why", async () => {
+  const broken = "broken" as Build;
+  Object.assign(builds, { [broken]: ["--enable", "nothing"] });
+  try {
+    await assertRejects(() => compile(broken), Error, "Feature 'nothing' is unknown.");
+  } finally {
+    delete (builds as Partial<Record<string, unknown>>)[broken];
+  }
+});
 
 Deno.test("engine: both builds together are at most 100 KB", () => {
   assert(bytesInAll > 0 && bytesInAll <= 100_000, `${bytesInAll} bytes`);

@@ -155,6 +155,11 @@ Deno.test("each field that does not fit is named, with what was expected and fou
   for (const [input, expected] of cases) {
     assertEquals(await errorsOf(input), expected, JSON.stringify(input));
   }
+  // What has no words here has the schema's own.
+  const other = z.object({ code: z.string().regex(/^x$/), at: z.date() });
+  const { errors } = await problemOf(() => validate(other, { code: "y", at: 3 }));
+  const told = errors!.map(({ field, expected }) => [field, expected]);
+  assertEquals(told, [["code", "Invalid string: must match pattern /^x$/"], ["at", "date"]]);
   const many = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`x${i}`, i]));
   assertEquals((await errorsOf(many)).length, 16, "so many are told, and no more");
 });

@@ -245,6 +245,8 @@ Deno.test("a request larger than the rate is possible once the whole of it is sa
   assertThrows(() => limit.take("a", 1));
   now += 40_000;
   limit.take("a", 1);
+  now += 1500;
+  assertThrows(() => limit.take("a", 2), Error, "found 2 more with 1 left");
   limit.take("b", 60);
 });
 

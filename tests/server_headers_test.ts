@@ -11,7 +11,9 @@ const origin = "https://a.example";
 
 Deno.test("browsers of the origins that are named may call the API, others may not", async () => {
   const models = { fake: fakeModel() };
-  const named = createApp({ models, corsOrigins: [origin, "https://b.example"] });
+  const corsOrigins = [origin, "https://b.example"];
+  const named = createApp({ models, corsOrigins });
+  corsOrigins.push("https://evil.example");
   const allowed = async (app: ReturnType<typeof createApp>, path: string, from: string) => {
     const { headers, body } = await app.request(path, { headers: { origin: from } });
     await body?.cancel();
