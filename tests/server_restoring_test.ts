@@ -1,6 +1,7 @@
 /** What forms ask to be restored: defaults, what goes before what, what is paid, what is refused. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { schedulers as builtIn } from "../schedulers/mod.ts";
+import { restorers } from "../schedulers/restoration/mod.ts";
 import { createGenerator } from "../src/diffusion/mod.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { createApp, type DenoiseApp, type ServedModel } from "../src/server/mod.ts";
@@ -137,6 +138,22 @@ Deno.test("sampler, steps and options are those of the form, else by what is mis
   }
   const steps = await refused(app, edits, { ...inpainted, options: '{"theta": 1}' });
   assertEquals(steps.slice(0, 2), [422, "theta"]);
+});
+
+Deno.test("the options of the usual sampler are for who names neither it nor options; else they are its own", async () => {
+  const app = make();
+  const { start, end } = restorers.ddnm.options!;
+  const cases: [more: Parts, start: unknown, end: unknown][] = [
+    [{}, 0.5, 0.1],
+    [{ sampler: "ddnm" }, start.default, end.default],
+    [{ options: '{"end": 0.2}' }, start.default, 0.2],
+    [{ sampler: "ddnm", options: '{"start": 0.75}' }, 0.75, end.default],
+  ];
+  for (const [more, start, end] of cases) {
+    const parts = { image: file(stripes(2, 2)), scale: "4", steps: "3", seed: "1", ...more };
+    const [told] = await ask(app, restorations, parts);
+    assertEquals([told.scheduler, told.start, told.end], ["ddnm", start, end]);
+  }
 });
 
 Deno.test("answers count their seeds up from picture to picture alike, and are each their own", async () => {
