@@ -96,7 +96,8 @@ Deno.test("a signature opens one picture: under no other name, path or ending", 
   await assertRejects(
     () => signAddress(new URL("http://here/metrics"), "secret", soon),
     InputError,
-    "expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, found http://here/metrics",
+    "signAddress: expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, " +
+      "found http://here/metrics",
   );
 });
 

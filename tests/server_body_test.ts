@@ -214,7 +214,11 @@ Deno.test("a form is multipart, with its boundary; another body is not looked in
   assertEquals(large.message, "body: expected at most 100000 bytes, found 100001 bytes");
 
   const other = await problemOf(() => of("multipart/form-data; boundary=y"));
-  assertEquals([other.status, other.reason], [400, "malformed"]);
+  assertEquals([other.status, other.reason, other.message], [
+    400,
+    "malformed",
+    "body: expected multipart/form-data, found it damaged",
+  ]);
 });
 
 Deno.test("a form has up to 64 parts", async () => {

@@ -184,10 +184,20 @@ Deno.test("two who ask for one picture at once: the second is counted as joined,
 Deno.test("who is refused is told how to come in", async () => {
   const models = { fake: fakeModel() };
   const app = createApp({ models, keys: ["first", "last"], signingKey: "s", pictures: "signed" });
-  for (const path of ["/v1/images/1.png", "/v1/images/1/events", "/v1/models", "/metrics"]) {
-    const { status, headers, body } = await app.request(path);
-    await body?.cancel();
+  const key = "expected a key (Authorization: Bearer …)";
+  const either = "expected a signed address, or a key (Authorization: Bearer …)";
+  const closed: [path: string, detail: string, init?: RequestInit][] = [
+    ["/v1/images/1.png", either],
+    ["/v1/images/1/events", either],
+    ["/v1/models", key],
+    ["/metrics", key],
+    [generations, key, post({ prompt: "x" })],
+  ];
+  for (const [path, detail, init] of closed) {
+    const response = await app.request(path, init);
+    const { status, headers } = response;
     assertEquals([status, headers.get("www-authenticate")], [401, "Bearer"], path);
+    assertEquals((await response.json()).detail, detail, path);
   }
   const status = async (authorization: string) => {
     const response = await app.request("/v1/models", { headers: { authorization } });

@@ -59,16 +59,24 @@ Deno.test("a small machine's defaults are those that the command's help and the 
 });
 
 Deno.test("names, schedulers and the public address are looked at before anything is served", () => {
+  const letters = `createApp: expected a model's name in letters, digits, ".", "_", "-", found`;
+  const url = "publicUrl: expected an address like https://example.org/, found";
+  const ddim =
+    'createApp: expected the scheduler "ddim", which "fake" recommends, among schedulers';
   const refused: [Options, string][] = [
-    [{ models: { "": fakeModel() } }, "expected a model's name in letters"],
-    [{ models: { "a b": fakeModel() } }, 'found "a b"'],
-    [{ models: { ["x".repeat(65)]: fakeModel() } }, "expected a model's name"],
-    [{ schedulers: {} }, "expected at least one scheduler"],
-    [{ schedulers: { mine: builtIn.ddim } }, 'schedulers by their names, found "mine": "ddim"'],
-    [{ schedulers: { heun: builtIn.heun } }, 'expected the scheduler "ddim", which "fake" rec'],
-    [{ publicUrl: "example.org" }, "publicUrl: expected an address like"],
-    [{ publicUrl: "ftp://example.org/" }, "publicUrl: expected an address like"],
-    [{ publicUrl: "" }, "publicUrl: expected an address like"],
+    [{ models: {} }, "createApp: expected at least one model in models"],
+    [{ models: { "": fakeModel() } }, `${letters} ""`],
+    [{ models: { "a b": fakeModel() } }, `${letters} "a b"`],
+    [{ models: { ["x".repeat(65)]: fakeModel() } }, `${letters} "${"x".repeat(65)}"`],
+    [{ schedulers: {} }, "createApp: expected at least one scheduler in schedulers"],
+    [
+      { schedulers: { mine: builtIn.ddim } },
+      'createApp: expected schedulers by their names, found "mine": "ddim"',
+    ],
+    [{ schedulers: { heun: builtIn.heun } }, `${ddim}, found heun`],
+    [{ publicUrl: "example.org" }, `${url} "example.org"`],
+    [{ publicUrl: "ftp://example.org/" }, `${url} "ftp://example.org/"`],
+    [{ publicUrl: "" }, `${url} ""`],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => services(options), Error, message);

@@ -95,6 +95,20 @@ Deno.test("an edit takes what OpenAI's clients send and has no use for, and is n
   assertEquals(stray, [422, "virus", "no such file, but image, mask"]);
 });
 
+Deno.test("a form without its picture, or without what is to be filled, is told what is missing", async () => {
+  const app = make();
+  const picture = "a file, a PNG or JPEG picture";
+  for (const path of [edits, variations, restorations]) {
+    assertEquals(await refused(app, path, { steps: "3" }), [422, "image", picture], path);
+  }
+  const hole = "a file, or transparent pixels in the image";
+  assertEquals(await refused(app, edits, { image: image() }), [422, "mask", hole]);
+  for (const path of [edits, restorations]) {
+    const two = await refused(app, path, { image: image(), mask: [mask(), mask()] });
+    assertEquals(two, [422, "mask", "one file"], path);
+  }
+});
+
 Deno.test("guidance is off unless it is asked for, whatever the weights recommend", async () => {
   const recommended = { scheduler: "ddim", steps: 5, guidance: 2 };
   const app = make({}, { ...model(), recommended });
