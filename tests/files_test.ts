@@ -40,9 +40,11 @@ Deno.test("what was there stays where writing fails, and nothing is left beside 
   await assertRejects(() => writeWhole(path, fails), Error, "the disc is full");
   assertEquals([await Deno.readTextFile(path), namesIn(folder.path)], ["before", ["a.bin"]]);
   const nowhere = `${folder.path}/none/b.bin`;
-  for (const write of [writeDurably(nowhere, bytes("x")), writeTextDurably(nowhere, "x")]) {
-    const { message, cause } = await assertRejects(() => write, Error) as Error;
+  const writes = [() => writeDurably(nowhere, bytes("x")), () => writeTextDurably(nowhere, "x")];
+  for (const write of writes) {
+    const { message, cause } = await assertRejects(write, Error) as Error;
     assert(cause instanceof Deno.errors.NotFound, "what the system said");
+    assertMatch(cause.message, /open/, "not what came of clearing up");
     assertEquals(message, `${nowhere}: cannot be written (${cause.message})`);
   }
 });
@@ -230,6 +232,13 @@ Deno.test("why a plug-in could not be loaded is told in one line", async () => {
   const module = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
   const found = await importPlugin(module("export default 7"), "--scheduler");
   assertEquals((found as { default: number }).default, 7);
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/mine.ts`, "export default 8");
+  const blob = URL.createObjectURL(new Blob(["export default 8"], { type: "text/javascript" }));
+  for (const spec of [`${folder.path}/mine.ts`, `file://${folder.path}/mine.ts`, blob]) {
+    assertEquals((await importPlugin(spec, "--data") as { default: number }).default, 8);
+  }
+  URL.revokeObjectURL(blob);
   const cases: [string, string][] = [
     [`throw new Error("no \\u001b[31mluck.\\nat line 1")`, "no luck"],
     [`throw "nothing"`, "nothing"],

@@ -90,18 +90,23 @@ function withFrame(file: Uint8Array, code: number, edit: (header: Uint8Array) =>
 Deno.test("what is not read is refused by its name", () => {
   const file = bytesOf("plain.jpg");
   const cases: [Uint8Array, string][] = [
-    [bytesOf("12_bits.jpg"), "12 bits a sample; 8 are read"],
-    [withFrame(file, 0xc3, () => {}), "SOF3"],
-    [withFrame(file, 0xc9, () => {}), "SOF9"],
-    [withFrame(file, 0xc0, (header) => header[5] = 2), "2 components"],
-    [withFrame(file, 0xc0, (header) => header.fill(0, 1, 3)), "45×0 pixels"],
-    [file.subarray(0, 100), "cut off"],
-    [file.subarray(0, 2), "without a frame"],
-    [file.subarray(0, file.length - 300), "not a JPEG that can be read"],
+    [bytesOf("12_bits.jpg"), "a JPEG of 12 bits a sample; 8 are read"],
+    [withFrame(file, 0xc3, () => {}), "a JPEG of process SOF3 ("],
+    [withFrame(file, 0xc9, () => {}), "a JPEG of process SOF9 ("],
+    [
+      withFrame(file, 0xc0, (header) => header[5] = 2),
+      "a JPEG of 2 components; 1, 3 or 4 are read",
+    ],
+    [withFrame(file, 0xc0, (header) => header.fill(0, 1, 3)), "a JPEG of 45×0 pixels in its"],
+    [file.subarray(0, 100), "a JPEG that is cut off (segment FFC0)"],
+    [file.subarray(0, 2), "a JPEG without a frame, or cut off"],
+    [file.subarray(0, file.length - 300), "not a JPEG that can be read ("],
   ];
   for (const [bytes, reason] of cases) {
-    const error = assertThrows(() => decodeJpeg(bytes, "in.jpg"), InputError, reason);
-    assert(error.message.startsWith("in.jpg: "), error.message);
+    for (const where of ["in.jpg", undefined]) {
+      const { message } = assertThrows(() => decodeJpeg(bytes, where), InputError);
+      assert(message.startsWith(`${where ?? "JPEG"}: ${reason}`), message);
+    }
   }
 });
 
