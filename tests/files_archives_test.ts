@@ -301,4 +301,5 @@ Deno.test("pictures of several sizes or kinds are no array", async () => {
   }
   const [array] = (await readNpz(await picturesNpz([first, first]), "x.npz")).values();
   assertEquals(array.shape, [2, 2, 4, 3]);
+  assert((await picturesNpz(Array(99).fill(first))).length < 500, "it is compressed");
 });

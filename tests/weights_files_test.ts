@@ -114,7 +114,7 @@ Deno.test("no way to a server is told apart from a server without the file", asy
 
 Deno.test("files in memory are those that are given, whatever else objects have", async () => {
   const files = filesOf({ a: bytes("1") });
-  assertEquals([files.where, await files.list!()], ["memory", ["a"]]);
+  assertEquals([files.where, await files.list!()], ["memory/", ["a"]]);
   assertEquals(await files.read("a"), bytes("1"));
   for (const name of ["b", "constructor", "__proto__", "toString"]) {
     assertEquals(await files.read(name), undefined, name);

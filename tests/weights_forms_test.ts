@@ -152,8 +152,10 @@ Deno.test("a shard that is missing, twice, or named elsewhere is refused", async
       says,
     );
   const second = "unet/diffusion_pytorch_model-00002-of-00002.safetensors";
-  await refuses({}, "which is not there", second);
-  await refuses({ [second]: stored[0] }, "is in two of its files");
+  const name = second.replace("unet/", "");
+  await refuses({}, `index.json: names the file ${name}, which is not there`, second);
+  const [key] = halves[0].keys();
+  await refuses({ [second]: stored[0] }, `index.json: "${key}" is in two of its files`);
   const indexName = "unet/diffusion_pytorch_model.safetensors.index.json";
   await refuses(
     { [indexName]: encode({ weight_map: { a: "../../etc/x.safetensors" } }) },
@@ -218,6 +220,7 @@ Deno.test("unet/ alone: diffusers' defaults for the schedule, and a sentence tha
 
 Deno.test("finite numbers that halves cannot hold are read, with a sentence that names their tensors", async () => {
   const first = [...tensors.keys()][0];
+  const place = "memory/unet/diffusion_pytorch_model.safetensors";
   const scaled = (name: string, factor: number) =>
     filesOf({
       ...configs,
@@ -229,9 +232,9 @@ Deno.test("finite numbers that halves cannot hold are read, with a sentence that
       ),
     });
   const { notices } = await readFolder(scaled(first, -65520));
-  assertEquals(notices.length, 1);
-  assertStringIncludes(notices[0], `numbers of 1 tensors are beyond ±65504`);
-  assertStringIncludes(notices[0], `"${first}"`);
+  assertEquals(notices, [
+    `${place}: numbers of 1 tensors are beyond ±65504, the largest half: "${first}"; training rarely makes such, and 16 bits cannot hold them`,
+  ]);
   assertEquals((await readFolder(scaled(first, -65504))).notices, []);
 });
 
