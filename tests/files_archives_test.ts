@@ -3,8 +3,17 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { npyHeader, parseNpy, writeNpy } from "../src/files/npy.ts";
 import { openZip, streamOf, streamZip } from "../src/files/npz_stream.ts";
+import { crc32 } from "../src/files/crc32.ts";
+import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
+import { parseTorch } from "../src/files/torch/file.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
+import { encodeGif } from "../src/image/gif.ts";
 import { picturesNpz, readNpz, writeNpz } from "../src/image/npz.ts";
+import { encodePng } from "../src/image/png.ts";
+import { encodeEnlarged } from "../src/image/png_enlarged.ts";
+import { decodePicture } from "../src/image/read.ts";
+import { bytesOf, jpegs, pngs, pngWithTexts } from "./image_fixtures.ts";
+import { torchBytes } from "./torch_fixtures.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -279,6 +288,73 @@ Deno.test("numbers that were read are their own: what becomes of the file change
     file.fill(0);
     assertEquals(read.data, data);
   }
+});
+
+Deno.test("bytes are read wherever in a buffer they lie, and left as they were", async () => {
+  const files = new Map([["a.npy", writeNpy({ shape: [2], data: Float32Array.of(1, 2) })]]);
+  const tensors = new Map([["w", { shape: [3], data: Float32Array.of(1, 2, 3) }]]);
+  const big = writeNpy({ shape: [3], data: Float32Array.of(1, 2, 3) });
+  big[big.indexOf("<".charCodeAt(0))] = ">".charCodeAt(0);
+  const readers: [Uint8Array, (bytes: Uint8Array) => unknown][] = [
+    [await writeZip(files), read],
+    [await writeZip(files, { compress: true }), read],
+    [await writeZip(files), (bytes) => readNpz(bytes, "x")],
+    [files.get("a.npy")!, (bytes) => parseNpy(bytes, "x")],
+    [big, (bytes) => parseNpy(bytes, "x")],
+    [writeSafetensors(tensors), (bytes) => parseSafetensors(bytes)],
+    [writeSafetensors(tensors, { dtype: "F16" }), (bytes) => parseSafetensors(bytes)],
+    [torchBytes("zipped"), (bytes) => parseTorch(bytes, "x")],
+    [torchBytes("legacy"), (bytes) => parseTorch(bytes, "x")],
+    [bytes("123456789"), crc32],
+    [bytesOf(pngWithTexts), (bytes) => decodePicture(bytes, "x")],
+    ...Object.values({ ...pngs, ...jpegs }).map((
+      { file },
+    ): [Uint8Array, (bytes: Uint8Array) => unknown] => [
+      bytesOf(file),
+      (bytes) => decodePicture(bytes, "x"),
+    ]),
+  ];
+  for (const [file, readFile] of readers) {
+    const expected = await readFile(file.slice());
+    const around = new Uint8Array(file.length + 12).fill(0x50);
+    around.set(file, 5);
+    const before = around.slice();
+    assertEquals(await readFile(around.subarray(5, 5 + file.length)), expected);
+    assertEquals(around, before);
+  }
+});
+
+Deno.test("numbers and pixels are written from where in a buffer they lie", async () => {
+  const inside = <T extends Uint8Array | Float32Array>(data: T): T => {
+    const around = new Uint8Array(data.byteLength + 24).fill(7);
+    around.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), 8);
+    const Type = data.constructor as new (b: ArrayBuffer, at: number, length: number) => T;
+    return new Type(around.buffer, 8, data.length);
+  };
+  const floats = Float32Array.of(1, 2, 3, 4);
+  const pixels = Uint8Array.from({ length: 24 }, (_, i) => 9 * i);
+  const writers: ((place: typeof inside) => unknown)[] = [
+    (place) => writeNpy({ shape: [4], data: place(floats) }),
+    (place) => writeSafetensors(new Map([["w", { shape: [4], data: place(floats) }]])),
+    (place) => writeZip(new Map([["a", place(pixels)]])),
+    (place) => streamed(new Map([["a", place(pixels)]])),
+    ...[1, 2, 3, 4].flatMap((channels) => {
+      const picture = (place: typeof inside) => ({
+        pixels: place(pixels),
+        width: 6 / channels,
+        height: 4,
+        channels,
+      });
+      const whole = channels === 4 ? { width: 2, height: 3 } : {};
+      return [
+        (place: typeof inside) => encodePng({ ...picture(place), ...whole }),
+        (place: typeof inside) => encodeEnlarged({ ...picture(place), ...whole }, 2),
+        (place: typeof inside) => encodeGif([{ ...picture(place), ...whole }]),
+        (place: typeof inside) => picturesNpz([{ ...picture(place), ...whole }]),
+      ];
+    }),
+  ];
+  for (const write of writers) assertEquals(await write(inside), await write((data) => data));
 });
 
 Deno.test("what is large and compressed comes back whole, piece behind piece", async () => {

@@ -1,4 +1,5 @@
 /** JPEGs of every colour, and what lies around and between their coded data. */
+import jpeg from "npm:jpeg-js@0.4.4";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { parseNpy } from "../src/files/npy.ts";
@@ -86,6 +87,32 @@ function withFrame(file: Uint8Array, code: number, edit: (header: Uint8Array) =>
   edit(changed.subarray(at + 4));
   return changed;
 }
+
+Deno.test("the decoder is told what it may take, and by whom the colours are", () => {
+  const { decode } = jpeg;
+  const told: unknown[] = [];
+  Object.assign(jpeg, {
+    decode: (bytes: Uint8Array, options: unknown) => (told.push(options), decode(bytes, options!)),
+  });
+  try {
+    for (const name of ["plain", "rgb_component_ids", "grey_restart_every_3"]) {
+      decodeJpeg(bytesOf(`${name}.jpg`), "x", 45 * 45);
+    }
+  } finally {
+    Object.assign(jpeg, { decode });
+  }
+  const limits = {
+    useTArray: true,
+    formatAsRGBA: false,
+    tolerantDecoding: true,
+    maxResolutionInMP: 45 * 45 / 1e6,
+    maxMemoryUsageInMB: 1024,
+  };
+  assertEquals(
+    told,
+    [true, false, undefined].map((colorTransform) => ({ ...limits, colorTransform })),
+  );
+});
 
 Deno.test("what is not read is refused by its name", () => {
   const file = bytesOf("plain.jpg");

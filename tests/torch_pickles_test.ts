@@ -155,6 +155,8 @@ Deno.test("a tensor is a window of its storage: offset, shape and strides", asyn
   assertEquals(await read(none), { shape: [], data: Float32Array.of(2) });
   const twice = { shape: tuple(int(2), int(1)), strides: tuple(int(0), int(0)) };
   assertEquals(await read(twice), { shape: [2, 1], data: Float32Array.of(1, 1) });
+  const eight = tuple(...Array(8).fill(int(1)));
+  assertEquals((await read({ shape: eight, strides: eight }))!.shape, Array(8).fill(1));
   const empty = { shape: tuple(int(0)), offset: int(2) };
   assertEquals(await read(empty), { shape: [0], data: new Float32Array() });
 });

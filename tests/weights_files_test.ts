@@ -161,6 +161,19 @@ Deno.test("reading is tried once more where what failed had been kept, and only 
   assertEquals(await tried([false], wrong), [wrong, 1, [false]]);
   assertEquals(await tried([true, true], wrong), [wrong, 2, [false, false]]);
   assertEquals(await tried([true], other), [other, 1, [false]]);
+  // What was read and cannot be kept is no success.
+  const full = new InputError("the disc is full");
+  const told: boolean[] = [];
+  const files: Files = {
+    where: "",
+    read: () => Promise.resolve(undefined),
+    settle: (whole) => {
+      told.push(whole);
+      return whole ? Promise.reject(full) : Promise.resolve(false);
+    },
+  };
+  const found = await settled(files, () => Promise.resolve("read")).catch((error) => error);
+  assertEquals([found, told], [full, [true, false]]);
 });
 
 Deno.test("an archive is the highest folder of weights in it, or its only file of weights", async () => {
