@@ -177,6 +177,7 @@ Deno.test("archives are dated 1980, whenever and wherever they are written, in m
     }
     for (const at of places(zip, 0x04034b50)) {
       assertEquals([view.getUint16(at + 10, true), view.getUint16(at + 12, true)], [0, 0x21]);
+      assertEquals(view.getUint16(at + 28, true), 0, "nothing beside its name");
     }
     assertEquals(await read(zip), files);
   }

@@ -53,6 +53,24 @@ Deno.test("an ETag is the recipe itself, its names in one order, with the versio
   assertEquals(etag(bare), `"${least}"`);
 });
 
+Deno.test("a recipe's text is the same letters each time: facts in their order, what is left out left out", () => {
+  const weights = full.weights;
+  const facts = [
+    `{"api":1,"weights":"${weights}","source":"digits","scheduler":"mine","schedule":"cosine","steps":2`,
+    '"timesteps":[900,100],"options":{"eta":0.5,"clip":false,"mode":"a b"},"seeds":[7],"labels":[1]',
+    '"mixes":[{"seed":9,"label":2,"share":0.25}],"guidance":2,"guided":[100,800],"nullLabel":3',
+    '"backend":"wasm","scale":2,"size":[30,25],"plugin":"v1","inputs":[{"x_T":"00","mask":"ff"}]}',
+  ];
+  assertEquals(toText([full]), facts.join(","));
+  const least =
+    '{"api":1,"weights":"c","scheduler":"ddim","steps":0,"options":{},"seeds":[4294967295],"guidance":1}';
+  assertEquals(toText([bare]), least);
+  assertEquals(
+    toText([{ ...bare, source: "é🧙\u007f" }]).match(/"source":"([^"]*)"/)![1],
+    "\\u00e9\\ud83e\\uddd9\\u007f",
+  );
+});
+
 Deno.test("whatever a recipe says is read again from its text, of one picture and of several", () => {
   const { mix: _, ...unmixed } = full;
   for (const recipes of [[full], [bare], [full, { ...unmixed, seed: 8, label: 0 }]]) {
