@@ -81,6 +81,10 @@ Deno.test("a PNG that does not exist, or is almost one, is refused by what is wr
     InputError,
     "x.png: a pixel names colour 2, which is missing",
   );
+  for (const length of [3, 768]) {
+    const { pixels } = decodePng(withHeader(indexed(8), palette(length)));
+    assertEquals(pixels, new Uint8Array(27), "a palette of 1 to 256 colours");
+  }
   // What lies behind the pixels is padding of some encoders.
   const padded = { type: "IDAT", data: zlibSync(new Uint8Array(12 + 60_000)) };
   assertEquals(decodePng(writeChunks([ihdr, padded, iend])).pixels, new Uint8Array(9));

@@ -54,6 +54,15 @@ Deno.test("pictures are guided at the times that are asked for, else at those th
   assertEquals(of({ guided: [999, 5000] }), [999, 5000], "its beginning is a timestep");
   assertEquals(of({ guidance: 1 }), undefined, "what is not guided is so at no time");
   assertEquals(recipeOf({ seed: 7, guidance: 2 }).guided, undefined, "at every time");
+  const beyond = 'guided: expected timesteps from 0 to 999, found "1000-2000"';
+  const advice = { ...recommended, guided: [1000, 2000] as const };
+  for (const ask of [{ guided: [1000, 2000] as const }, {}]) {
+    assertThrows(
+      () => recipeOf({ seed: 7, ...ask }, { ...classes, recommended: advice }),
+      FieldError,
+      beyond,
+    );
+  }
   for (const guided of [[1000, 1000], [5, 4], [-1, 5], [1, NaN]] as const) {
     assertThrows(() => of({ guided }), FieldError, "guided: expected");
     assertThrows(() => of({ guided, guidance: 1 }), FieldError, "guided: expected");
