@@ -199,12 +199,17 @@ Deno.test("views in other orders do not copy one storage without end", async () 
 });
 
 /** A file from before PyTorch 1.6: its pickles, the last a list of storages, then those. */
-function legacyFile(object: number[], keys: number[], ...storages: Uint8Array[]): Uint8Array {
+function legacyFile(
+  object: number[],
+  keys: number[],
+  storages: readonly Uint8Array[],
+  system = [0x7d, ...text("little_endian"), 0x88, 0x73],
+): Uint8Array {
   const pickle = (...opcodes: number[]) => [0x80, 2, ...opcodes, 0x2e];
   return Uint8Array.from([
     ...pickle(0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19),
     ...pickle(0x4d, 0xe9, 3),
-    ...pickle(0x7d, ...text("little_endian"), 0x88, 0x73),
+    ...pickle(...system),
     ...pickle(...object),
     ...pickle(...keys),
     ...storages.flatMap((storage) => [...storage]),
@@ -244,8 +249,10 @@ Deno.test("of each kind of storage a file from before PyTorch 1.6 has as many by
     const file = legacyFile(
       [0x7d, ...tensorOf("n", kind, "0", 3), ...tensorOf("w", "Float", "1", 2)],
       [0x5d, 0x28, ...text("0"), ...text("1"), 0x65],
-      storageOf(3, new ArrayBuffer(3 * size)),
-      storageOf(2, Float32Array.of(1.5, -2).buffer),
+      [
+        storageOf(3, new ArrayBuffer(3 * size)),
+        storageOf(2, Float32Array.of(1.5, -2).buffer),
+      ],
     );
     const tensors = await parseTorch(file, "x.pt");
     const w = { shape: [2], data: Float32Array.of(1.5, -2) };
@@ -259,7 +266,7 @@ Deno.test("storages lie in the order of their list, which names them all and no 
   const object = [0x7d, ...tensorOf("a", "Float", "0", 1), ...tensorOf("b", "Float", "1", 1)];
   const storages = [7, 8].map((value) => storageOf(1, Float32Array.of(value).buffer));
   const read = async (...keys: number[]) => {
-    const tensors = await parseTorch(legacyFile(object, keys, ...storages), "x.pt");
+    const tensors = await parseTorch(legacyFile(object, keys, storages), "x.pt");
     return [...tensors.values()].map(({ data }) => data[0]);
   };
   const [zero, one] = [[...text("0"), 0x61], [...text("1"), 0x61]];
@@ -273,6 +280,23 @@ Deno.test("storages lie in the order of their list, which names them all and no 
   for (const [keys, says] of refused) {
     await assertRejects(() => read(...keys), InputError, `x.pt: ${says}`);
   }
+});
+
+Deno.test("numbers of another order of bytes, or of none that is said, are refused", async () => {
+  const read = (...system: number[]) => parseTorch(legacyFile([0x7d], [0x5d], [], system), "x.pt");
+  const key = text("little_endian");
+  const systems = [[0x4e], [0x5d], [0x7d], [0x7d, ...key, 0x89, 0x73], [
+    0x7d,
+    ...key,
+    ...int(1),
+    0x73,
+  ]];
+  for (const system of systems) {
+    const says = "x.pt: expected numbers of little endian, found big";
+    await assertRejects(() => read(...system), InputError, says);
+  }
+  const says = "x.pt: expected a dict of tensors, or one under ";
+  await assertRejects(() => read(0x7d, ...key, 0x88, 0x73), InputError, says);
 });
 
 Deno.test("a storage is read once, and tensors that lie in it as they are share its numbers", () => {
