@@ -1,7 +1,12 @@
 /** What is measured at its edges: whom a model can be measured on, what it is asked. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendByName } from "../src/backends/select.ts";
-import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import {
+  createGenerator,
+  parseSchedulerConfig,
+  q_sample,
+  scheduleFor,
+} from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { askedLabels, askedTogether, labelMeaning } from "../src/evaluation/asked_labels.ts";
 import { bitsPerDim, decoderBits } from "../src/evaluation/bits.ts";
@@ -170,6 +175,22 @@ Deno.test("there are no more bands than timesteps, and no two see the same noise
   // Nearly all of x_t is noise.
   const [one, other] = network.asked.map(({ x }) => x[0]);
   assert(Math.abs(one - other) > 0.01, `${one} and ${other}`);
+});
+
+Deno.test("a band's noise and timesteps are those of its seed, 0 where nobody says", async () => {
+  const asked = async (seed?: number, bands = 2) => {
+    const { network, model } = modelOf({ scheduler: parseSchedulerConfig({}) });
+    await epsLossByBand(model, levels([90]), { pictures: 1, bands, seed });
+    return network.asked.map(({ x, t }) => `${t} ${x}`);
+  };
+  assertEquals(await asked(), await asked(0));
+  // The first band's are those of the seed, the next one's of the seed after it.
+  const generator = createGenerator(8);
+  const t = 500 + Math.floor(generator.uint32() / 2 ** 32 * 500);
+  const { model } = modelOf();
+  const { x_0 } = pictureOf(levels([90]), model, 0);
+  const x_t = q_sample(x_0, t, scheduleFor(model.scheduler), generator.randn(16));
+  assertEquals((await asked(7))[1], `${t} ${x_t}`);
 });
 
 Deno.test("each picture of the bound has noise of its own, as its seed says", async () => {
