@@ -1,5 +1,6 @@
 /** What is measured at its edges: whom a model can be measured on, what it is asked. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Backend, Session } from "../src/backends/backend.ts";
 import { backendByName } from "../src/backends/select.ts";
 import {
   createGenerator,
@@ -369,7 +370,20 @@ Deno.test("samples are asked for label by label in turn, and are to read as what
 Deno.test("a classifier's readings are each picture's own, however they are batched", async () => {
   const backend = await backendByName("native");
   const theta = initialTheta(classifierLayout([1, 4, 4], 2), 3);
-  await using classifier = await Classifier.open(backend, theta, [1, 4, 4], 2, { threads: 1 });
+  const sizes: number[] = [];
+  const watched: Backend = {
+    ...backend,
+    async createSession(graph, weights, options) {
+      const session = await backend.createSession(graph, weights, options);
+      const run: Session["run"] = (feeds) => {
+        sizes.push(feeds.pictures.dims[0]);
+        return session.run(feeds);
+      };
+      const { inputNames, outputNames } = session;
+      return { inputNames, outputNames, run, close: () => session.close() };
+    },
+  };
+  await using classifier = await Classifier.open(watched, theta, [1, 4, 4], 2, { threads: 1 });
   const data = levels([0, 255, 40, 200, 90]);
   const whole = await classifier.read(data);
   const parts = await classifier.read(data, 2);
@@ -379,4 +393,7 @@ Deno.test("a classifier's readings are each picture's own, however they are batc
     row.forEach((x, k) => assertAlmostEquals(x, whole.features[i][k], 1e-5))
   );
   assert(whole.features[0].some((x, k) => Math.abs(x - whole.features[1][k]) > 1e-3));
+  assertEquals(sizes.splice(0), [5, 2, 2, 1]);
+  const many = await classifier.read(levels(Array(101).fill(7)));
+  assertEquals([many.labels.length, many.features.length, sizes], [101, 101, [100, 1]]);
 });

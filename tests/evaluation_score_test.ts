@@ -17,6 +17,7 @@ import { sha256Hex } from "../src/files/hash.ts";
 import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
 import type { Model } from "../src/model/model.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
+import { fingerprintOf } from "../src/training/data/fingerprint.ts";
 import { temporaryFolder } from "./cli.ts";
 import { withEnvironment } from "./hub.ts";
 
@@ -204,6 +205,17 @@ Deno.test("a classifier is kept under all that it depends on, and trained anew w
     for (const other of others) assert((await made(other)).steps > 0, JSON.stringify(other));
     assertEquals((await made({}, shades(["a", "b"], ["b", "a"]))).steps, 3);
     assertEquals(files().length, 5);
+    // As it was kept by the version of its kind that this is, so that it is found.
+    const colours = bytesDataSet(new Uint8Array(2 * 48), [3, 4, 4], {
+      labels: Int32Array.of(0, 1),
+      labelNames: ["a", "b"],
+    });
+    await made({ steps: 1 }, colours);
+    for (const [version, steps, of] of [[2, 3, data], [3, 1, colours]] as const) {
+      const about = JSON.stringify([version, { steps, batch: 4, seed: 0 }, fingerprintOf(of)]);
+      const hash = await sha256Hex(new TextEncoder().encode(about));
+      assert(files().includes(`${hash}.safetensors`), about);
+    }
     // A file of another network under this name.
     const [name] = files().filter((name) => {
       const { tensors } = parseSafetensors(Deno.readFileSync(`${cache.path}/classifiers/${name}`));
