@@ -98,9 +98,9 @@ Deno.test("the nearest picture is found, and how far it is", () => {
 
 Deno.test("the sheet has the first seeds, and the closest pairs below them", () => {
   const level = (value: number): Pixels => ({
-    pixels: new Uint8Array(4).fill(value),
-    width: 2,
-    height: 2,
+    pixels: new Uint8Array(24 * 24).fill(value),
+    width: 24,
+    height: 24,
     channels: 1,
   });
   // Each next seed comes nearer.
