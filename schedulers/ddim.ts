@@ -20,8 +20,11 @@ function alphaBarsAfter({ timesteps, schedule, config }: Run): number[] {
 }
 
 function followsConfig(timesteps: readonly number[], T: number, config: Run["config"]): boolean {
-  if (!timesteps.every(Number.isInteger)) return false;
-  return configTimesteps(timesteps.length, T, config).every((t, i) => t === timesteps[i]);
+  try {
+    return configTimesteps(timesteps.length, T, config).every((t, i) => t === timesteps[i]);
+  } catch {
+    return false; // An offset leads past T: the config has no list of so many.
+  }
 }
 
 const ddim: Scheduler = {

@@ -114,6 +114,13 @@ Deno.test("an output of twice the channels splits into prediction and variance",
   const { eps, variance } = denoisedFrom("epsilon", output, Float32Array.of(0, 0), 0.5);
   assertEquals(eps, Float32Array.of(1, 2));
   assertEquals(variance, Float32Array.of(3, 4));
+  output.fill(9);
+  assertEquals(variance, Float32Array.of(3, 4), "an array of its own");
+  // Half a variance, or two of them, is none.
+  for (const length of [2, 3, 6]) {
+    const odd = denoisedFrom("epsilon", new Float32Array(length), Float32Array.of(0, 0), 0.5);
+    assertEquals([odd.eps.length, odd.variance], [2, undefined]);
+  }
 });
 
 Deno.test("an ε-model at ᾱ = 0 is refused; v and x_0 are not", () => {

@@ -30,7 +30,11 @@ Deno.test("generators of one seed are independent of each other", () => {
 
 Deno.test("a seed that torch would cut to 32 bits is refused", () => {
   for (const seed of [2 ** 32, -1, 1.5, NaN, Infinity]) {
-    assertThrows(() => createGenerator(seed), InputError, `found ${seed}`);
+    assertThrows(
+      () => createGenerator(seed),
+      InputError,
+      `seed: expected a whole number from 0 to 4294967295, found ${seed}`,
+    );
   }
 });
 

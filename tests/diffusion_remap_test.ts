@@ -44,6 +44,12 @@ Deno.test("noise levels the model never saw are clamped to its range", () => {
   assertEquals(schedule.alpha_bar(999), linear.alpha_bar(999));
   assertEquals([modelTime(0), modelTime(999)], [0, 999]);
   assertEquals(schedule.alpha_bar(-1), 1);
+  // Its βs are those of its own ᾱ: the first few steps, clamped to one level, add nothing.
+  let product = 1;
+  schedule.betas.forEach((beta, t) => {
+    assertAlmostEquals(product *= 1 - beta, schedule.alphas_cumprod[t], 1e-12);
+  });
+  assertEquals(schedule.betas[1], 0);
 });
 
 Deno.test("timesteps made equal by the clamp are dropped; the ends stay", () => {

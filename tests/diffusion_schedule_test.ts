@@ -100,7 +100,10 @@ function moments(x: Float32Array) {
 Deno.test("q_step refuses a timestep outside the schedule or between two", () => {
   const schedule = makeSchedule(linearBetas(10));
   const x = new Float32Array(3);
-  for (const t of [-1, 10, 2.5]) assertThrows(() => q_step(x, t, schedule, x), RangeError, `${t}`);
+  for (const t of [-1, 10, 2.5]) {
+    const says = `t: expected a whole number from 0 to 9, found ${t}`;
+    assertThrows(() => q_step(x, t, schedule, x), RangeError, says);
+  }
 });
 
 Deno.test("t_of inverts λ on the grid and between its points", () => {
@@ -131,6 +134,7 @@ Deno.test("β outside (0, 1) is refused with its place and value", () => {
   assertThrows(() => makeSchedule([0.1, -0.25]), InputError, "found -0.25");
   assertThrows(() => makeSchedule([1]), InputError, "betas[0]");
   assertEquals(makeSchedule([0.1, 1]).alpha_bar(1), 0); // zero terminal SNR
+  assertEquals([...makeSchedule([0.1, 0.3]).betas], [0.1, 0.3].map(Math.fround), "as torch has it");
 });
 
 Deno.test("T below 1 is refused", () => {
@@ -138,7 +142,8 @@ Deno.test("T below 1 is refused", () => {
   for (const T of [0, -5, 2.5, NaN]) {
     for (const name of SCHEDULE_NAMES) {
       const config = { ...defaults, num_train_timesteps: T };
-      assertThrows(() => scheduleFor(config, name), InputError, "num_train_timesteps");
+      const says = `num_train_timesteps: expected a whole number of at least 1, found ${T}`;
+      assertThrows(() => scheduleFor(config, name), InputError, says);
     }
   }
 });
@@ -149,7 +154,9 @@ Deno.test("T = 1 is a schedule of one step", () => {
 });
 
 Deno.test("an unknown schedule name lists the known ones", () => {
-  assertThrows(() => scheduleFor(defaults, "laplace"), InputError, "squaredcos_cap_v2");
+  const says =
+    'schedule: expected one of linear, cosine, squaredcos_cap_v2, scaled_linear, sigmoid, found "laplace"';
+  assertThrows(() => scheduleFor(defaults, "laplace"), InputError, says);
 });
 
 Deno.test("trained betas come before the named schedule; a name asked for comes before both", () => {

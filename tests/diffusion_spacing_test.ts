@@ -39,6 +39,9 @@ Deno.test("more steps than T, none, or a part of one are refused", () => {
     }
     const config = parseSchedulerConfig({});
     assertThrows(() => solverTimesteps(n, scheduleFor(config), config), InputError, `found ${n}`);
+    const trailing = { ...config, timestep_spacing: "trailing" as const };
+    const solver = () => solverTimesteps(n, scheduleFor(config), trailing);
+    assertThrows(solver, InputError, `from 1 to 1000 (the model has 1000 timesteps), found ${n}`);
   }
 });
 
@@ -132,7 +135,7 @@ Deno.test("timesteps lie between the first and the last, fractions too, and are 
   assertThrows(
     () => requireTimesteps([5, 3, 4], 10),
     InputError,
-    "timesteps[2]: expected less than",
+    "timesteps[2]: expected less than the one before (3), found 4",
   );
 });
 

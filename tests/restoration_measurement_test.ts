@@ -34,7 +34,8 @@ Deno.test("what is given has the weights' size, unless it is smaller or grey", (
   assertEquals(givenShape({ colour: true }, [3, 8, 12]), [1, 8, 12]);
   assertEquals(givenShape({ colour: true, scale }, [3, 8, 12]), [1, 2, 3]);
   for (const shape of [[1, 8, 10], [1, 10, 8]] as const) {
-    assertThrows(() => givenShape({ scale }, shape), FieldError, "divides");
+    const says = `divides ${shape[2]}×${shape[1]}, the size these weights draw, found 4`;
+    assertThrows(() => givenShape({ scale }, shape), FieldError, says);
   }
 });
 
@@ -55,7 +56,10 @@ Deno.test("a picture is fitted with a word, and one that fits already is left as
     assertEquals([picture.width, picture.height, ...picture.pixels], [2, 1, 7, 7]);
     assertEquals(notice, `a.png: cropped and resized from ${width}×${height} to 2×1`);
   }
-  assertThrows(() => fit("a.png", flat(2, 1, 7), [4, 1, 2]), InputError, "4 channels");
+  for (const channels of [2, 4]) {
+    const says = `a.png: these weights draw ${channels} channels, pictures have 1 or 3`;
+    assertThrows(() => fit("a.png", flat(2, 1, 7), [channels, 1, 2]), InputError, says);
+  }
 });
 
 Deno.test("a hole is what is nearer to white than to black, or more transparent than not", () => {
@@ -138,6 +142,12 @@ Deno.test("no noise is taken for granted but 8-bit rounding, where small singula
   assertEquals(noise({ scale: { factor: 4, kernel: "bicubic" } }), 0.003);
   assertEquals(noise({ blur: { kind: "gaussian", size: 0.5 } }), 0.003);
   assertEquals(noise({ blur: { kind: "motion", length: 3, angle: 0 } }), 0.003);
+  // A thousandth less is as well seen, more is not.
+  const least = (s: number) =>
+    defaultNoise({ ...operatorOf({}, [1, 1, 2]), s: Float64Array.of(1, s) });
+  assertEquals([least(0.9991), least(0.9989), least(0.95)], [0, 0.003, 0.003]);
+  const blur = operatorOf({ blur: { kind: "gaussian", size: 0.5 } }, shape);
+  assertEquals(simulated(blur, new Float32Array(192), 1).sigma_y, 0.003, "of what is tried, too");
 });
 
 Deno.test("a simulated measurement is H x with σ_y of noise, its seed's own", () => {
@@ -184,6 +194,13 @@ Deno.test("a measurement is known by y, its noise and what H does, and by nothin
   assertEquals(
     await hash({ ...base, operator: operatorOf({ mask: randomMask(4, 4, 0.5) }, shape) }),
     known,
+  );
+  // Wherever y lies in memory.
+  assertEquals(await hash({ ...base, y: new Float32Array(20).fill(0.5, 4).subarray(4) }), known);
+  // For ever: recipes name measurements by it.
+  assertEquals(
+    known,
+    "1b14abe8547d40db5e9585dd91e953a7c69e17b4db1e95a1de8652069af8af66",
   );
   const seen = new Set([known, ...await Promise.all(others.map(hash))]);
   assertEquals(seen.size, 1 + others.length);
@@ -232,6 +249,13 @@ Deno.test("noise is told from the diagonal differences: none of a ramp, all of a
   const chequer = Float32Array.from({ length: 64 }, (_, p) => (p + (p >> 3)) % 2 ? 0.1 : -0.1);
   assertAlmostEquals(estimateNoise(chequer, [1, 8, 8]), 0.2 / 0.6745, 1e-6);
   assertEquals(estimateNoise(Float32Array.of(1, 2, 3), [1, 1, 3]), 0);
+  // Of odd sides the last row or column has no block.
+  const odd = Float32Array.of(0, 2, 9, 2, 0, -9);
+  for (const [height, width] of [[2, 3], [3, 2]]) {
+    const block = width === 3 ? [0, 2, 2, 0] : [0, 2, 9, 2];
+    const sigma = Math.abs(block[0] - block[1] - block[2] + block[3]) / 2 / 0.6745;
+    assertAlmostEquals(estimateNoise(odd, [1, height, width]), sigma, 1e-6);
+  }
 });
 
 Deno.test("noise is told in the units of the picture, however large, from blocks that were measured whole", () => {
@@ -267,18 +291,26 @@ Deno.test("what a picture has lost, in a few letters", () => {
   assertEquals(readScale("2:bicubic", "scale"), { factor: 2, kernel: "bicubic" });
   assertEquals(readScale("64:mean", "scale"), { factor: 64, kernel: "mean" });
   for (const text of ["1", "65", "0", "-2", "2.5", "", "4:", "4:cubic", "4:mean:1"]) {
-    assertThrows(() => readScale(text, "scale"), FieldError, "scale");
+    const whole = /^-?[\d.]*$/.test(text);
+    const expected = whole
+      ? "a whole number from 2 to 64"
+      : "a whole number such as 4, 4:mean or 4:bicubic";
+    assertThrows(() => readScale(text, "scale"), FieldError, `scale: expected ${expected}, found `);
   }
   assertEquals(readBlur("gaussian:2.5", "blur"), { kind: "gaussian", size: 2.5 });
   assertEquals(readBlur("uniform:9", "blur"), { kind: "uniform", size: 9 });
   assertEquals(readBlur("motion:7", "blur"), { kind: "motion", length: 7, angle: 0 });
   assertEquals(readBlur("motion:7:-30", "blur"), { kind: "motion", length: 7, angle: -30 });
   for (const text of ["gaussian", "gaussian:2:3", "box:3", "motion:7:30:1", "motion:x", ""]) {
-    assertThrows(() => readBlur(text, "blur"), FieldError, "blur");
+    const says = text === "motion:x"
+      ? "a number"
+      : "gaussian:SIGMA, uniform:WIDTH or motion:LENGTH:DEGREES";
+    assertThrows(() => readBlur(text, "blur"), FieldError, `blur: expected ${says}, found `);
   }
   assertEquals(readNoise("auto", "noise"), "auto");
   assertEquals([readNoise("0", "noise"), readNoise("10", "noise")], [0, 10]);
   for (const text of ["-0.1", "10.1", "much", ""]) {
-    assertThrows(() => readNoise(text, "noise"), FieldError, "0 to 10");
+    const says = `noise: expected a number from 0 to 10, or auto, found "${text}"`;
+    assertThrows(() => readNoise(text, "noise"), FieldError, says);
   }
 });

@@ -1,5 +1,6 @@
 /** Steps of the restoring samplers by hand, for a network that always sees the same picture. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { schedulers } from "../schedulers/mod.ts";
 import { restorers } from "../schedulers/restoration/mod.ts";
 import {
   type Measurement,
@@ -13,7 +14,7 @@ import { denoising } from "../src/restoration/operators/denoising.ts";
 import { masked } from "../src/restoration/operators/inpainting.ts";
 import { drain, makeRun } from "./scheduler_contract.ts";
 
-const { ddnm, ddrm, diffpir, dps, pigdm, repaint } = restorers;
+const { daps, ddnm, ddrm, diffpir, dps, pigdm, repaint } = restorers;
 
 /** Four pixels of which the last two are hidden; what was seen is far from what the network sees. */
 const shape = [1, 1, 4] as const;
@@ -71,6 +72,17 @@ for (const [name, scheduler] of Object.entries({ ddnm, ddrm, diffpir, dps, pigdm
     for (const i of [0, 1]) assert(Math.abs(x[i] - Y[i]) > 0.05, `${x[i]} is ${Y[i]}`);
   });
 }
+
+Deno.test("dps and pigdm put data without noise into the last picture, into none on the way", async () => {
+  for (const scheduler of [dps, pigdm]) {
+    // Without gradients the data are in nothing else.
+    const [exact, noisy] = await Promise.all(
+      [0, 0.3].map((sigma_y) => restored(scheduler, { timesteps, sigma_y, options: { from: 1 } })),
+    );
+    for (const i of [0, 1]) assertEquals(exact.frames[i].x, noisy.frames[i].x, scheduler.name);
+    assert(exact.x[0] !== noisy.x[0]);
+  }
+});
 
 Deno.test("repaint refuses measurements with noise, however little", async () => {
   for (const sigma_y of [1e-3, 0.1, 2]) {
@@ -166,6 +178,11 @@ Deno.test("no sampler draws noise that it has no use for", async () => {
   assertEquals([await draws("pigdm", { eta: 0 }), await draws("sdedit", { eta: 0 })], [0, 0]);
   assertEquals([await draws("pigdm"), await draws("sdedit")], [2, 2]);
   assertEquals([await draws("ddrm"), await draws("dps"), await draws("diffpir")], [2, 2, 2]);
+  const plain = { repeats: 1 }, travelling = { travel: 1, repeats: 2 };
+  for (const name of ["ddnm", "repaint"] as const) {
+    // Down, back and down again from two of the three levels, and down from the third.
+    assertEquals([await draws(name, plain), await draws(name, travelling)], [2, 6], name);
+  }
   // DAPS draws a picture given the data, and noises it anew: at the last level neither.
   assertEquals([await draws("daps"), await draws("daps", { sample_last: true })], [4, 5]);
 });
@@ -223,4 +240,145 @@ Deno.test("dps takes no step where the data say nothing, or say what the network
 Deno.test("ddrm by its theorem ends exactly at data without noise", async () => {
   const { x } = await restored(ddrm, { timesteps, options: { theorem: true } });
   [Y[0], Y[1], ESTIMATE[2], ESTIMATE[3]].forEach((v, i) => assertAlmostEquals(x[i], v, 1e-6));
+});
+
+Deno.test("daps' inner ODE is DDIM's, asked at each level's own time", async () => {
+  const { run } = makeRun(daps, { timesteps: [700], options: { ode: 4 }, size: 4 });
+  const { alpha_bar } = run.schedule;
+  const asked: { x: Float32Array; t: number; level: number }[] = [];
+  await drain(daps, {
+    ...run,
+    denoise(x, t, level = alpha_bar(t)) {
+      asked.push({ x, t, level });
+      const eps = x.map((v, i) => (v - Math.sqrt(level) * ESTIMATE[i]) / Math.sqrt(1 - level));
+      return Promise.resolve({ eps, x_0: ESTIMATE.slice() });
+    },
+  });
+  assertEquals(asked.length, 4);
+  const [{ level: first }] = asked;
+  for (const { x, t, level } of asked) {
+    assertAlmostEquals(alpha_bar(t), level, 1e-9);
+    x.forEach((v, i) => {
+      const eps = (run.x[i] - Math.sqrt(first) * ESTIMATE[i]) / Math.sqrt(1 - first);
+      assertAlmostEquals(v, Math.sqrt(level) * ESTIMATE[i] + Math.sqrt(1 - level) * eps, 1e-5);
+    });
+  }
+});
+
+Deno.test("dps and repaint of which nothing was seen are DDPM, draw for draw, under each variance", async () => {
+  const learned = Float32Array.of(-1, -0.3, 0.4, 1);
+  const made = async (scheduler: typeof dps, variance_type: string, options: SchedulerOptions) => {
+    const config = parseSchedulerConfig({ variance_type });
+    const { run } = makeRun(scheduler, { config, timesteps: [900, 500, 0], options, size: 4 });
+    const { frames } = await drain(scheduler, {
+      ...run,
+      denoise: async (x, t) => ({ ...await run.denoise(x, t), variance: learned }),
+    });
+    return frames.map(({ x }) => x);
+  };
+  const pictures = new Set<string>();
+  for (const type of ["fixed_small", "fixed_large", "learned_range"]) {
+    const plain = await made(schedulers.ddpm, type, {});
+    for (const [scheduler, options] of [[dps, {}], [repaint, { repeats: 1 }]] as const) {
+      const blind = await made(scheduler, type, options);
+      blind.forEach((x, i) =>
+        x.forEach((v, p) =>
+          assertAlmostEquals(v, plain[i][p], 1e-5, `${scheduler.name} ${type}, step ${i}`)
+        )
+      );
+    }
+    pictures.add(plain[0].join());
+  }
+  assertEquals(pictures.size, 3);
+});
+
+Deno.test("a run that lacks what its sampler needs is refused by the sampler's name", async () => {
+  for (const [name, scheduler] of Object.entries(restorers)) {
+    const { run } = makeRun(scheduler, { size: 4, steps: 2 });
+    await assertRejects(
+      () => drain(scheduler, { ...run, inputs: {} }),
+      InputError,
+      `scheduler "${name}": restores a measurement, and none was given`,
+    );
+    if (!scheduler.needs!.includes("vjp")) continue;
+    await assertRejects(
+      () => drain(scheduler, { ...run, vjp: undefined }),
+      InputError,
+      `scheduler "${name}": needs gradients of the network, which this engine does not give; ddrm and ddnm need none`,
+    );
+  }
+});
+
+Deno.test("each step shows the network's picture, with what was seen in it where it is put there", async () => {
+  const both = [Y[0], Y[1], ESTIMATE[2], ESTIMATE[3]];
+  const shown: [name: keyof typeof restorers, x_0: ArrayLike<number>][] = [
+    ...(["ddrm", "ddnm", "pigdm", "dps", "daps", "sdedit"] as const).map((name) =>
+      [name, ESTIMATE] as [typeof name, typeof ESTIMATE]
+    ),
+    ["repaint", both],
+    // By its penalty, which data without noise hardly leave.
+    ["diffpir", both],
+  ];
+  for (const [name, expected] of shown) {
+    for (const { x_0 } of (await restored(restorers[name], { timesteps })).frames) {
+      x_0.forEach((v, i) => assertAlmostEquals(v, expected[i], 1e-3, name));
+    }
+  }
+});
+
+Deno.test("at a level just as noisy as the data these are taken as they are: at the start, and after a journey", async () => {
+  const places = [300, 100], options = { travel: 1, repeats: 2 };
+  for (const [scheduler, asks] of [[ddrm, 2], [ddnm, 3]] as const) {
+    const { run } = makeRun(scheduler, { timesteps: places, size: 4 });
+    const { alpha_bar } = run.schedule;
+    const asked: Float32Array[] = [];
+    await drain(scheduler, {
+      ...run,
+      options: { ...run.options, ...options },
+      inputs: { measurement: measured(sigmaOf(alpha_bar(places[0]))) },
+      denoise: (x, t) => (asked.push(x), run.denoise(x, t)),
+    });
+    assertEquals(asked.length, asks, scheduler.name);
+    for (const x of asked.slice(0, -1)) {
+      const signal = Math.sqrt(alpha_bar(places[0]));
+      for (const i of [0, 1]) assertAlmostEquals(x[i], signal * Y[i], 1e-6, scheduler.name);
+    }
+  }
+});
+
+Deno.test("a gradient is that of the network's own estimate; what a step shows is in the pixels' range", async () => {
+  const said = 3, y = Float32Array.of(0.6, -0.4, 0, 0), sigma_y = 0.3;
+  const residual = [y[0] - said, y[1] - said];
+  const length = Math.hypot(...residual);
+  for (
+    const [scheduler, options] of [[dps, {}], [pigdm, {}], [pigdm, {
+      weight: "posterior",
+    }]] as const
+  ) {
+    const { run } = makeRun(scheduler, { timesteps, options, size: 4 });
+    const { alpha_bar } = run.schedule;
+    const asked: { t: number; u: Float32Array }[] = [];
+    const { frames } = await drain(scheduler, {
+      ...run,
+      options: { ...run.options, from: 0 },
+      inputs: { measurement: { operator, y, sigma_y } },
+      denoise(x, t) {
+        const a = alpha_bar(t);
+        const eps = x.map((v) => (v - Math.sqrt(a) * said) / Math.sqrt(1 - a));
+        return Promise.resolve({ eps, x_0: new Float32Array(4).fill(said) });
+      },
+      vjp(_x, t, u) {
+        asked.push({ t, u });
+        return Promise.resolve(u.map((v) => 9 * v));
+      },
+    });
+    assertEquals(asked.length, timesteps.length);
+    for (const { t, u } of asked) {
+      // r² of ΠGDM with data of variance 1.
+      const r2 = 1 - alpha_bar(t);
+      const share = scheduler === dps ? 1 / length : r2 / (r2 + sigma_y ** 2);
+      [...residual, 0, 0].forEach((r, i) => assertAlmostEquals(u[i], r * share, 1e-5));
+    }
+    for (const { x_0 } of frames) assert(x_0.every((v) => Math.abs(v) <= 1), `${x_0}`);
+  }
 });

@@ -51,3 +51,31 @@ Deno.test("SSIM of a picture and its negative is near −1, and each channel cou
     1e-6,
   );
 });
+
+Deno.test("SSIM is the mean over windows of 11 × 11, weighted by a Gaussian of σ 1.5", () => {
+  const [height, width] = [13, 12];
+  const wave = (k: number) =>
+    Float32Array.from({ length: height * width }, (_, i) => Math.sin(i * i * k) * 0.8);
+  const [x, y] = [wave(0.1), wave(0.13)];
+  const offsets = Array.from({ length: 121 }, (_, i) => [Math.floor(i / 11), i % 11]);
+  const weights = offsets.map(([i, j]) =>
+    Math.exp(-((i - 5) ** 2 + (j - 5) ** 2) / (2 * 1.5 ** 2))
+  );
+  const all = weights.reduce((a, b) => a + b);
+  const of: number[] = [];
+  for (const [top, left] of [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]) {
+    const mean = (f: (p: number) => number) =>
+      offsets.reduce((sum, [i, j], k) => sum + weights[k] * f((top + i) * width + left + j), 0) /
+      all;
+    const [a, b] = [mean((p) => x[p]), mean((p) => y[p])];
+    const variance = (u: Float32Array, m: number) => mean((p) => (u[p] - m) ** 2);
+    const covariance = mean((p) => (x[p] - a) * (y[p] - b));
+    const [c1, c2] = [0.02 ** 2, 0.06 ** 2];
+    of.push(
+      (2 * a * b + c1) * (2 * covariance + c2) /
+        ((a * a + b * b + c1) * (variance(x, a) + variance(y, b) + c2)),
+    );
+  }
+  const expected = of.reduce((a, b) => a + b) / of.length;
+  assertAlmostEquals(ssim(x, y, [1, height, width]), expected, 1e-9);
+});

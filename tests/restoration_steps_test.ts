@@ -13,6 +13,7 @@ import {
 } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { operatorOf } from "../src/restoration/degradation.ts";
+import { spectralStep } from "../schedulers/restoration/ddrm.ts";
 import { restorers } from "../schedulers/restoration/mod.ts";
 import {
   assertLaw,
@@ -269,7 +270,10 @@ Deno.test("ddrm and ddnm begin and end where they are told, in equal steps", () 
     assertEquals(of(5, 0.5, 0.1), [499.5, 399.6, 299.7, 199.8, 99.9]);
     assertEquals(of(1, 0.5, 0.1), [499.5]);
     assertEquals(of(4, 1, 0), [750, 500, 250, 0]);
-    assertThrows(() => of(5, 0.3, 0.3), InputError, "less than start, 0.3, found 0.3");
+    for (const end of [0.3, 0.4]) {
+      const says = `option end: expected less than start, 0.3, found ${end}`;
+      assertThrows(() => of(5, 0.3, end), InputError, says);
+    }
   }
 });
 
@@ -306,5 +310,21 @@ Deno.test("with noise no sampler puts y itself into its answer", async () => {
   for (const name of exactly.filter((name) => name !== "repaint")) {
     const { x } = await restoring(restorers[name], measurement, { steps: 5 });
     assert(residualRms(measurement, x) > 0.01, name);
+  }
+});
+
+Deno.test("a level a hair from the data's noise leaves no number out", () => {
+  const seen = { y_bar: Float64Array.of(0.5), noise: Float64Array.of(0.3) };
+  const at = (sigma_t: number, weight: number) =>
+    spectralStep(seen, Float64Array.of(1), Float64Array.of(0), Float64Array.of(0), {
+      eta: 0.85,
+      eta_b: () => weight,
+      sigma_from: 1,
+      sigma_t,
+    })[0];
+  for (let k = 0; k < 200; k++) {
+    const sigma_t = 0.3 * (1 + k * 1e-10);
+    const weight = 2 * sigma_t ** 2 / (sigma_t ** 2 + 0.3 ** 2);
+    assertAlmostEquals(at(sigma_t, weight), 0.5, 1e-6, `${k}`);
   }
 });

@@ -172,11 +172,14 @@ Deno.test("classes travel with their calls", async () => {
   );
   assertEquals(network.asked[0].labels, [2, 0]);
   assertEquals(outputs, [x(answer(1, 4, 2)), x(answer(1, 4, 0))]);
+  await batcher.evaluate({ x: x(1), t: 4 });
+  assertEquals(network.asked[1].labels, [-1], "none is not the first");
 });
 
 Deno.test("a maxBatch below one is refused", () => {
   for (const maxBatch of [0, 1.5, NaN]) {
-    assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, "maxBatch");
+    const says = `maxBatch: expected a whole number from 1, found ${maxBatch}`;
+    assertThrows(() => new Batcher(fakeNetwork(), { maxBatch }), InputError, says);
   }
 });
 

@@ -149,6 +149,18 @@ Deno.test("few-step weights answer at the timesteps they were taught, and at no 
   assertEquals(field(check(4, [999, 700, 499, 249])), "timesteps");
   assertEquals(field(check(1, [500])), "timesteps");
   assertThrows(check(1, [500], taught(1)), FieldError, "to draw in 1 step and know no others");
+  const lesson =
+    `these weights were distilled from ${teacher} to draw in 4 steps and know no others`;
+  const steps = `steps: expected 4: ${lesson}; leave it out, or take ${teacher}, found 3`;
+  assertThrows(check(3), FieldError, steps);
+  const places = `timesteps: expected some of 999, 749, 499, 249: ${lesson}; ` +
+    `leave scheduler, schedule and timesteps out, or take ${teacher}, found `;
+  assertThrows(check(4, [999, 700, 499, 249]), FieldError, `${places}700`);
+  // Under another schedule the network is asked at times of its own.
+  const request = { scheduler: schedulers.ddim, steps: 4, schedule: "cosine" };
+  const plan = planRun(trailing, request);
+  const foreign = plan.modelTime(plan.timesteps[1]);
+  assertThrows(() => checkTaughtTimesteps(taught(4), plan), FieldError, `${places}${foreign}`);
 });
 
 Deno.test("inverting asks no few-step weights at foreign times, takes pictures of one size, and can be stopped", async () => {
@@ -158,7 +170,7 @@ Deno.test("inverting asks no few-step weights at foreign times, takes pictures o
     await assertRejects(
       () => invert(fakeNetwork(), new Float32Array(length), request),
       InputError,
-      `found ${length} numbers`,
+      `expected a picture of [1,4,4], found ${length} numbers`,
     );
   }
   const network = fakeNetwork({

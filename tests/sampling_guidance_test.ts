@@ -2,6 +2,7 @@ import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from
 import { InputError } from "../src/errors.ts";
 import { scheduleFor } from "../src/diffusion/mod.ts";
 import { denoiserOf } from "../src/sampling/denoiser.ts";
+import type { Network } from "../src/model/network.ts";
 import type { Conditioning } from "../src/recipe/conditioning.ts";
 import { sample } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
@@ -95,3 +96,42 @@ for (const [what, facts, request, message] of refusals) {
     assertEquals(network.asked, []);
   });
 }
+
+Deno.test("only guidance 1 is none, whichever way it leads", () => {
+  const network = fakeNetwork(classes);
+  const { scheduler: config } = network;
+  const levels = { schedule: scheduleFor(config), config, modelTime: (t: number) => t };
+  const guided = (guidance: number) => denoiserOf(network, levels, { label: 1, guidance }).guided;
+  assertEquals([-1, 0, 0.5, 1, 2].map(guided), [true, true, true, false, true]);
+});
+
+Deno.test("an estimate and its gradient are asked for at the model's own time of a level, and are of that level", async () => {
+  const times: number[] = [];
+  const network: Network = {
+    ...fakeNetwork(),
+    predict: (x, t) => (times.push(...t), Promise.resolve(x.slice())),
+    vjp: (_x, t, u) => (times.push(...t), Promise.resolve(u.map((v) => 2 * v))),
+  };
+  const config = { ...network.scheduler, prediction_type: "v_prediction" as const };
+  const schedule = scheduleFor(config);
+  const { denoise, vjp } = denoiserOf(
+    network,
+    {
+      schedule,
+      config,
+      modelTime: (t, alpha_bar) => alpha_bar === undefined ? t : 100 * alpha_bar,
+    },
+    { guidance: 1 },
+  );
+  for (const [level, alpha_bar] of [[undefined, schedule.alpha_bar(400)], [0.25, 0.25]] as const) {
+    const { eps } = await denoise(x, 400, level);
+    const gradient = await vjp!(x, 400, x, level);
+    // eps = √ᾱ·v + √(1−ᾱ)·x_t, of v = x_t and of its slope, 2.
+    const [signal, sigma] = [Math.sqrt(alpha_bar), Math.sqrt(1 - alpha_bar)];
+    x.forEach((v, i) => {
+      assertAlmostEquals(eps[i], (signal + sigma) * v, 1e-6);
+      assertAlmostEquals(gradient[i], (2 * signal + sigma) * v, 1e-6);
+    });
+  }
+  assertEquals(times, [400, 400, 25, 25]);
+});

@@ -101,6 +101,8 @@ Deno.test("its text is two numbers with a hyphen between", () => {
   assertEquals(guidedType.fromText("170-880"), [170, 880]);
   assertEquals(guidedType.fromText(" 0.5 - 9 "), [0.5, 9]);
   assertEquals(guidedText([170, 880]), "170-880");
+  assertEquals(guidedType.accepts([500, 500]), true, "one timestep alone");
+  assertEquals(guidedType.fromText("1-2-3"), "1-2-3", "to be told as it was given");
   for (const text of ["", "170", "170-", "-5-9", "1-2-3", "a-b", "9-5"]) {
     assertEquals(guidedType.accepts(guidedType.fromText(text)), false, text);
   }

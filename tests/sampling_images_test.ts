@@ -2,12 +2,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parseSchedulerConfig, type Run, type Scheduler } from "../src/diffusion/mod.ts";
 import { FieldError } from "../src/errors.ts";
+import { decodePng } from "../src/image/png.ts";
+import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
 import { countEvaluations } from "../src/sampling/evaluations.ts";
 import { invert } from "../src/sampling/interpolate.ts";
+import { generate, gridPng } from "../src/sampling/pictures.ts";
 import { planRun } from "../src/sampling/plan.ts";
 import { sample, type SampleOptions } from "../src/sampling/sample.ts";
 import { schedulers } from "../schedulers/mod.ts";
-import { fakeNetwork, type FakeOptions, settled } from "./sampling_network.ts";
+import { fakeNetwork, type FakeOptions, gate, settled } from "./sampling_network.ts";
 
 const { ddim } = schedulers;
 const classes: FakeOptions = { labels: ["a", "b"], nullLabel: 2 };
@@ -143,6 +146,70 @@ Deno.test("a count is told the measurement's noise, whether it is guided, and on
   assertEquals(await count(["measurement"], 3), 2);
   assertEquals(await count([], 1, 0.5), 1);
   assertEquals(seen, [[1, 0.5, 1, false], [1, 0, 1, true], [1, undefined, undefined, false]]);
+});
+
+Deno.test("a count asks at each level's own time, under any variance, and passes on what goes wrong", async () => {
+  const config = parseSchedulerConfig({ variance_type: "learned_range" });
+  const count = (scheduler: Scheduler, guided?: readonly [number, number]) =>
+    countEvaluations(planRun(config, { scheduler, steps: 3 }), { guidance: 2, guided });
+  assertEquals(await count(schedulers.ddpm), 6);
+  // At t = 999 of the noise that there is at 100, where it is guided: three evaluations, and a gradient.
+  const level = planRun(config, { scheduler: ddim, steps: 1 }).schedule.alpha_bar(100);
+  const away = sampler(async function* ({ x, timesteps, denoise, vjp }) {
+    for (const t of timesteps) yield { t, x, x_0: (await denoise(x, 999, level)).x_0 };
+    return await vjp!(x, 999, x, level);
+  });
+  assertEquals(await count(away, [50, 150]), 3 * 2 + 2 * 2);
+  assertEquals(await count(away, [950, 999]), 3 + 2);
+  const broken = sampler(async function* ({ x }) {
+    await Promise.resolve();
+    yield { t: 1, x, x_0: x };
+    throw new Error("mine broke");
+  });
+  await assertRejects(() => count(broken), Error, "mine broke");
+});
+
+Deno.test("what stops a run before it begins, or in the middle of a step, lets nothing more be asked", async () => {
+  const door = gate();
+  const network = fakeNetwork({
+    before: () => network.asked.length === 3 ? door.opened : undefined,
+  });
+  const signal = AbortSignal.abort(new Error("enough"));
+  const wrong = { seeds: [-1], scheduler: ddim, steps: 0 };
+  await assertRejects(() => sample(network, { ...wrong, signal }).next(), Error, "enough");
+  assertEquals(network.asked, []);
+  // Heun asks twice a step: of the second step the first question is under way.
+  const frames = sample(network, { seeds: [1], scheduler: schedulers.heun, steps: 9 });
+  await frames.next();
+  await settled();
+  const ended = frames.return();
+  door.open();
+  await ended;
+  await settled();
+  assertEquals(network.asked.length, 3);
+});
+
+Deno.test("a finished picture has its seed, class and recipe, in its file as well", async () => {
+  const [picture] = await generate(fakeNetwork(classes), { seeds: [4], labels: "b", steps: 1 });
+  const { recipe } = picture;
+  assertEquals([picture.seed, picture.label, recipe.seed, recipe.label], [4, 1, 4, 1]);
+  const png = await decodePng(await picture.png(), "a.png");
+  assertEquals(fromText(png.text[RECIPE_KEYWORD], "a.png"), [recipe]);
+  assertEquals(png.pixels, picture.pixels);
+  const grid = await decodePng(await gridPng([picture, picture]), "a.png");
+  assertEquals([grid.width > picture.width, fromText(grid.text[RECIPE_KEYWORD], "a.png")], [
+    true,
+    [recipe, recipe],
+  ]);
+});
+
+Deno.test("a schedule of a plug-in's own length is spaced by it, and one that ends above pure noise is taken", () => {
+  const own: Scheduler = { name: "own", api: 1, betas: () => new Float64Array(100).fill(0.05) };
+  const config = parseSchedulerConfig({});
+  assertEquals([...planRun(config, { scheduler: own, steps: 4 }).timesteps], [75, 50, 25, 0]);
+  const pure = parseSchedulerConfig({ rescale_betas_zero_snr: true });
+  const { schedule } = planRun(pure, { scheduler: ddim, steps: 4, schedule: "linear" });
+  assert(schedule.alpha_bar(999) > 0, "what the refusal of pure noise proposes");
 });
 
 Deno.test("a picture is inverted from its last timestep to its first, asked about as it is", async () => {

@@ -1,7 +1,7 @@
 /** The making of a picture as an animation: which steps are shown, and for how long. */
 import { assert, assertEquals } from "@std/assert";
 import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
-import { showTimes, stepsToShow } from "../src/sampling/making.ts";
+import { MAX_FRAMES, showTimes, stepsToShow } from "../src/sampling/making.ts";
 
 Deno.test("an animation's steps are evenly spaced in log-SNR and end with the last", () => {
   const schedule = scheduleFor(parseSchedulerConfig({}));
@@ -37,13 +37,17 @@ Deno.test("up to twelve steps are all shown, more are at most 48, and never more
     assert(steps.every((step, i) => i === 0 || step > steps[i - 1]), `${steps}`);
   }
   assertEquals(shown(40, 1), [40], "the finished picture at least");
+  // Of thirteen those are left out beside which another one is nearer to an even place.
+  assertEquals(shown(13), [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13]);
+  assertEquals(shown(20).length, 18, "as many places as there are steps, not as frames");
+  assertEquals([MAX_FRAMES, shown(1000)], [48, shown(1000, 48)]);
 });
 
 Deno.test("a run from pure noise shows its first step and its last", () => {
   const schedule = scheduleFor(parseSchedulerConfig({ rescale_betas_zero_snr: true }));
   const steps = stepsToShow({ timesteps: stepsDown(100), schedule }, 10);
-  assertEquals([steps[0], steps.at(-1)], [1, 100]);
-  assert(steps.length > 4, `${steps}`);
+  // λ goes from −20 in its place to 3: one frame for the way down to the schedule's own −7.
+  assertEquals(steps, [1, 2, 11, 39, 85, 100]);
 });
 
 Deno.test("all frames but the last share 1.6 seconds, each within 80 and 400 ms", () => {

@@ -100,6 +100,20 @@ const misfits: [module: unknown, message: string][] = [
     "options.eta: expected { type: number | integer | boolean | string, description, default }, found 1",
   ],
   [
+    { default: { api: 1, name: "a", options: { eta: { type: "number", default: 1 } } } },
+    "options.eta: expected { type: number | integer | boolean | string, description, default }, found ",
+  ],
+  [
+    {
+      default: {
+        api: 1,
+        name: "a",
+        options: { eta: { type: "real", description: "", default: 1 } },
+      },
+    },
+    "options.eta: expected { type: number | integer",
+  ],
+  [
     { default: { api: 1, name: "a", options: { eta: { type: "number", description: "" } } } },
     "options.eta.default: expected a number, found nothing",
   ],

@@ -42,6 +42,10 @@ Deno.test("other timesteps than the config's lead to each other, and the last to
     const { found, alpha_bar } = await alphaBarsOf(config, timesteps);
     assertAllNear(found, [...timesteps.slice(1), -1].map(alpha_bar), `${timesteps}`);
   }
+  // All there are, which a config with an offset could not space itself.
+  const few = parseSchedulerConfig({ num_train_timesteps: 5, steps_offset: 1 });
+  const { found, alpha_bar } = await alphaBarsOf(few, [4, 3, 2, 1, 0]);
+  assertAllNear(found, [3, 2, 1, 0, -1].map(alpha_bar), "all");
 });
 
 Deno.test("set_alpha_to_one decides whether the last step ends at ᾱ = 1 or at ᾱ_0", async () => {

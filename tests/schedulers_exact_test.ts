@@ -1,12 +1,14 @@
 /** Where a sampler's path is known exactly: it is followed from the first step to the last. */
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import {
+  type Frame,
   makeSchedule,
   parseSchedulerConfig,
   scheduleFor,
   type Scheduler,
 } from "../src/diffusion/mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
+import { restorers } from "../schedulers/restoration/mod.ts";
 import { drain, makeRun } from "./scheduler_contract.ts";
 
 const solvers: [name: string, options: Record<string, boolean | number | string>][] = [
@@ -105,4 +107,23 @@ Deno.test("noise is drawn for every step, or for none, or, of DDPM, for all but 
   assertEquals([await draws("ddim"), await draws("ddim", { eta: 0.1 })], [0, 3]);
   for (const name of ["dpmpp", "heun", "ipndm", "unipc"]) assertEquals(await draws(name), 0);
   for (const name of ["ddpm", "linear", "cosine"]) assertEquals(await draws(name), 2);
+});
+
+Deno.test("with fresh noise alone a step from pure noise leaves no number out, wherever it leads", async () => {
+  const config = parseSchedulerConfig({
+    rescale_betas_zero_snr: true,
+    prediction_type: "v_prediction",
+  });
+  const schedule = scheduleFor(config);
+  const { ddim } = schedulers, { pigdm, sdedit } = restorers;
+  for (const scheduler of [ddim, sdedit, pigdm]) {
+    for (let s = 0; s < 999; s += 9) {
+      const { run } = makeRun(scheduler, {
+        ...{ config, schedule, timesteps: [999, s], size: 1 },
+        options: { eta: 1 },
+      });
+      const { value } = await scheduler.sampler!(run).next();
+      assertEquals((value as Frame).x.every(Number.isFinite), true, `${scheduler.name} to ${s}`);
+    }
+  }
 });

@@ -1,6 +1,13 @@
 /** Samplers that look back on earlier estimates: each step against the papers' equations. */
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import type { Frame, Run, Scheduler } from "../src/diffusion/mod.ts";
+import {
+  type Frame,
+  parseSchedulerConfig,
+  type Run,
+  type Schedule,
+  scheduleFor,
+  type Scheduler,
+} from "../src/diffusion/mod.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { drain, makeRun } from "./scheduler_contract.ts";
 
@@ -9,8 +16,9 @@ async function frames(
   scheduler: Scheduler,
   timesteps: readonly number[],
   x_0: (x: Float32Array, t: number, run: Run) => Float32Array,
+  schedule?: Schedule,
 ) {
-  const { run } = makeRun(scheduler, { timesteps, size: 3, options: { clip: false } });
+  const { run } = makeRun(scheduler, { timesteps, size: 3, options: { clip: false }, schedule });
   const asked: { x: Float32Array; t: number }[] = [];
   const denoise = (x: Float32Array, t: number) => {
     asked.push({ x, t });
@@ -29,10 +37,19 @@ function solved(R: number[][], b: number[]): number[] {
   ];
 }
 
-Deno.test("UniPC: predictor and corrector of the first step have order 1, then 2; the last order 1", async () => {
-  const timesteps = [950, 800, 640, 350, 90];
-  const said = (x: Float32Array, t: number) => x.map((v, i) => Math.tanh(v + t / 700 - i));
-  const { run, asked, made } = await frames(schedulers.unipc, timesteps, said);
+const curved = (x: Float32Array, t: number) => x.map((v, i) => Math.tanh(v + t / 700 - i));
+const fromPureNoise = scheduleFor(parseSchedulerConfig({ rescale_betas_zero_snr: true }));
+
+for (const [first, schedule] of [[950, undefined], [999, fromPureNoise]] as const) {
+  Deno.test(`UniPC from ${first}: predictor and corrector of the first step have order 1, then 2; the last order 1`, () =>
+    followsUniPC(first, schedule));
+}
+
+/** From pure noise, λ = −∞, a step has nothing to correct, and the next nothing to look back on. */
+async function followsUniPC(first: number, zero?: Schedule) {
+  const timesteps = [first, 800, 640, 350, 90];
+  const said = curved;
+  const { run, asked, made } = await frames(schedulers.unipc, timesteps, said, zero);
   const { lambda, alpha_bar } = run.schedule;
   const m: number[][] = [];
 
@@ -45,6 +62,9 @@ Deno.test("UniPC: predictor and corrector of the first step have order 1, then 2
     const h = lambda(s) - lambda(t);
     const [signal, sigma] = [Math.sqrt(alpha_bar(s)), Math.sqrt(1 - alpha_bar(s))];
     const B = Math.expm1(-h);
+    if (h === Infinity) {
+      return x.map((v, p) => sigma / Math.sqrt(1 - alpha_bar(t)) * v + signal * m[i][p]);
+    }
     const r = order === 2 ? [(lambda(timesteps[i - 1]) - lambda(t)) / h] : [];
     const nodes = [...r, ...(m_s ? [1] : [])];
     const differences = [
@@ -67,20 +87,30 @@ Deno.test("UniPC: predictor and corrector of the first step have order 1, then 2
     });
   };
 
+  /** Steps behind the i-th that it may look back on, and its own. */
+  const order = (i: number) => Math.min(2, zero ? i : i + 1);
   let x = [...run.x];
   let before = x;
   for (const [i, t] of timesteps.entries()) {
     assertEquals(asked[i].t, t);
     x.forEach((v, p) => assertAlmostEquals(asked[i].x[p], v, 1e-5, `predicted for step ${i}`));
     m.push([...said(asked[i].x, t)]);
-    if (i > 0) x = step(i - 1, before, Math.min(2, i), m[i]);
+    if (i > 0) x = step(i - 1, before, order(i - 1), m[i]);
     before = x;
     // The long way to λ = ∞ is of first order: it ends at the estimate.
-    x = i === timesteps.length - 1 ? m[i] : step(i, before, Math.min(2, i + 1));
+    x = i === timesteps.length - 1 ? m[i] : step(i, before, order(i));
     x.forEach((v, p) => assertAlmostEquals(made[i].x[p], v, 1e-5, `after step ${i}`));
     assertEquals([...made[i].x_0], m[i]);
   }
   assertEquals(asked.length, timesteps.length);
+}
+
+Deno.test("the last step of every solver is the network's last estimate, whatever lies behind it", async () => {
+  for (const name of ["ddim", "dpmpp", "heun", "ipndm", "unipc"]) {
+    const { made } = await frames(schedulers[name], [950, 800, 640, 350, 90], curved);
+    const { x, x_0 } = made.at(-1)!;
+    x.forEach((v, p) => assertAlmostEquals(v, x_0[p], 1e-6, name));
+  }
 });
 
 Deno.test("iPNDM: with k slopes behind it a step is exact for slopes of degree k − 1 in σ", async () => {

@@ -10,6 +10,8 @@ import type { OperatorPlugin } from "../src/restoration/operator.ts";
 import { denoising } from "../src/restoration/operators/denoising.ts";
 import { masked } from "../src/restoration/operators/inpainting.ts";
 import { operators } from "../src/restoration/operators/mod.ts";
+import { countEvaluations } from "../src/sampling/evaluations.ts";
+import { planRun } from "../src/sampling/plan.ts";
 import { schedulers } from "../schedulers/mod.ts";
 import { restorers } from "../schedulers/restoration/mod.ts";
 import { drain, makeRun } from "./scheduler_contract.ts";
@@ -152,4 +154,21 @@ Deno.test("every built-in's options have these defaults and bounds", () => {
   ]);
   const masks = Object.values(operators).filter(({ mask }) => mask).map(({ name }) => name);
   assertEquals(masks, ["inpainting"]);
+});
+
+Deno.test("what a description says of its cost is what the network is asked", async () => {
+  const config = parseSchedulerConfig({});
+  const told: string[] = [];
+  for (const scheduler of [...Object.values(schedulers), ...Object.values(restorers)]) {
+    const { name, description = "", options = {} } = scheduler;
+    const [, cost = "1"] = description.match(/a step costs `?(\w+)`?/) ?? [];
+    const each = Number(options[cost]?.default ?? cost);
+    if (cost !== "1") told.push(`${name} ${cost}`);
+    const { from } = options;
+    const once = { ...(options.repeats && { repeats: 1 }), ...(from && { from: 0 }) };
+    const plan = planRun(config, { scheduler, steps: 6, options: once });
+    const asked = /two evaluations a step but the last/.test(description) ? 11 : 6 * each;
+    assertEquals(await countEvaluations(plan), asked, name);
+  }
+  assertEquals(told, ["pigdm 3", "dps 3", "daps ode"]);
 });

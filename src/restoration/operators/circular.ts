@@ -2,6 +2,7 @@
 import type { LinearOperator, Vector } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import { type Complex, fourier2d, packReal, unpackReal } from "../linear/fourier.ts";
+import { seen } from "../linear/svd.ts";
 import type { OperatorPlugin, PictureShape } from "../operator.ts";
 
 /**
@@ -45,9 +46,15 @@ export function circular(name: string, shape: PictureShape, kernel: Float64Array
     Vt: (x) => perChannel(x, (channel) => packReal(forward(channel), height, width)),
     V: (x_bar) => perChannel(x_bar, (channel) => back(unpackReal(channel, height, width))),
     Ut: (y) =>
-      perChannel(y, (channel) => packReal(turned(forward(channel), phase, -1), height, width)),
+      perChannel(
+        y,
+        (channel) => seen(size, packReal(turned(forward(channel), phase, -1), height, width)),
+      ),
     U: (c) =>
-      perChannel(c, (channel) => back(turned(unpackReal(channel, height, width), phase, 1))),
+      perChannel(
+        c,
+        (channel) => back(turned(unpackReal(seen(size, channel), height, width), phase, 1)),
+      ),
   };
 }
 
