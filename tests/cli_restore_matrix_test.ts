@@ -8,7 +8,9 @@ import { cli, temporaryFolder } from "./cli.ts";
 
 /** Weights of 8×8 in colour, the golden ones for a smaller picture: V of H is a square of its numbers. */
 const folder = await temporaryFolder();
-Deno.test.afterAll(() => folder[Symbol.asyncDispose]());
+Deno.test.afterAll(async () => {
+  await folder[Symbol.asyncDispose]();
+});
 const golden = new URL("./golden/train_unconditional/", import.meta.url);
 const shape = [3, 8, 8] as const;
 for (

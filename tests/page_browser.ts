@@ -50,7 +50,9 @@ async function openBrowser(): Promise<Browser> {
   return browser;
 }
 
-Deno.test.afterAll(async () => await browser?.close());
+Deno.test.afterAll(async () => {
+  await browser?.close();
+});
 
 interface App {
   fetch(request: Request): Response | Promise<Response>;
