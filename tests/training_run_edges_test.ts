@@ -270,6 +270,9 @@ async function writesOf(root: string, run: () => Promise<unknown>) {
 Deno.test("a run writes one thing after another, each once", async () => {
   await using here = await runsPlace();
   const keys = { steps: 3, checkpoint_every: 2, keep_checkpoints: 1, sample_every: 2 };
+  // What a killed process had begun to write goes first.
+  Deno.mkdirSync(`${here.path}/run/checkpoints`, { recursive: true });
+  Deno.writeTextFileSync(`${here.path}/run/checkpoints/killed.part`, "");
   const first = await writesOf(
     `${here.path}/run`,
     () => here.run("run", { ...keys, num_train_timesteps: 8 }),
@@ -278,7 +281,8 @@ Deno.test("a run writes one thing after another, each once", async () => {
   const kept = (step: number) => `checkpoints/step-0000000${step}.safetensors`;
   const grid = (step: number) => [`samples/step-0000000${step}.png`, "loss.svg"];
   assertEquals(first.written, [
-    ...["data.sha256", "recipe.json", "log.jsonl", "log.jsonl", "log.jsonl", kept(2), ...grid(2)],
+    ...["data.sha256", "recipe.json", "log.jsonl", "log.jsonl", "log.jsonl"],
+    ...["−checkpoints/killed.part", kept(2), ...grid(2)],
     ...["log.jsonl", kept(3), `−${kept(2)}`, ...grid(3), "loss.svg"],
     ...["unet/config.json", "unet/diffusion_pytorch_model.safetensors"].map((p) => `weights/${p}`),
     ...["scheduler/scheduler_config.json", "model_index.json"].map((p) => `weights/${p}`),
