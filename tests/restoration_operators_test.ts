@@ -199,7 +199,11 @@ Deno.test("scaling by 1, by a part, or into blocks that do not fill the picture 
       ] as const
     ) {
       const create = () => plugin.create({ shape, options: { scale } });
-      assertThrows(create, InputError, `divides ${shape[2]}×${shape[1]}, found ${scale}`);
+      assertThrows(
+        create,
+        InputError,
+        `from 2 that divides ${shape[2]}×${shape[1]}, found ${scale}`,
+      );
     }
   }
 });
