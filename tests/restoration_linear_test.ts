@@ -32,6 +32,43 @@ Deno.test("matrices: products, transposes, and A X Bᵀ of every channel", () =>
   assertEquals([...sandwich(twice, Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), thrice)], [12, 28]);
 });
 
+Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, zero", () => {
+  const generator = createGenerator(9);
+  const random = (rows: number, columns: number) => {
+    const data = generator.randn(rows * columns);
+    return matrix(rows, columns, (i, j) => data[i * columns + j]);
+  };
+  const rankOne = matrix(6, 9, (i, j) => (i + 1) * (j - 3));
+  const hilbert = matrix(10, 10, (i, j) => 1 / (i + j + 1));
+  for (
+    const a of [random(7, 7), random(4, 9), random(9, 4), rankOne, matrix(3, 5), hilbert]
+  ) {
+    const { U, s, V } = svd(a);
+    assertEquals(s.length, Math.min(a.rows, a.columns));
+    assert(s.every((value, i) => i === 0 || value <= s[i - 1]), "descending");
+    for (const q of [U, V]) {
+      for (let i = 0; i < q.columns; i++) {
+        for (let j = 0; j < q.columns; j++) {
+          let sum = 0;
+          for (let k = 0; k < q.rows; k++) {
+            sum += q.data[k * q.columns + i] * q.data[k * q.columns + j];
+          }
+          assertAlmostEquals(sum, i === j ? 1 : 0, 1e-9);
+        }
+      }
+    }
+    for (let i = 0; i < a.rows; i++) {
+      for (let j = 0; j < a.columns; j++) {
+        let sum = 0;
+        s.forEach((value, k) =>
+          sum += U.data[i * U.columns + k] * value * V.data[j * V.columns + k]
+        );
+        assertAlmostEquals(sum, a.data[i * a.columns + j], 1e-10);
+      }
+    }
+  }
+});
+
 Deno.test("singular values of a matrix of low rank are exactly as many as its rank", () => {
   const rankTwo = matrix(5, 4, (i, j) => (i + 1) * (j + 1) + (i % 2) * (j % 3));
   assertEquals(svd(rankTwo).s.filter((s) => s > 0).length, 2);
