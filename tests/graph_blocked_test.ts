@@ -1,5 +1,6 @@
 /** The blocked lowering against the plain one, for shapes that fill blocks and shapes that do not. */
 import { assert, assertEquals } from "@std/assert";
+import { fromBinary } from "npm:@bufbuild/protobuf@2.17.0";
 import { native } from "../src/backends/onnxruntime/native.ts";
 import { emit, fused, type Lowering } from "../src/onnx/mod.ts";
 import {
@@ -12,6 +13,7 @@ import {
   Graph,
   groupNorm,
   mul,
+  neg,
   type Padding,
   reduceSum,
   reshape,
@@ -26,6 +28,7 @@ import {
 } from "../src/graph/mod.ts";
 import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
 import { blockProbe } from "../src/onnx/lowerings/blocked/probe.ts";
+import { pb } from "./onnx_fixtures.ts";
 
 const backend = native();
 const lowering = backend.trainingLowering;
@@ -82,6 +85,7 @@ const cases: readonly Case[] = [
     padding: [2, 0, 1, 1],
   }),
   convolution("3×3, stride 2", [16, 16, 6, 8], 32, { stride: 2 }),
+  convolution("3×3, stride 2, to fewer channels", [16, 32, 6, 8], 16, { stride: 2 }),
   convolution("3×3, stride 2, near side padded", [16, 16, 6, 7], 16, {
     stride: 2,
     padding: [1, 1, 0, 0],
@@ -109,6 +113,10 @@ const cases: readonly Case[] = [
   shifted("a number for each channel, without the pictures' axis", [16, 1, 1]),
   shifted("a number for each picture and channel", [16, 16, 1, 1]),
   shifted("a number for each pixel", [1, 1, 4, 4]),
+  shifted("a number for each row", [1, 16, 4, 1]),
+  shifted("a number for each column", [1, 16, 1, 4]),
+  shifted("a number for each picture", [16, 1, 1, 1]),
+  inBlocks("silu of two", 16, (x) => add(silu(x), silu(square(x)))),
   inBlocks("concat", 16, (x) => concat([x, square(x)], 1)),
   inBlocks(
     "concat with a tensor that fills no block",
@@ -137,6 +145,8 @@ const cases: readonly Case[] = [
     }))
   ),
   convolution("few channels to some more", [16, 3, 6, 6], 5),
+  convolution("whole blocks to what fills none", [16, 16, 4, 4], 20),
+  convolution("what fills no blocks to whole ones", [16, 20, 4, 4], 16),
   {
     about: "two norms of one tensor that differ by eps alone",
     inputs: [[16, 16, 4, 4], [16], [16]],
@@ -220,6 +230,118 @@ Deno.test({
       });
     }
   },
+});
+
+/** The operators of f(x), an operator over blocks with a dash, x a convolution's result or as it was fed. */
+function form(f: (x: Value) => Value, channels: number, inBlocks = true): string {
+  const graph = new Graph();
+  const weight = graph.input("w", [channels, 16, 1, 1]);
+  const x = inBlocks
+    ? conv2d(graph.input("x", [16, 16, 4, 6]), weight, undefined, { stride: 1, padding: none })
+    : graph.input("x", [16, channels, 4, 6]);
+  graph.output("y", f(x));
+  const { graph: written } = fromBinary(
+    pb.ModelProtoSchema,
+    emit(graph, { lowering: blocked(16) }),
+  );
+  const names = written!.node.map(({ opType, domain }) =>
+    opType + (domain === "com.microsoft.nchwc" ? "'" : "")
+  );
+  return names.slice(inBlocks ? names.indexOf("Conv'") + 1 : 0, -1).join(" ");
+}
+
+Deno.test("blocked: what lies in blocks is worked on there where that can be, and all else is as it was", () => {
+  const z = (x: Value, ...shape: number[]) => x.graph.input("z", shape);
+  const affine = "Reshape Reshape Conv' Reshape ReorderOutput'";
+  const forms: [f: (x: Value) => Value, inBlocks: string, plain: string, channels?: number][] = [
+    [(x) => neg(x), "Neg ReorderOutput'", "Neg"],
+    [silu, "QuickGelu ReorderOutput'", "QuickGelu"],
+    [square, "Mul ReorderOutput'", "Mul"],
+    [(x) => scale(x, 3), "Mul ReorderOutput'", "Mul"],
+    [(x) => add(x, z(x, 16, 16, 4, 6)), "ReorderInput' Add ReorderOutput'", "Add"],
+    [(x) => add(x, z(x, 1, 16, 1, 1)), "Reshape Reshape Add Reshape ReorderOutput'", "Add"],
+    [(x) => add(x, z(x, 16, 16, 1, 1)), `Expand Reshape ${affine}`, "Add"],
+    [(x) => mul(x, z(x, 16, 16, 1, 1)), affine, "Mul"],
+    [(x) => add(x, z(x, 1, 1, 4, 6)), "ReorderOutput' Add", "Add"],
+    [(x) => concat([x, x], 1), "Concat ReorderOutput'", "Concat"],
+    [(x) => concat([x, z(x, 16, 16, 4, 6)], 1), "ReorderInput' Concat ReorderOutput'", "Concat"],
+    [(x) => concat([x, z(x, 16, 3, 4, 6)], 1), "ReorderOutput' Concat", "Concat"],
+    [(x) => concat([x, x], 2), "ReorderOutput' Concat", "Concat"],
+    [(x) => slice(x, 1, 16, 32), "Slice ReorderOutput'", "Slice", 48],
+    [(x) => slice(x, 1, 8, 24), "ReorderOutput' Slice", "Slice", 48],
+    [(x) => slice(x, 1, 16, 40), "ReorderOutput' Slice", "Slice", 48],
+    [(x) => slice(x, 2, 0, 2), "ReorderOutput' Slice", "Slice"],
+    [(x) => reduceSum(x, [2, 3]), "GlobalAveragePool' Mul Reshape", "ReduceSum"],
+    [(x) => reduceSum(x, [2, 3], true), "GlobalAveragePool' Mul Reshape", "ReduceSum"],
+    [(x) => upsampleNearest(x), "Upsample' ReorderOutput'", "Resize"],
+    [(x) => avgPool(x), "AveragePool' ReorderOutput'", "AveragePool"],
+  ];
+  for (const axes of [[0], [2], [3], [0, 2], [1, 3], [1, 2], [0, 3], [1, 2, 3]]) {
+    forms.push([(x) => reduceSum(x, axes), "ReorderOutput' ReduceSum", "ReduceSum"]);
+  }
+  for (const [f, inBlocks, plain, channels = 16] of forms) {
+    assertEquals([form(f, channels), form(f, channels, false)], [inBlocks, plain], `${f}`);
+  }
+});
+
+Deno.test("blocked: convolutions and norms bring pictures into blocks, where channels fill them or are fewer", () => {
+  const convolve = (out: number, stride = 1) => (x: Value) =>
+    conv2d(x, x.graph.input("k", [out, x.shape[1] as number, 3, 3]), undefined, {
+      stride,
+      padding: around,
+    });
+  const kernels = "Reshape Transpose Reshape Conv'";
+  assertEquals(form(convolve(32), 16, false), `ReorderInput' ${kernels} ReorderOutput'`);
+  assertEquals(form(convolve(20), 16, false), `ReorderInput' Pad ${kernels} ReorderOutput'`);
+  assertEquals(form(convolve(32), 3, false), `${kernels} ReorderOutput'`);
+  assertEquals(form(convolve(32), 20, false), "Conv");
+  const norm = (x: Value) => {
+    const channels = x.shape[1] as number;
+    const [w, b] = ["a", "b"].map((name) => x.graph.input(name, [channels]));
+    return groupNorm(x, w, b, { groups: 4, eps: 1 });
+  };
+  assert(form(norm, 16, false).startsWith("ReorderInput' "));
+  assertEquals(form(norm, 20, false).includes("'"), false);
+  // The input's gradient of a convolution is one too, of every pixel.
+  const gradient = (channels: number, out: number, stride: number) =>
+    form(
+      (x) => gradients(reduceSum(convolve(out, stride)(x), [0, 1, 2, 3]), [x])[0],
+      channels,
+      false,
+    );
+  assertEquals(
+    [gradient(16, 32, 1), gradient(16, 32, 2), gradient(16, 20, 1)].map((ops) =>
+      /\bConv\b'?|ConvTranspose/.exec(ops)![0]
+    ),
+    ["Conv'", "ConvTranspose", "Conv"],
+  );
+});
+
+Deno.test("blocked: what several operations ask for is computed once", () => {
+  const count = (op: string, build: (x: Value) => Value[]) => {
+    const graph = new Graph();
+    const x = graph.input("x", [16, 16, 4, 6]);
+    build(x).forEach((y, i) => graph.output(`y${i}`, y));
+    const model = emit(graph, { lowering: blocked(16) });
+    const { node } = fromBinary(pb.ModelProtoSchema, model).graph!;
+    return node.filter(({ opType }) => opType === op).length;
+  };
+  const withGradients = (
+    y: Value,
+    of: Value[],
+  ) => [y, ...gradients(reduceSum(mul(y, y), [0, 1, 2, 3]), of)];
+  const norm = (x: Value) => {
+    const [w, b] = ["w", "b"].map((name) => x.graph.input(name, [16]));
+    return withGradients(groupNorm(x, w, b, { groups: 4, eps: 1 }), [x, w, b]);
+  };
+  assertEquals(count("GlobalAveragePool", norm), 5, "of x, x², dy, and dy·x for each gradient");
+  assertEquals(count("ReorderInput", norm), 2, "of x, and of what the loss gives back");
+  const activated = (x: Value) => {
+    const weight = x.graph.input("w", [16, 16, 1, 1]);
+    const y = conv2d(x, weight, undefined, { stride: 1, padding: none });
+    return withGradients(silu(y), [weight]);
+  };
+  assertEquals(count("QuickGelu", activated), 1, "dy of it asks for y again");
 });
 
 Deno.test("blocked: a convolution of whole blocks and its gradients are written in blocks", () => {

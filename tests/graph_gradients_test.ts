@@ -144,6 +144,7 @@ const cases: readonly Case[] = [
   convolution("3×3, stride 2, even by odd", [3, 2, 3, 3], 2, [1, 1, 1, 1], [6, 5]),
   convolution("3×3, stride 2, odd by even", [3, 2, 3, 3], 2, [1, 1, 1, 1], [7, 4]),
   convolution("3×3, stride 2, far side padded", [3, 2, 3, 3], 2, [0, 0, 1, 1]),
+  convolution("3×2, stride 2, each side padded by its own", [2, 1, 3, 2], 2, [1, 0, 1, 3], [4, 6]),
   convolution("3×3, stride 2, far side padded, odd sizes", [3, 2, 3, 3], 2, [0, 0, 1, 1], [7, 5]),
 
   {

@@ -85,6 +85,8 @@ Deno.test("matrices are multiplied where the inner sides agree, either of them t
   assertEquals(shapeOf([2, 3], [4, 3], false, true), [2, 4]);
   assertEquals(shapeOf([3, 2], [4, 3], true, true), [2, 4]);
   assertEquals(shapeOf(["N", 5, 2, 3], [3, 4]), ["N", 5, 2, 4]);
+  assertEquals(shapeOf([7, 2, 3], [5, 1, 3, 4]), [5, 7, 2, 4]);
+  refused(() => shapeOf([7, 2, 3], [5, 3, 4]), "do not broadcast");
   refused(() => shapeOf([2, 3], [4, 3]), "cannot multiply [2, 3] by [4, 3]");
   refused(() => shapeOf([2, 3], [3, 4], true), "cannot multiply [2, 3]ᵀ by [3, 4]");
   refused(() => shapeOf([2, 3], [3, 4], false, true), "cannot multiply [2, 3] by [3, 4]ᵀ");
@@ -131,10 +133,15 @@ Deno.test("group norms need equal groups, halving needs two pixels a side", () =
 Deno.test("reshaping keeps the elements, and what is known only at run time", () => {
   assertEquals(reshape(value("N", 6), ["N", 2, 3]).shape, ["N", 2, 3]);
   assertEquals(reshape(value(2, 3), [6]).shape, [6]);
-  for (const [from, to] of [[[2, 3], [5]], [["N", 6], [6]], [["N", 6], ["M", 6]]] as const) {
-    refused(() => reshape(value(...from), to), `cannot reshape [${from.join(", ")}] to`);
+  const wrong: [Shape, Shape][] = [[[2, 3], [5]], [["N", 6], [6]], [["N", 6], ["M", 6]]];
+  wrong.push([["N", "M"], ["M", "N"]], [[2, 1], [3]], [["N"], ["N", "N"]]);
+  for (const [from, to] of wrong) {
+    const says = `cannot reshape [${from.join(", ")}] to [${to.join(", ")}]`;
+    refused(() => reshape(value(...from), to), says);
   }
+  assertEquals(reshape(value("N", 1, "M"), ["N", "M"]).shape, ["N", "M"]);
   assertEquals(transpose(value(2, 3, 4), [2, 0, 1]).shape, [4, 2, 3]);
+  assertEquals(transpose(value(2, 3, 4), [0, 2, 1]).shape, [2, 4, 3]);
   refused(() => transpose(value(2, 3, 4), [1, 0]), "permutation [1, 0] does not fit [2, 3, 4]");
   assertEquals(expand(value(1, 3), [2, 3]).shape, [2, 3]);
   refused(() => expand(value(2, 3), [2, 4]), "do not broadcast");
@@ -156,7 +163,8 @@ Deno.test("slices, joins and borders lie inside their axis", () => {
   assertEquals(concat([value("N", 2, 3), value("N", 4, 3)], 1).shape, ["N", 6, 3]);
   assertEquals(concat([value(2), value(3), value(1)], -1).shape, [6]);
   for (const other of [["N", 4, 5], ["M", 4, 3], ["N", 4]]) {
-    refused(() => concat([value("N", 2, 3), value(...other)], 1), "cannot join");
+    const says = `cannot join [${other.join(", ")}] to [N, 2, 3] along axis 1`;
+    refused(() => concat([value("N", 2, 3), value(...other)], 1), says);
   }
   assertEquals(pad(value("N", 5), 1, 2, 1).shape, ["N", 8]);
 });
@@ -195,7 +203,7 @@ Deno.test("what changes nothing adds no operation", () => {
 Deno.test("units are left out at a rate from 0 to below 1, in shapes that are known but for the batch", () => {
   const mask = (rate: number, shape: Shape = ["N", 4]) =>
     dropoutMask(value("N"), shape, { rate, layer: 0 });
-  assertEquals(mask(0.99).shape, ["N", 4]);
+  assertEquals([mask(0.99).shape, mask(0).shape], [["N", 4], ["N", 4]]);
   for (const rate of [1, 1.5, -0.1, NaN]) {
     refused(() => mask(rate), `expected a dropout rate in [0, 1), found ${rate}`);
   }
@@ -302,31 +310,30 @@ Deno.test("a weight that meets pictures of an open batch has a gradient, and tur
   const x = graph.input("x", ["N", 3, 4]), w = graph.param("w", [4, 2]);
   const [dw] = vjp(matmul(x, w), graph.input("u", ["N", 3, 2]), [w]);
   assertEquals(dw.shape, [4, 2]);
-  for (const transposeA of [false, true]) {
-    for (const transposeB of [false, true]) {
+  const leads: [number[], number[], number[]][] = [[[], [], []], [[2], [], [2]], [[], [3], [3]]];
+  leads.push([[2, 1], [1, 3], [2, 3]]);
+  for (const [leadA, leadB, lead] of leads) {
+    for (
+      const [transposeA, transposeB] of [[0, 0], [0, 1], [1, 0], [1, 1]].map((t) => t.map(Boolean))
+    ) {
       const graph = new Graph();
-      const a = graph.input("a", transposeA ? [3, 2] : [2, 3]);
-      const b = graph.input("b", transposeB ? [4, 3] : [3, 4]);
+      const a = graph.input("a", [...leadA, ...transposeA ? [3, 2] : [2, 3]]);
+      const b = graph.input("b", [...leadB, ...transposeB ? [4, 3] : [3, 4]]);
       const y = matmul(a, b, { transposeA, transposeB });
-      const gradients = vjp(
-        y,
-        graph.constant(Float32Array.from({ length: 8 }, (_, i) => i), [2, 4]),
-        [a, b],
-      );
-      const feeds = {
-        a: Array.from({ length: 6 }, (_, i) => i * i),
-        b: Array.from({ length: 12 }, (_, i) => 5 - i),
-      };
+      assertEquals(y.shape, [...lead, 2, 4]);
+      const u = Float32Array.from({ length: sizeOf(y.shape) }, (_, i) => i);
+      const gradients = vjp(y, graph.constant(u, y.shape as number[]), [a, b]);
+      const numbers = (value: Value, of: (i: number) => number) =>
+        Array.from({ length: sizeOf(value.shape) }, (_, i) => of(i));
+      const feeds = { a: numbers(a, (i) => i * i), b: numbers(b, (i) => 5 - i) };
+      const data = (value: Value) => [...interpret(graph, value, feeds).data];
       // The gradient of Σ u·y along a itself is Σ u·y, as y is linear in it; so along b.
-      const u = (graph: Graph, value: Value) => [...interpret(graph, value, feeds).data];
-      const along = u(graph, y).reduce((sum, v, i) => sum + v * i, 0);
+      const along = data(y).reduce((sum, v, i) => sum + v * i, 0);
       gradients.forEach((d, k) => {
         const input = k === 0 ? feeds.a : feeds.b;
-        const found = u(graph, d).reduce((sum, v, i) => sum + v * input[i], 0);
-        assert(
-          Math.abs(found - along) < 1e-3 * Math.abs(along),
-          `${transposeA} ${transposeB} ${k}: ${found}`,
-        );
+        const found = data(d).reduce((sum, v, i) => sum + v * input[i], 0);
+        const what = `[${leadA}] ${transposeA} [${leadB}] ${transposeB} ${k}: ${found}`;
+        assert(Math.abs(found - along) < 1e-3 * Math.abs(along), what);
         assertEquals(d.shape, k === 0 ? a.shape : b.shape);
       });
     }

@@ -4,8 +4,11 @@ import { load, type LoadOptions } from "../src/model/load.ts";
 import type { Backend, OnnxBackend, Session } from "../src/backends/backend.ts";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { InputError } from "../src/errors.ts";
+import { type Model, openModel } from "../src/model/model.ts";
+import { openWeights, readWeights } from "../src/model/open.ts";
 import { openOnnx, readOnnx } from "../src/model/onnx/mod.ts";
-import { filesOf } from "../src/weights/files.ts";
+import { type Files, filesAt, filesOf } from "../src/weights/files.ts";
+import { readFolder } from "../src/weights/read/folder.ts";
 import { temporaryFolder } from "./cli.ts";
 import { onnxFiles, tinyOnnx } from "./onnx_fixtures.ts";
 import { hub, hubFiles, serve, withEnvironment } from "./hub.ts";
@@ -80,6 +83,111 @@ Deno.test("an ONNX graph of twice the channels learned its variance", async () =
   };
   assertEquals(await of(1), [1, "fixed_small"]);
   assertEquals(await of(2), [2, "learned_range"]);
+});
+
+Deno.test("what weights say of themselves is the model's, of a folder and of an ONNX file alike", async () => {
+  const card = {
+    labels: ["a", "b"],
+    null_label: 2,
+    recommended: { scheduler: "ddim", steps: 4, guidance: 1 },
+    distilled: { teacher: "mine", guidance: 2, steps: 4 },
+  };
+  const said = ({ labels, nullLabel, recommended, distilled, source, hash, backend }: Model) => ({
+    ...{ labels, nullLabel, recommended, distilled, source, hash, backend },
+  });
+  const answer = { data: new Float32Array(16), dims: [1, 1, 4, 4] };
+  let closed = 0;
+  const session: Session = {
+    inputNames: [],
+    outputNames: [],
+    run: () => Promise.resolve({ out_sample: answer }),
+    close: () => Promise.resolve(void closed++),
+  };
+  const engine: OnnxBackend = {
+    name: "mine",
+    createSession: () => Promise.resolve(session),
+    createOnnxSession: () => Promise.resolve(session),
+  };
+  const file = await readOnnx(onnxFiles(tinyOnnx()));
+  const folder = await readFolder(filesAt(golden));
+  for (const [of, indices] of [[card, undefined], [{}, [3, 11]]] as const) {
+    const { labels, null_label: nullLabel, recommended, distilled } = of as Partial<typeof card>;
+    const expected = { nullLabel, recommended, distilled, backend: "mine" };
+    await using model = await openModel({ ...folder, card: of }, engine);
+    await using onnx = await openOnnx({ ...file, card: of }, engine);
+    [onnx, model].forEach((found, i) => {
+      const { where: source, hash } = [file, folder][i];
+      const names = labels ?? Array.from(Array(indices![i]).keys(), String);
+      assertEquals(said(found), { ...expected, source, hash, labels: names });
+    });
+  }
+  assertEquals(closed, 4, "who declares them with `using` closes them");
+});
+
+Deno.test("gradients read the weights anew, so that those of a folder are not kept for them", async () => {
+  const files = filesAt(golden);
+  const read: string[] = [];
+  const counted: Files = {
+    ...files,
+    read: ((path: string, optional?: boolean) => {
+      if (path.endsWith(".safetensors")) read.push(path);
+      return files.read(path, optional as true);
+    }) as Files["read"],
+  };
+  const { log, backend } = told();
+  await using model = await load(counted, { backend });
+  const once = read.length;
+  const x = new Float32Array(model.shape.reduce((a, b) => a * b));
+  const vjp = () => model.vjp!(x, Float32Array.of(5), x, Int32Array.of(0));
+  const says = `gradients of the network do not run on mine (`;
+  for (const reads of [2, 2]) {
+    const { message } = await assertRejects(vjp, InputError, says) as Error;
+    assert(message.startsWith(model.source) && message.endsWith("); native and wasm have them"));
+    assertEquals([read.length, log.length], [reads * once, 3], "asked for once");
+  }
+  const kept = told();
+  await using held = await openWeights(await readWeights(files), kept.backend);
+  await assertRejects(
+    () => held.vjp!(x, Float32Array.of(5), x, Int32Array.of(0)),
+    InputError,
+    says,
+  );
+  assertEquals(kept.log.length, 2, "weights that cannot be read anew are at hand");
+});
+
+Deno.test("a vector–Jacobian product is along the network's output, variance and all", async () => {
+  const { backend } = told();
+  const folder = await readFolder(filesAt(new URL("../learned_range/", golden)));
+  await using model = await openModel(folder, backend);
+  const [channels, height, width] = model.shape;
+  const x = new Float32Array(2 * channels * height * width), t = Float32Array.of(1, 2);
+  assertEquals(model.outChannels, 2 * channels);
+  const expected = `vjp: u has ${x.length} elements; expected [2,${
+    2 * channels
+  },${height},${width}]`;
+  await assertRejects(() => model.vjp!(x, t, x), InputError, expected);
+  const more = "predict: labels were given, but the network is unconditional";
+  await assertRejects(() => model.vjp!(x, t, x, Int32Array.of(0, 1)), InputError, more);
+});
+
+Deno.test("auto tells the caller of load which engine stands in for which", async () => {
+  const before = Object.getOwnPropertyDescriptor(navigator, "gpu");
+  let asked = 0;
+  const info = { vendor: "mine", architecture: "", device: "", description: "" };
+  const requestAdapter = () => Promise.resolve(asked++ === 0 ? { info } : null);
+  Object.defineProperty(navigator, "gpu", { configurable: true, value: { requestAdapter } });
+  const notices: string[] = [];
+  try {
+    const onNotice = (notice: string) => void notices.push(notice);
+    await using model = await load(golden, { threads: 1, onNotice });
+    assertEquals(model.backend, "simd");
+  } finally {
+    if (before) Object.defineProperty(navigator, "gpu", before);
+    else delete (navigator as { gpu?: unknown }).gpu;
+  }
+  assertEquals(notices.map((notice) => notice.replace(/:.*;/, ":")), [
+    "webgpu: using simd instead",
+  ]);
 });
 
 Deno.test("an engine that was started for weights that cannot be had is let go", async () => {

@@ -69,7 +69,44 @@ Deno.test("inputs that may be either, that are too many or of other types are re
   for (const input of refused) {
     const error = assertThrows(() => ports(input), InputError, "found the inputs ");
     for (const { name } of input) assert(error.message.includes(`${name} `), error.message);
+    if (input.length === 0) assert(error.message.endsWith("found the inputs none"), error.message);
   }
+});
+
+Deno.test("the output is the only picture among what a graph gives, of a shape that is said or not", () => {
+  const found = (...output: pb.ValueInfoProto[]) =>
+    findPorts(create(pb.GraphProtoSchema, { input: [sample, port("t", [1])], output }), "net.onnx")
+      .output;
+  const told = (...output: pb.ValueInfoProto[]) =>
+    assertThrows(() => found(...output), InputError).message;
+  const picture = port("out", ["N", 6, 8, 8]), state = port("state", ["N", 3]);
+  assertEquals(found(picture).name, "out");
+  assertEquals(found(state, picture).name, "out");
+  assertEquals(found(state, port("any")).dims, undefined);
+  const expected = "net.onnx: expected one output, float32 [N, C or 2C, H, W], found ";
+  assertEquals(told(), `${expected}none`);
+  assertEquals(told(state), `${expected}state float32 [N, 3]`);
+  assertEquals(
+    told(picture, port("any")),
+    `${expected}${portText(found(picture))}, any float32 ${"of any shape"}`,
+  );
+  const half = port("out", ["N", 3, 8, 8], types.FLOAT16);
+  assertEquals(
+    told(half),
+    "net.onnx: out float16 [N, 3, 8, 8]: expected float32; export with float32 inputs and outputs (weights may be smaller)",
+  );
+  // Lists and maps are no tensors.
+  const list = create(pb.ValueInfoProtoSchema, {
+    name: "list",
+    type: create(pb.TypeProtoSchema, {
+      value: { case: "sequenceType", value: create(pb.TypeProto_SequenceSchema, {}) },
+    }),
+  });
+  const bare = create(pb.ValueInfoProtoSchema, { name: "bare" });
+  assertEquals(
+    told(list, bare),
+    `${expected}list sequenceType of any shape, bare untyped of any shape`,
+  );
 });
 
 Deno.test("inputs whose numbers are in the file are no inputs; a dimension of 0 is not fixed", () => {
@@ -137,14 +174,74 @@ Deno.test("a file's hash is of it and of the schedule beside it, where it has no
   assertEquals([alone.scheduler?.num_train_timesteps, with50.hash], [70, alone.hash]);
 });
 
+Deno.test("what a file and the one beside it say is refused under the name of who says it", async () => {
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const refused = async (onnx: Uint8Array, beside: Record<string, Uint8Array> = {}) =>
+    (await assertRejects(() => readOnnx(onnxFiles(onnx, beside)), InputError) as Error).message;
+  const wrong = { num_train_timesteps: "many" };
+  const beside = await refused(tiny, { "scheduler_config.json": json(wrong) });
+  assert(beside.startsWith("memory/scheduler_config.json: num_train_timesteps"), beside);
+  const saying = (key: string, value: unknown) =>
+    edited(tiny, (model) =>
+      model.metadataProps.push(
+        create(pb.StringStringEntryProtoSchema, { key, value: JSON.stringify(value) }),
+      ));
+  const own = await refused(saying("denoise:scheduler/scheduler_config.json", wrong));
+  assert(own.startsWith("memory/net.onnx: num_train_timesteps"), own);
+  const config = await refused(saying("denoise:unet/config.json", { sample_size: "many" }));
+  assert(config.startsWith("memory/net.onnx: metadata unet/config.json: sample_size"), config);
+  const card = await refused(saying("denoise:model_index.json", { _denoise: { null_label: 3 } }));
+  const below = "memory/net.onnx: _denoise: null_label: expected an index below num_class_embeds 3";
+  assert(card.startsWith(below), card);
+  const fine = saying("denoise:model_index.json", { _denoise: { null_label: 2 } });
+  assertEquals((await readOnnx(onnxFiles(fine))).card, { null_label: 2 });
+  const none = { ...onnxFiles(tiny), file: "other.onnx" };
+  const nothing = "memory/other.onnx: expected an ONNX file, found nothing";
+  await assertRejects(() => readOnnx(none), InputError, nothing);
+});
+
+Deno.test("classes are counted in the graph, else said by its own config", async () => {
+  const config = (num_class_embeds: number | null) =>
+    JSON.stringify({
+      ...{ sample_size: 4, in_channels: 1, out_channels: 1, layers_per_block: 1 },
+      ...{ block_out_channels: [4], norm_num_groups: 2, attention_head_dim: 2, num_class_embeds },
+      ...{ down_block_types: ["DownBlock2D"], up_block_types: ["UpBlock2D"] },
+    });
+  const classes = async (said: number | null, hidden = true) => {
+    const file = edited(tiny, ({ graph, metadataProps }) => {
+      const gather = graph!.node.find(({ opType }) => opType === "Gather")!;
+      if (hidden) gather.opType = "GatherND";
+      metadataProps.push(create(pb.StringStringEntryProtoSchema, {
+        key: "denoise:unet/config.json",
+        value: config(said),
+      }));
+    });
+    return (await readOnnx(onnxFiles(file))).classes;
+  };
+  assertEquals([await classes(5), await classes(5, false)], [5, 3]);
+  const unknown = 'expected input "class_labels" to pick rows (Gather) of a table';
+  await assertRejects(() => classes(null), InputError, unknown);
+});
+
 Deno.test("a graph in figures: who made it, its opset and its operators, the most frequent first", async () => {
   const { contents } = await readOnnx(onnxFiles(tiny));
   assertEquals(contents.producer, "denoise");
+  edited(tiny, ({ graph, metadataProps }) => {
+    assertEquals([graph!.name, metadataProps.length], ["unet", 0], "its folder's name");
+  });
   assertEquals(contents.opset, 21);
   const counts = Object.values(contents.operators);
   assertEquals(counts, counts.toSorted((a, b) => b - a));
   assert(counts[0] > counts.at(-1)!);
   assertEquals(contents.operators.ConvTranspose, undefined);
+  const versioned = edited(tiny, (model) => {
+    model.producerVersion = "1.2";
+    model.opsetImport = [
+      create(pb.OperatorSetIdProtoSchema, { domain: "com.microsoft", version: 1n }),
+    ];
+  });
+  const { producer, opset } = (await readOnnx(onnxFiles(versioned))).contents;
+  assertEquals([producer, opset], ["denoise 1.2", 0]);
   const other = edited(tiny, (model) => {
     [model.producerName, model.producerVersion] = ["", ""];
     model.opsetImport[0].domain = "ai.onnx";
@@ -178,13 +275,21 @@ Deno.test("the standard's operators go by either name of its domain, and no othe
     "ConstantOfShape Shape Size Range Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice " +
     "Gather GatherElements GatherND ScatterElements ScatterND Expand Tile Pad Trilu OneHot EyeLike " +
     "NonZero IsNaN IsInf Resize Upsample DepthToSpace SpaceToDepth QuantizeLinear DequantizeLinear";
-  assertEquals(exported.split(" ").filter((name) => !standard.has(name)), []);
+  // And of quantised ones, and what is rare.
+  const rare = "ConvInteger DynamicQuantizeLinear LpNormalization MatMulInteger QLinearConv " +
+    "QLinearMatMul ReduceLogSum ReduceLogSumExp Tan ThresholdedRelu";
+  assertEquals([...standard].sort(), `${exported} ${rare}`.split(" ").sort());
   for (
     const name of ["If", "Loop", "Scan", "RandomNormal", "Multinomial", "Bernoulli", "FusedConv"]
   ) {
     assert(!standard.has(name), name);
   }
-  assert(operators.get("com.microsoft")!.has("FusedConv"));
+  const fused =
+    "Attention BiasAdd BiasGelu BiasSplitGelu FastGelu FusedConv FusedGemm FusedMatMul " +
+    "Gelu GroupNorm LayerNormalization MatMulNBits MultiHeadAttention NhwcConv QAttention " +
+    "QLinearAdd QLinearConcat QLinearMul QLinearSigmoid QuickGelu SkipGroupNorm " +
+    "SkipLayerNormalization";
+  assertEquals([...operators.get("com.microsoft")!], fused.split(" "));
 });
 
 /** A model whose only tensor lies elsewhere, by what it says of where. */
@@ -233,6 +338,32 @@ Deno.test("external data are bytes of a file beside the model, from an offset on
     await assertRejects(() => of({ location }), InputError, "the name of a file beside it");
   }
   await assertRejects(() => of({}, EXTERNAL), InputError, "the name of a file beside it");
+  await assertRejects(
+    () => of({ location: "w", offset: "3", length: "2" }),
+    InputError,
+    'net.onnx: tensor "w" asks for bytes 3 to 5 of w, which has 4',
+  );
+});
+
+Deno.test("a model is a graph of nodes, given on as it is where it needs no other file", async () => {
+  const read = (bytes: Uint8Array, found?: Uint8Array) =>
+    parseOnnx(bytes, "net.onnx", () => Promise.resolve(found));
+  const whole = await read(tiny);
+  assert(whole.onnx === tiny && whole.graph === whole.model.graph);
+  const [model, w] = [external({ location: "w" }), Uint8Array.of(3, 4)];
+  const { onnx, graph } = await read(model, w);
+  assertEquals(graph.initializer[0].rawData, w);
+  assertEquals((await read(onnx)).graph.initializer, graph.initializer);
+  const none = 'net.onnx: tensor "w" lies in w, found none there';
+  await assertRejects(() => read(model), InputError, none);
+  const empty = "net.onnx: expected an ONNX model, found one without a graph";
+  const graphs = [undefined, create(pb.GraphProtoSchema, {})];
+  for (const graph of graphs) {
+    const bare = edited(new Uint8Array(), (model) => model.graph = graph);
+    await assertRejects(() => read(bare), InputError, empty);
+  }
+  const text = new TextEncoder().encode("no model at all");
+  await assertRejects(() => read(text), InputError, "net.onnx: expected an ONNX model (");
 });
 
 Deno.test("tensors are looked for wherever a graph may keep them", () => {

@@ -385,5 +385,6 @@ Deno.test("an ONNX file that answers wrongly is refused as it is loaded, and its
     );
     assertEquals(open, 0);
   }
-  await assertRejects(() => openOnnx(file, simdInline()), InputError, "not on simd");
+  const others = "memory/net.onnx: ONNX files run on wasm, webgpu and native, not on simd";
+  await assertRejects(() => openOnnx(file, simdInline()), InputError, others);
 });

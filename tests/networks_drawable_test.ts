@@ -1,10 +1,10 @@
 /** Networks and pipelines that would be drawn wrongly are refused when they are loaded, by name. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { InputError } from "../src/errors.ts";
+import { InputError, shown } from "../src/errors.ts";
 import { writeSafetensors } from "../src/files/safetensors.ts";
 import { paramShapes, sizeOf } from "../src/graph/mod.ts";
 import { networkGraph } from "../src/networks/architecture.ts";
-import { parseNetwork } from "../src/networks/registry.ts";
+import { networkFolders, parseNetwork } from "../src/networks/registry.ts";
 import { filesOf } from "../src/weights/files.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
 
@@ -42,6 +42,23 @@ Deno.test("more channels than a picture file holds are refused by key", () => {
       InputError,
       `in_channels: expected 1 (grey) to 4, which pictures have, found ${channels}`,
     );
+  }
+});
+
+Deno.test("a network goes by its class, today's or its old name; without one it is the usual", () => {
+  const names = ["UNet2DModel", "UNetUnconditionalModel", undefined];
+  for (const _class_name of names) {
+    const { architecture } = parseNetwork({ ...tiny, _class_name }, "x/config.json");
+    assertEquals([architecture.className, networkFolders], ["UNet2DModel", ["unet"]]);
+  }
+  for (const _class_name of ["UNet2DConditionModel", "unet2dmodel", null, 3]) {
+    assertThrows(
+      () => parseNetwork({ ...tiny, _class_name }, "x/config.json"),
+      InputError,
+      `x/config.json: _class_name: expected one of UNet2DModel, found ${shown(_class_name)}`,
+    );
+    const { message } = assertThrows(() => parseNetwork({ ...tiny, _class_name }), InputError);
+    assert(message.startsWith("config.json: _class_name"), message);
   }
 });
 

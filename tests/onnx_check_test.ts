@@ -1,5 +1,5 @@
 /** Sizes that an ONNX file states outright, wherever the file may keep their numbers. */
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { checkGraph } from "../src/onnx/check.ts";
 import { create, node, pb } from "./onnx_fixtures.ts";
@@ -34,6 +34,20 @@ const constant = (name: string, attribute: object) => {
   made.attribute.push(create(pb.AttributeProtoSchema, attribute));
   return made;
 };
+
+/** A tensor that keeps its numbers as bytes or in a list, by type. */
+const typed =
+  (dataType: number, field: string, data?: (n: readonly number[]) => ArrayBufferView) =>
+  (name: string, said: Numbers) => ({
+    tensor: create(pb.TensorProtoSchema, {
+      name,
+      dims: dims(said),
+      dataType,
+      ...(data
+        ? { rawData: new Uint8Array(data(said.numbers).buffer as ArrayBuffer) }
+        : { [field]: said.numbers.map((n) => dataType === types.INT64 ? BigInt(n) : n) }),
+    }),
+  });
 
 /** Where a file may keep a constant. */
 const forms: Record<string, Form> = {
@@ -105,6 +119,61 @@ for (const [form, make] of Object.entries(forms)) {
   });
 }
 
+Deno.test("sizes are read from numbers of every type that may state one", () => {
+  const kinds: [number, string, (n: readonly number[]) => ArrayBufferView][] = [
+    [types.INT64, "int64Data", (n) => BigInt64Array.from(n, BigInt)],
+    [types.INT32, "int32Data", (n) => Int32Array.from(n)],
+    [types.FLOAT, "floatData", (n) => Float32Array.from(n)],
+    [types.DOUBLE, "doubleData", (n) => Float64Array.from(n)],
+  ];
+  for (const [type, field, data] of kinds) {
+    for (const form of [typed(type, field), typed(type, field, data)]) {
+      const asks = "asks for a tensor of 1099511627776 elements";
+      assertThrows(() => check("Tile", [undefined, whole(million, million)], form), Error, asks);
+      check("Tile", [undefined, whole(2, 3)], form);
+      const zero = () => check("Div", [undefined, whole(1, 0)], form);
+      if (type === types.FLOAT || type === types.DOUBLE) zero();
+      else assertThrows(zero, InputError, "whole numbers by 0");
+    }
+  }
+  check("Tile", [undefined, whole(255, 255)], typed(types.UINT8, "int32Data"));
+});
+
+Deno.test("2²⁸ elements are the most; a side of 0 hides no other, nor does one that is cut", () => {
+  const make = forms["an initializer"];
+  const says = (...numbers: number[]) => {
+    const found = () => check("ConstantOfShape", [whole(...numbers)], make);
+    return assertThrows(found, InputError).message.replace(/^.* of /, "");
+  };
+  for (const numbers of [[], [0, 0], [2 ** 28], [2 ** 14, -(2 ** 14)], [2 ** 27, 0, 2]]) {
+    check("ConstantOfShape", [whole(...numbers)], make);
+  }
+  assertEquals(says(2 ** 28 + 1), "268435457 elements");
+  assertEquals(says(0, 2 ** 29), "536870912 elements");
+  assertEquals(says(-million, million), "1099511627776 elements");
+  check("Range", [whole(0), whole(2 ** 28), whole(1)], make);
+  assertThrows(() => check("Range", [whole(0), whole(2 ** 28 + 1), whole(1)], make), InputError);
+});
+
+Deno.test("a node is told by its name, else by what it gives, an operator by its domain", () => {
+  const of = (op: string, said: object, domain = "") => {
+    const made = Object.assign(node(op, ["x"], ["y"], domain), said);
+    const graph = create(pb.GraphProtoSchema, { node: [made] });
+    const found = () => checkGraph(create(pb.ModelProtoSchema, { graph }), graph, "net.onnx");
+    return assertThrows(found, InputError).message;
+  };
+  const rest = "is not run; the standard's tensor operators are";
+  assertEquals(of("Loop", {}), `net.onnx: node "y": operator "Loop" ${rest}`);
+  assertEquals(
+    of("Conv", { name: "mine" }, "com.microsoft"),
+    `net.onnx: node "mine": operator "com.microsoft.Conv" ${rest}`,
+  );
+  const attribute = [create(pb.AttributeProtoSchema, { name: "group", i: 0n })];
+  const wrong = "(Conv): group: expected 1 to 65536, found 0";
+  assertEquals(of("Conv", { attribute, name: "mine" }), `net.onnx: node "mine" ${wrong}`);
+  assertEquals(of("Conv", { attribute }), `net.onnx: node "y" ${wrong}`);
+});
+
 Deno.test("a Range has as many elements as its steps, whatever its start and whichever its way", () => {
   const make = forms["an initializer"];
   const range = (...inputs: (Numbers | undefined)[]) => check("Range", inputs, make);
@@ -163,25 +232,41 @@ Deno.test("a tensor has numbers of a known type, as many as its shape, in its by
     return () => checkGraph(create(pb.ModelProtoSchema, { graph }), graph, "net.onnx");
   };
   const raw = (bytes: number) => ({ rawData: new Uint8Array(bytes) });
-  const { FLOAT, FLOAT16, BFLOAT16, DOUBLE, INT64, UINT64, INT32, INT8, BOOL } = types;
-  const sizes = [[FLOAT, 4], [FLOAT16, 2], [BFLOAT16, 2], [DOUBLE, 8], [INT64, 8], [UINT64, 8]];
-  sizes.push([INT32, 4], [INT8, 1], [BOOL, 1], [types.UINT32, 4], [types.INT16, 2]);
-  for (const [dataType, bytes] of sizes) {
+  const { FLOAT, FLOAT16, BFLOAT16, DOUBLE, INT64, UINT64, UINT32, INT32, INT16 } = types;
+  const { UINT16, INT8, UINT8, BOOL } = types;
+  // Bytes of an element, and the list for who writes no bytes.
+  const kinds: [number, number, string][] = [
+    [FLOAT, 4, "floatData"],
+    [DOUBLE, 8, "doubleData"],
+    [INT64, 8, "int64Data"],
+    [UINT64, 8, "uint64Data"],
+    [UINT32, 4, "uint64Data"],
+    [INT32, 4, "int32Data"],
+    ...[INT16, UINT16, FLOAT16, BFLOAT16].map((type): [number, number, string] => {
+      return [type, 2, "int32Data"];
+    }),
+    ...[INT8, UINT8, BOOL].map((type): [number, number, string] => [type, 1, "int32Data"]),
+  ];
+  for (const [dataType, bytes, list] of kinds) {
+    const one = /int64/.test(list) ? 1n : 1;
     of({ dataType, dims: [2n, 3n], ...raw(6 * bytes) })();
+    of({ dataType, dims: [2n, 3n], [list]: Array(6).fill(one) })();
     for (const other of [5, 7]) {
       const says = `"w" of shape [2,3]: expected 6 elements, found ${other}`;
       assertThrows(of({ dataType, dims: [2n, 3n], ...raw(other * bytes) }), InputError, says);
+      const listed = { [list]: Array(other).fill(one) };
+      assertThrows(of({ dataType, dims: [2n, 3n], ...listed }), InputError, says);
     }
   }
   of({ dataType: FLOAT, dims: [], floatData: [1] })();
-  of({ dataType: UINT64, dims: [2n], uint64Data: [1n, 2n] })();
-  of({ dataType: FLOAT16, dims: [2n], int32Data: [1, 2] })();
   of({ dataType: FLOAT, dims: [0n] })();
   const refused: [object, string][] = [
     [{ dataType: FLOAT, dims: [2n] }, "expected 2 elements, found 0"],
     [{ dataType: FLOAT, dims: [1n], floatData: [1, 2] }, "expected 1 elements, found 2"],
     [{ dataType: FLOAT, dims: [-2n, -1n], ...raw(8) }, "found the shape [-2,-1]"],
+    [{ dataType: FLOAT, dims: [2n ** 28n], ...raw(8) }, "expected 268435456 elements, found 2"],
     [{ dataType: FLOAT, dims: [2n ** 28n + 1n], ...raw(8) }, "expected up to 268435456 elements"],
+    [{ dataType: FLOAT, dims: [2n, -1n], ...raw(8) }, "found the shape [2,-1]"],
     [{ dataType: types.STRING, dims: [1n], stringData: [] }, "found elements of type string"],
     [{ dataType: 0, dims: [] }, "found elements of type undefined"],
   ];

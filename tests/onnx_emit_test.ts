@@ -1,10 +1,11 @@
 /** How constants are written, equal ones once, and which convolutions are written by Winograd. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { fromBinary } from "npm:@bufbuild/protobuf@2.17.0";
-import { add, conv2d, Graph, mul, neg, reshape } from "../src/graph/mod.ts";
+import { add, conv2d, Graph, groupNorm, mul, neg, reshape } from "../src/graph/mod.ts";
 import type { ConstantData } from "../src/graph/value.ts";
-import { emit, extendLowering, portable } from "../src/onnx/mod.ts";
+import { emit, extendLowering, type Lowering, portable } from "../src/onnx/mod.ts";
 import { suitsWinograd } from "../src/onnx/lowerings/winograd.ts";
+import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
 import { pb } from "./onnx_fixtures.ts";
 
 /** The tensors of a model that gives each of these constants back, negated. */
@@ -169,4 +170,35 @@ Deno.test("Winograd's algorithm is for 3×3 kernels at every pixel of even sides
     );
   };
   assertEquals([byDefault(96, 96), byDefault(95, 96), byDefault(48, 192)], [true, false, true]);
+});
+
+/** Start, end, axis and step of the Slice of a model that has one. */
+function sliced(graph: Graph, lowering: Lowering): number[][] {
+  const { node, initializer } = written(graph, { lowering }).graph!;
+  const whole = initializer.filter(({ dataType }) => dataType === pb.TensorProto_DataType.INT64);
+  const numbers = new Map(
+    whole.map(({ name, rawData }) => [
+      name,
+      [...new BigInt64Array(rawData.slice().buffer)].map(Number),
+    ]),
+  );
+  return node.filter(({ opType }) => opType === "Slice")
+    .map(({ input }) => input.slice(1).map((name) => numbers.get(name)![0]));
+}
+
+Deno.test("a group is shifted by the mean of sixteen elements spread over it, in blocks by four pixels'", () => {
+  const of = (channels: number, pixels: number[], groups: number, lowering: Lowering) => {
+    const graph = new Graph();
+    const [w, b] = ["w", "b"].map((name) => graph.input(name, [channels]));
+    const x = graph.input("x", [2, channels, ...pixels]);
+    graph.output("y", groupNorm(x, w, b, { groups, eps: 1e-5 }));
+    return sliced(graph, lowering)[0];
+  };
+  assertEquals(of(4, [2, 3], 2, portable), [0, 12, 2, 1]);
+  assertEquals(of(4, [4, 4], 2, portable), [1, 32, 2, 2]);
+  assertEquals(of(4, [8, 10], 2, portable), [5, 160, 2, 10]);
+  assertEquals(of(4, [79], 1, portable), [9, 316, 2, 19]);
+  assertEquals(of(16, [1, 2], 2, blocked(16)), [0, 2, 2, 1]);
+  assertEquals(of(16, [4, 5], 2, blocked(16)), [2, 20, 2, 5]);
+  assertEquals(of(16, [6, 6], 2, blocked(16)), [4, 36, 2, 9]);
 });

@@ -46,6 +46,48 @@ Deno.test("each list of blocks has as many as there are channels", () => {
   }
 });
 
+Deno.test("whatever is refused is refused under the name of the file that says it", () => {
+  const wrong: Record<string, unknown>[] = [
+    { _class_name: "Other" },
+    { act_fn: "mish" },
+    { sample_size: "8" },
+    { in_channels: 0 },
+    { flip_sin_to_cos: "yes" },
+    { down_block_types: "DownBlock2D" },
+    { up_block_types: ["Other", "UpBlock2D"] },
+    { up_block_types: ["UpBlock2D"] },
+    { sample_size: 9 },
+    { norm_num_groups: 3 },
+    { attention_head_dim: 17 },
+    { dual: 1 },
+  ];
+  for (const json of [null, [], ...wrong.map((change) => ({ ...tiny, ...change }))]) {
+    const { message } = assertThrows(() => parseUNetConfig(json, "mine/config.json"), InputError);
+    assert(message.startsWith("mine/config.json: "), message);
+    const bare = assertThrows(() => parseUNetConfig(json), InputError).message;
+    assertEquals(bare, message.replace("mine/", "unet/"));
+    const network = () => parseNetwork(json, "mine/config.json");
+    assert(assertThrows(network, InputError).message.startsWith("mine/config.json: "));
+  }
+});
+
+Deno.test("blocks are a list, each of a kind there is", () => {
+  for (const key of ["down_block_types", "up_block_types"]) {
+    for (const value of ["DownBlock2D", 2, {}]) {
+      refused({ [key]: value }, `${key}: expected a list of block types, found`);
+    }
+  }
+  const kinds = "one of DownBlock2D, AttnDownBlock2D, ResnetDownsampleBlock2D";
+  refused(
+    { down_block_types: ["UpBlock2D", "DownBlock2D"] },
+    `down_block_types: expected ${kinds}`,
+  );
+  refused(
+    { up_block_types: ["UpBlock2D", 3] },
+    "up_block_types: expected one of UpBlock2D, AttnUp",
+  );
+});
+
 Deno.test("every level's channels are split evenly, and into no wider heads than they are", () => {
   refused({ norm_num_groups: 16 }, "norm_num_groups 16 does not divide block_out_channels 8");
   refused(
@@ -109,6 +151,21 @@ Deno.test("a config is written as it is read, oblong, without a middle, with cla
   const { blocks } = parseNetwork({ ...tiny, mid_block_type: null });
   assertEquals(blocks, [...tiny.down_block_types, ...tiny.up_block_types]);
   assertEquals(parseNetwork(tiny).blocks.length, 5);
+});
+
+Deno.test("a network's definition tells what its config says", () => {
+  const config = { sample_size: [4, 8], in_channels: 2, out_channels: 4, dropout: 0.25 };
+  const network = parseNetwork({ ...tiny, ...config, num_class_embeds: 5 });
+  const { architecture, shape, outChannels, classes, dropout, blocks } = network;
+  assert(architecture === unet2d);
+  assertEquals([shape, outChannels, classes, dropout], [[2, 4, 8], 4, 5, 0.25]);
+  const { down_block_types, up_block_types } = tiny;
+  assertEquals(blocks, [...down_block_types, "UNetMidBlock2D", ...up_block_types]);
+  assertEquals([parseNetwork(tiny).classes, parseNetwork(tiny).dropout], [null, 0]);
+  const { className, oldClassNames, folder, classTable } = unet2d;
+  assertEquals(className, network.json()._class_name);
+  assertEquals([oldClassNames, folder], [["UNetUnconditionalModel"], "unet"]);
+  assert(networkGraph(network).params.has(classTable!));
 });
 
 Deno.test("numbers of channels and layers are whole, from 1 to 65536", () => {

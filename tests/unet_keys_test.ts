@@ -117,6 +117,17 @@ Deno.test("attention_head_dim splits the channels and sets attention's scale, d^
   }
 });
 
+Deno.test("heads that do not divide the channels leave some out, which the projection back makes good", () => {
+  for (const [attention_head_dim, inner] of [[null, 16], [4, 16], [5, 15], [6, 12], [9, 9]]) {
+    const { params } = graphOf({ attention_head_dim });
+    const shape = (name: string) => params.get(`mid_block.attentions.0.${name}`)!.shape;
+    for (const name of ["to_q", "to_k", "to_v"]) {
+      assertEquals([shape(`${name}.weight`), shape(`${name}.bias`)], [[inner, 16], [inner]]);
+    }
+    assertEquals([shape("to_out.0.weight"), shape("to_out.0.bias")], [[16, inner], [16]]);
+  }
+});
+
 Deno.test("mid_block_scale_factor divides the middle's three residual sums, and no other", () => {
   const halved = factors(graphOf({ mid_block_scale_factor: 2 })).filter((x) => x === 0.5);
   assertEquals(halved.length, 3);

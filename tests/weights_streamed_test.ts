@@ -54,6 +54,11 @@ for (const [name, compact] of [["ddpm_legacy_fp16", true], ["class_conditional",
     const t = Float32Array.of(10, 500);
     const labels = name === "class_conditional" ? Int32Array.of(0, 2) : undefined;
     assertEquals(await streamed.predict(x, t, labels), await whole.predict(x, t, labels));
+    await assertRejects(
+      () => streamed.vjp!(x, t, x, labels),
+      InputError,
+      "gradients of the network do not run on simd (its weights were read once)",
+    );
   });
 }
 

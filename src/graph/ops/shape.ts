@@ -10,11 +10,11 @@ import {
   type Value,
 } from "../value.ts";
 
-/** The same elements in another shape; dimensions known only at run time must be kept. */
+/** The same elements in another shape; dimensions known only at run time must be kept, in their order. */
 export function reshape(x: Value, shape: Shape): Value {
   if (sameShape(x.shape, shape)) return x;
   const count = (s: Shape) => {
-    const names = s.filter((d) => typeof d === "string").sort().join();
+    const names = s.filter((d) => typeof d === "string").join();
     return names + "|" + s.reduce<number>((n, d) => typeof d === "number" ? n * d : n, 1);
   };
   if (count(x.shape) !== count(shape)) {

@@ -9,7 +9,7 @@ import { parseSchedulerConfig } from "../../diffusion/mod.ts";
 import type { SchedulerConfig } from "../../diffusion/scheduler.ts";
 import { InputError } from "../../errors.ts";
 import type { Recommendation } from "../network.ts";
-import { classNames } from "../../weights/read/card.ts";
+import { classNames, type Distilled } from "../../weights/read/card.ts";
 import { checkPredictArguments } from "../check_predict.ts";
 import type { Model } from "../model.ts";
 import type { OnnxFile } from "../../weights/read/onnx/file.ts";
@@ -64,6 +64,7 @@ class OnnxModel implements Model {
   readonly labels?: readonly string[];
   readonly nullLabel?: number;
   readonly recommended?: Recommendation;
+  readonly distilled?: Distilled;
   readonly #runs: GraphRuns;
 
   constructor(
@@ -81,6 +82,7 @@ class OnnxModel implements Model {
     this.labels = classNames(card, classes);
     this.nullLabel = card.null_label;
     this.recommended = card.recommended;
+    this.distilled = card.distilled;
     this.#runs = new GraphRuns(file, session);
   }
 
