@@ -197,25 +197,6 @@ Deno.test("what stops a run before it begins, or in the middle of a step, lets n
   }
 });
 
-Deno.test("a failure stops the other images at once, whether or not anybody has heard of it", async () => {
-  const scheduler = sampler(async function* ({ x, timesteps: [t, s], denoise }) {
-    yield { t, x, x_0: (await denoise(x, t)).x_0 };
-    if (x[0] < 0) throw new Error("mine broke");
-    for (const later of [3, 2, 1]) await denoise(x, later);
-    yield { t: s, x, x_0: x };
-    return x;
-  });
-  const network = fakeNetwork();
-  const first = (seed: number) => createGenerator(seed).randn(16)[0];
-  const seeds = [1, -1].map((sign) => [0, 1, 2, 3, 4, 5].find((seed) => sign * first(seed) > 0)!);
-  const frames = sample(network, { seeds, scheduler, timesteps: [500, 30] });
-  await frames.next();
-  await settled();
-  const asked = network.asked.flatMap(({ t }) => t);
-  assertEquals(asked.filter((t) => t < 3), [], `${asked}`);
-  await assertRejects(() => Array.fromAsync(frames), Error, "mine broke");
-});
-
 Deno.test("a finished picture has its seed, class and recipe, in its file as well", async () => {
   const [picture] = await generate(fakeNetwork(classes), { seeds: [4], labels: "b", steps: 1 });
   const { recipe } = picture;
