@@ -1,11 +1,6 @@
 /** Many images at once: how many are under way, what each ends with, and what of it is left behind. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  createGenerator,
-  parseSchedulerConfig,
-  type Run,
-  type Scheduler,
-} from "../src/diffusion/mod.ts";
+import { parseSchedulerConfig, type Run, type Scheduler } from "../src/diffusion/mod.ts";
 import { FieldError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
@@ -42,11 +37,12 @@ Deno.test("the last frame's x is what the sampler returns, the frames before hav
 });
 
 Deno.test("samplers that stand at a frame when nobody wants the next one end, too", async () => {
-  let ended = 0;
+  let steps = 0, ended = 0;
   const scheduler = sampler(async function* (run) {
     try {
       for (const t of run.timesteps) {
         await Promise.resolve();
+        steps++;
         yield { t, x: run.x, x_0: run.x };
       }
       return run.x;
@@ -57,8 +53,9 @@ Deno.test("samplers that stand at a frame when nobody wants the next one end, to
   const frames = sample(fakeNetwork(), { seeds: [1, 2], scheduler, steps: 100, maxBatch: 2 });
   await frames.next();
   await settled();
+  const before = steps;
   await frames.return();
-  assertEquals(ended, 2);
+  assertEquals([steps, ended], [before, 2], "not a step more");
 });
 
 Deno.test("what is given for each seed is given as often as there are seeds", async () => {
