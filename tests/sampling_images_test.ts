@@ -1,6 +1,11 @@
 /** Many images at once: how many are under way, what each ends with, and what of it is left behind. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { parseSchedulerConfig, type Run, type Scheduler } from "../src/diffusion/mod.ts";
+import {
+  createGenerator,
+  parseSchedulerConfig,
+  type Run,
+  type Scheduler,
+} from "../src/diffusion/mod.ts";
 import { FieldError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
@@ -192,6 +197,25 @@ Deno.test("what stops a run before it begins, or in the middle of a step, lets n
     await settled();
     assertEquals(network.asked.length, 3);
   }
+});
+
+Deno.test("a failure stops the other images at once, whether or not anybody has heard of it", async () => {
+  const scheduler = sampler(async function* ({ x, timesteps: [t, s], denoise }) {
+    yield { t, x, x_0: (await denoise(x, t)).x_0 };
+    if (x[0] < 0) throw new Error("mine broke");
+    for (const later of [3, 2, 1]) await denoise(x, later);
+    yield { t: s, x, x_0: x };
+    return x;
+  });
+  const network = fakeNetwork();
+  const first = (seed: number) => createGenerator(seed).randn(16)[0];
+  const seeds = [1, -1].map((sign) => [0, 1, 2, 3, 4, 5].find((seed) => sign * first(seed) > 0)!);
+  const frames = sample(network, { seeds, scheduler, timesteps: [500, 30] });
+  await frames.next();
+  // As many evaluations as there might be.
+  for (let i = 0; i < 9; i++) await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(network.asked.map(({ t }) => t), [[500, 500]]);
+  await assertRejects(() => Array.fromAsync(frames), Error, "mine broke");
 });
 
 Deno.test("a finished picture has its seed, class and recipe, in its file as well", async () => {
