@@ -1,6 +1,6 @@
 /** Which input of an ONNX graph is what, and what else a bare file says. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { InputError } from "../src/errors.ts";
+import { InputError, shown } from "../src/errors.ts";
 import { operators } from "../src/onnx/operators.ts";
 import { parseOnnx, tensorsOf } from "../src/onnx/parse.ts";
 import { typeName } from "../src/onnx/check.ts";
@@ -335,7 +335,10 @@ Deno.test("external data are bytes of a file beside the model, from an offset on
     await assertRejects(() => of({ location: "w", ...entries }), InputError, "asks for bytes");
   }
   for (const location of ["", "../w", "/w", "a/w", "a\\w", ".w", "w\n", "file:w"]) {
-    await assertRejects(() => of({ location }), InputError, "the name of a file beside it");
+    const says = `net.onnx: tensor "w": expected the name of a file beside it, found ${
+      shown(location)
+    }`;
+    await assertRejects(() => of({ location }), InputError, says);
   }
   await assertRejects(() => of({}, EXTERNAL), InputError, "the name of a file beside it");
   await assertRejects(
