@@ -64,6 +64,8 @@ Deno.test("inputs that may be either, that are too many or of other types are re
     [sample, port("t")],
     [sample, port("t", [1], types.FLOAT16)],
     [sample, port("t", [1], types.BOOL)],
+    [sample, port("t", [1], types.BOOL), t("y", 1)],
+    [sample, t("t", 1), port("y", [1], types.BOOL)],
     [sample, port("x", ["N", 3, 8, 8]), t("t", 1)],
   ];
   for (const input of refused) {
@@ -144,6 +146,7 @@ Deno.test("a picture has a size, within a limit over the whole batch, and its ch
     [["N", 4, 8192, 2049], "expected up to 67108864 numbers"],
     [["N", 9, 9, 4], "expected channels before height and width"],
     [["N", 32, 32, 3], "expected channels before height and width"],
+    [["N", 5, 9, 4], "expected channels before height and width"],
   ];
   for (const [shape, says] of refused) {
     await assertRejects(() => withSample(...shape), InputError, says);
@@ -228,6 +231,9 @@ Deno.test("a graph in figures: who made it, its opset and its operators, the mos
   assertEquals(contents.producer, "denoise");
   edited(tiny, ({ graph, metadataProps }) => {
     assertEquals([graph!.name, metadataProps.length], ["unet", 0], "its folder's name");
+    const sizes = graph!.initializer.map(({ dims }) => dims.reduce((n, d) => n * Number(d), 1));
+    const parameters = sizes.reduce((a, b) => a + b);
+    assertEquals([contents.tensors, contents.parameters], [sizes.length, parameters]);
   });
   assertEquals(contents.opset, 21);
   const counts = Object.values(contents.operators);

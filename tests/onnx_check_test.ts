@@ -256,6 +256,7 @@ Deno.test("a tensor has numbers of a known type, as many as its shape, in its by
   for (const [dataType, bytes, list] of kinds) {
     const one = /int64/.test(list) ? 1n : 1;
     of({ dataType, dims: [2n, 3n], ...raw(6 * bytes) })();
+    of({ dataType, dims: [], ...raw(bytes) })();
     of({ dataType, dims: [2n, 3n], [list]: Array(6).fill(one) })();
     for (const other of [5, 7]) {
       const says = `"w" of shape [2,3]: expected 6 elements, found ${other}`;

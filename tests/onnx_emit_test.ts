@@ -122,6 +122,7 @@ Deno.test("a lowering's own forms come before those it inherits; their domains a
   ]);
   assertEquals(model.graph!.node.map(({ opType }) => opType), ["Add", "Negate", "Identity"]);
   assertEquals(model.graph!.initializer.length, 1);
+  for (const { name, output } of model.graph!.node) assertEquals([name], output);
   const [, { attribute }] = model.graph!.node;
   assertEquals(attribute.map(({ name, i, f, s, ints }) => [name, i, f, s.length, ints]), [
     ["times", 2n, 0, 0, []],

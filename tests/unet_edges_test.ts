@@ -124,7 +124,10 @@ Deno.test("keys that say nothing are passed over, others that are not known are 
     { dual: false },
     "unknown key dual with value false; this U-Net has no such setting, so its pictures would be wrong",
   );
-  refused({ class_embed_type: "identity" }, "class_embed_type");
+  refused({ class_embed_type: "identity" }, 'class_embed_type: expected null, found "identity"');
+  const positional = 'time_embedding_type: expected positional, found "fourier"';
+  refused({ time_embedding_type: "fourier" }, positional);
+  refused({ act_fn: "mish" }, 'act_fn: expected one of silu, swish, found "mish"');
 });
 
 Deno.test("a config is written as it is read, oblong, without a middle, with classes", () => {
