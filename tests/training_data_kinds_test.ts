@@ -284,7 +284,7 @@ Deno.test("what is in an archive is told; a set without parts is whole whatever 
   const said = (split?: "train" | "test") => openData(other.path, { ...options, split });
   const names = (split: string) => `"images", "arr_0", "${split}_images", "x_${split}"`;
   for (const split of ["train", "test"] as const) {
-    const message = `expected pictures named ${names(split)}, found photos, notes`;
+    const message = `${other.path}: expected pictures named ${names(split)}, found photos, notes`;
     await assertRejects(() => said(split), InputError, message);
   }
   await assertRejects(() => said(), InputError, names("train"));

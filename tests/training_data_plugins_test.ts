@@ -5,6 +5,7 @@ import {
   checkDataPlugin,
   type DataPlugin,
   type Draw,
+  drawnDataSet,
   drawPicture,
   generatedPictures,
   isDataPlugin,
@@ -105,9 +106,44 @@ Deno.test("a picture is drawn once for itself and its label, with chance that is
     [3, 6, 0.6771849701181054, 0.13521136110648513],
   ]);
   assertEquals([out[0], source.shape, source.skipped], [-1, [1, 1, 1], []]);
+  const wide = { size: [2, 5], channels: 3 } as const;
+  assertEquals(generatedPictures(counting, 3, wide).shape, [3, 2, 5]);
+  assertEquals(drawnDataSet(counting, 3, 1, wide).shape, [3, 2, 5]);
   assertThrows(
     () => drawPicture({ ...counting, picture: () => ({ ...dot, label: "c" }) }, 0, 8),
     InputError,
     "data counting: picture 8: expected label: one of the plug-in's classes",
   );
+  const broken = new Error("out of paint");
+  const picture = () => {
+    throw broken;
+  };
+  const { message, cause } = assertThrows(
+    () => drawPicture({ ...counting, picture }, 0, 8, "data x"),
+    InputError,
+  );
+  assertEquals(message, "data x: picture 8 failed: out of paint");
+  assert(cause === broken, "where it broke is not lost");
+});
+
+Deno.test("what plug-ins do not keep to is refused", () => {
+  const picture = { pixels: new Uint8Array(4), width: 2, height: 2, channels: 1 };
+  const refused = (change: Record<string, unknown>, says: string) => {
+    const module = { default: { name: "mine", api: 1, picture: () => picture, ...change } };
+    assertThrows(() => checkDataPlugin(module, "data x"), InputError, says);
+  };
+  const gives = (change: Record<string, unknown>) => ({
+    picture: () => ({ ...picture, ...change }),
+  });
+  refused(gives({ pixels: new Uint8Array(5) }), "expected 4 numbers in pixels, 2×2×1, found 5");
+  refused(gives({ channels: 5 }), "channels: 1, 2, 3 or 4");
+  refused(gives({ width: 0, pixels: new Uint8Array(0) }), "width and height from 1, found [0,2]");
+  refused(gives({ height: 1.5 }), "width and height from 1");
+  refused(gives({ pixels: [0, 0, 0, 0] }), "pixels: a Uint8Array");
+  refused({ license: 3 }, "license: text, found 3");
+  refused({ classes: ["a", ""] }, "classes: a list of names");
+  let k = 0;
+  const byTurns = { classes: ["a", "b"], picture: () => ({ ...picture, label: "ab"[k++ % 2] }) };
+  refused(byTurns, "came out differently when it was asked for again");
+  assert(checkDataPlugin({ default: { name: "a", api: 1, picture: () => picture } }, "data x"));
 });

@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { InputError } from "../src/errors.ts";
+import { writeNpy } from "../src/files/npy.ts";
 import { writeNpz } from "../src/image/npz.ts";
 import { parseIdx } from "../src/training/data/idx.ts";
-import { openData } from "../src/training/data/open.ts";
+import { DRAWN, openData } from "../src/training/data/open.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
+import { openPictureFolder } from "../src/training/data/folder.ts";
 import { splitData } from "../src/training/data/split.ts";
 import { temporaryFolder } from "./cli.ts";
 import { idxFile, pictureFolder, squarePng } from "./training_pictures.ts";
@@ -64,11 +66,11 @@ Deno.test("nothing to learn from is an error that says so", async () => {
   await using folder = await temporaryFolder();
   await assertRejects(() => openData(folder.path, grey), InputError, "found none");
   await assertRejects(() => openData(`${folder.path}/x`, grey), InputError, "no such file");
-  await Deno.writeTextFile(`${folder.path}/a.png`, "damaged");
+  for (const name of ["a.png", "b.png"]) await Deno.writeTextFile(`${folder.path}/${name}`, name);
   await assertRejects(
     () => openData(folder.path, grey),
     InputError,
-    "1 were left out, the first: ",
+    `found none that can be read; 2 were left out, the first: ${folder.path}/a.png: expected a PNG`,
   );
 });
 
@@ -80,6 +82,7 @@ Deno.test("pictures are cropped to their middle, scaled, and made grey or RGB", 
   const planes = bytesOf(small, 0);
   assertEquals(planes.slice(0, 36), planes.slice(36, 72));
   assertEquals([planes[0], planes[35]], [200, 20]);
+  assertEquals((await openData(folder.path, { size: [4, 6], channels: 1 })).shape, [1, 4, 6]);
 });
 
 Deno.test("MNIST's files are read with their labels, gzipped or not, by their parts", async () => {
@@ -171,22 +174,98 @@ Deno.test("a gzipped IDX file of any length is inflated whole; a damaged one is 
   await using folder = await temporaryFolder();
   let x = 1;
   const noise = Uint8Array.from({ length: 20_000 }, () => (x = x * 48271 % 0x7fffffff) >> 8);
-  const stream = new Blob([idxFile([2, 100, 100], noise)]).stream();
-  const zipped = await new Response(stream.pipeThrough(new CompressionStream("gzip"))).bytes();
+  const gzip = (bytes: Uint8Array<ArrayBuffer>) => {
+    const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+    return new Response(stream).bytes();
+  };
+  const zipped = await gzip(idxFile([2, 100, 100], noise));
   const path = `${folder.path}/images-idx3-ubyte.gz`;
   await Deno.writeFile(path, zipped);
   const data = await openData(path, { size: [100, 100], channels: 1 });
   assertEquals([...bytesOf(data, 0), ...bytesOf(data, 1)], [...noise]);
-  for (const bytes of [zipped.subarray(0, -9), zipped.subarray(0, 15_000), zipped.with(12, 255)]) {
+  // The fifth byte from the end is the last of the checksum.
+  const wrong = [zipped.with(12, 255), zipped.with(-5, 255 - zipped.at(-5)!)];
+  for (const bytes of [zipped.subarray(0, -9), zipped.subarray(0, 15_000), ...wrong]) {
     await assertRejects(
       () => parseIdx(bytes, "a.gz"),
       InputError,
       "a.gz: the gzip data is damaged",
     );
   }
+  const text = await gzip(new TextEncoder().encode("what else people compress"));
+  await assertRejects(() => parseIdx(text, "a.gz"), InputError, "found another format");
 });
 
 Deno.test("data that the system does not give is said by its own words", async () => {
   const name = "x".repeat(300);
   await assertRejects(() => openData(name, grey), InputError, `data ${name}: cannot be read (`);
+});
+
+Deno.test("a folder that is reached through a link is looked through once, whatever leads back to it", async () => {
+  await using folder = await temporaryFolder();
+  await pictureFolder(`${folder.path}/real`, ["cat"], 2);
+  await Deno.writeFile(`${folder.path}/real/0.png`, squarePng(0));
+  await Deno.symlink(`${folder.path}/real`, `${folder.path}/linked`);
+  await Deno.symlink(`${folder.path}/real`, `${folder.path}/real/cat/back`);
+  assertEquals((await openData(`${folder.path}/linked`, grey)).length, 3);
+});
+
+Deno.test("in an archive under several names the first kind is taken, with its own labels alone", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/set.npz`;
+  const array = (shape: number[], ...numbers: number[]) => ({
+    shape,
+    data: Uint8Array.from(numbers),
+  });
+  const opened = async (...names: [images: string, labels: string, first: number][]) => {
+    const arrays = new Map(names.flatMap(([images, labels, first]) => [
+      [images, array([2, 1, 1], first, first)] as const,
+      [labels, array([2], first, first + 1)] as const,
+    ]));
+    await Deno.writeFile(path, await writeNpz(arrays));
+    const data = await openData(path, { size: [1, 1], channels: 1 });
+    return [bytesOf(data, 0)[0], data.labelNames];
+  };
+  assertEquals(await opened(["arr_0", "arr_1", 5], ["images", "labels", 7]), [7, ["7", "8"]]);
+  assertEquals(await opened(["x_train", "y_train", 5], ["arr_0", "arr_1", 3]), [3, ["3", "4"]]);
+});
+
+Deno.test("what a plug-in draws to measure on is written down: figures are compared with older ones", () => {
+  assertEquals(DRAWN, {
+    train: { seed: 2 ** 32 - 2, length: 20_000 },
+    test: { seed: 2 ** 32 - 1, length: 10_000 },
+  });
+});
+
+Deno.test({
+  name: "a set's files are closed when it has been read, of whatever kind it is",
+  sanitizeResources: true,
+  async fn() {
+    await using folder = await temporaryFolder();
+    const at = (name: string) => `${folder.path}/${name}`;
+    const images = { shape: [1, 1, 1], data: Uint8Array.of(7) };
+    await Deno.writeFile(at("a.npz"), await writeNpz(new Map([["images", images]])));
+    await Deno.writeFile(at("a.npy"), writeNpy(images));
+    await Deno.writeFile(at("images-idx3-ubyte"), idxFile([1, 1, 1], [7]));
+    await pictureFolder(at("pictures"), ["cat"], 1);
+    for (const name of ["a.npz", "a.npy", "images-idx3-ubyte", "pictures"]) {
+      assertEquals((await openData(at(name), grey)).length, 1, name);
+    }
+  },
+});
+
+Deno.test("the system's own root is a folder like any other", async () => {
+  const { readDir } = Deno;
+  const entry = { name: "no such picture.png", isFile: true, isDirectory: false, isSymlink: false };
+  Deno.readDir = async function* () {
+    yield await Promise.resolve(entry);
+  };
+  try {
+    for (const root of ["/", "//"]) {
+      const { skipped } = await openPictureFolder(root, grey);
+      assertEquals(skipped.map(({ name }) => name), ["/no such picture.png"]);
+    }
+  } finally {
+    Deno.readDir = readDir;
+  }
 });

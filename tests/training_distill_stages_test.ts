@@ -87,7 +87,12 @@ Deno.test("what a teacher cannot teach is refused", () => {
   const refuses = (rest: Record<string, unknown>, of: WeightsFolder, says: string) =>
     assertThrows(() => planStages(recipe(rest), of), InputError, says);
   const few = { teacher: "heroes", guidance: 2, steps: 4 };
-  refuses({}, teacher({ distilled: few }), "can teach a student of 2; found students 4,2,1");
+  const where = golden.where;
+  refuses(
+    {},
+    teacher({ distilled: few }),
+    `${where}: these weights draw in 4 steps, and can teach a student of 2; found students 4,2,1`,
+  );
   const eight = teacher({ distilled: { ...few, steps: 8 } });
   refuses(
     { students: [2, 1], student_updates: [1, 1] },
@@ -96,10 +101,30 @@ Deno.test("what a teacher cannot teach is refused", () => {
   );
   planStages(recipe(), eight);
   const one = { ...few, steps: 1 };
-  refuses({}, teacher({ distilled: one }), "an even number of steps, found weights that draw in 1");
-  refuses({ guidance: 2 }, teacher({ distilled: few }), "guidance 2 folded in already");
-  refuses({ guidance: 2 }, { ...teacher(), card: {} }, 'do not say which class means "none"');
-  refuses({}, teacher({}, { num_train_timesteps: 999 }), "4 steps do not divide the 999 timesteps");
+  refuses(
+    {},
+    teacher({ distilled: one }),
+    `${where}: expected a teacher of an even number of steps, found weights that draw in 1; name their teacher, heroes, or another`,
+  );
+  refuses(
+    { guidance: 3 },
+    teacher({ distilled: few }),
+    `${where}: guidance 3: these weights have guidance 2 folded in already; leave it out`,
+  );
+  refuses(
+    { guidance: 2 },
+    { ...teacher(), card: {} },
+    `${where}: guidance 2: these weights do not say which class means "none"`,
+  );
+  refuses(
+    {},
+    teacher({}, { num_train_timesteps: 999 }),
+    `recipe: students: 4 steps do not divide the 999 timesteps of ${where} evenly`,
+  );
   const unconditional = { ...teacher(), network: { ...golden.network, classes: null } };
-  refuses({ guidance: 2 }, unconditional, "know no classes; --guidance 1 learns them");
+  refuses(
+    { guidance: 2 },
+    unconditional,
+    "guidance 2: these weights know no classes; --guidance 1 learns them",
+  );
 });

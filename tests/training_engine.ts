@@ -35,9 +35,9 @@ export function recordingEngine(): RecordingEngine {
           engine.runs.push({ graph, feeds: copyOf(feeds) });
           return Promise.resolve(answer(engine, graph, feeds));
         },
-        close() {
+        async close() {
+          await new Promise((resolve) => setTimeout(resolve, 0));
           engine.open--;
-          return Promise.resolve();
         },
       };
       return Promise.resolve(session);

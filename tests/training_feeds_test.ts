@@ -1,5 +1,6 @@
 /** What reaches the engine in training: every choice of a recipe, for each picture its own numbers. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Backend } from "../src/backends/backend.ts";
 import { type PredictionType, scheduleFor } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
@@ -109,6 +110,8 @@ Deno.test("an update of one evaluation sums nothing; decay is fed where there is
   assertEquals(engine.runs.length, 1);
   assertEquals("grad_sum" in engine.runs[0].feeds, false);
   assertAlmostEquals(Number(engine.runs[0].feeds.decay.data[0]), 0.05, 1e-7);
+  await step.close();
+  assertEquals(engine.open, 0);
 });
 
 Deno.test("gradients are cut only where a largest norm is named", async () => {
@@ -179,7 +182,7 @@ Deno.test("a gradient that is not finite leaves the state as it was", async () =
     await assertRejects(
       () => step.run(batch, settings),
       InputError,
-      `step 4: the loss is 0.5 and the gradient's norm ${norm}`,
+      `step 4: the loss is 0.5 and the gradient's norm ${norm}; a lower learning rate, a longer warm-up or gradient clipping keeps them finite`,
     );
     assertEquals([step.state.theta[0], step.state.ema[0]], [10, 10]);
     await step.run(batch, settings);
@@ -207,7 +210,7 @@ Deno.test("states of another network, and parts of an evaluation, are refused", 
     await assertRejects(
       () => stepOf({ accumulate }),
       InputError,
-      "accumulate: expected a whole number from 1",
+      `accumulate: expected a whole number from 1, found ${accumulate}`,
     );
   }
   const { feeds } = (await stepOf()).engine.runs[0] ?? { feeds: {} };
@@ -242,6 +245,17 @@ Deno.test("a state that does not fit is refused before the engine is asked for a
     assertEquals([engine.open, step.layout.size], [2, size]);
   }
   assertEquals(engine.open, 0);
+  // Of two sessions the second one may find no memory.
+  const small: Backend = {
+    ...engine,
+    createSession(...args) {
+      if (engine.open === 1) return Promise.reject(new Error("no memory"));
+      return engine.createSession(...args);
+    },
+  };
+  const state = initialState(new Float32Array(size));
+  await assertRejects(() => TrainStep.create(small, base, state), Error, "no memory");
+  assertEquals(engine.open, 0, "nor is the first one left open");
 });
 
 Deno.test("min-SNR weights, worked out at SNR 9 and 1/9, and none without γ", () => {

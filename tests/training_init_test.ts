@@ -1,6 +1,17 @@
-import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertThrows,
+} from "@std/assert";
 import { initialTheta } from "../src/training/optimiser/init.ts";
-import { layoutOf, unpackParams } from "../src/training/optimiser/layout.ts";
+import {
+  initialState,
+  layoutOf,
+  packParams,
+  unpackParams,
+} from "../src/training/optimiser/layout.ts";
 import { networkLayout } from "../src/training/objective/step.ts";
 import { parseNetwork } from "../src/networks/registry.ts";
 import { readGoldenJson } from "./golden.ts";
@@ -61,4 +72,40 @@ Deno.test("what a seed's parameters are is written down", () => {
   const normal = initialTheta(layout, 7, () => "normal");
   close(normal, [-1.9090452, 0.5034943, 0.9541669, 0.811448, 0, 1]);
   assertEquals([...initialTheta(layout, 7, () => "zeros")], [0, 0, 0, 0, 0, 0]);
+});
+
+Deno.test("parameters lie by name, each where the layout says; the first mean is the parameters", () => {
+  const layout = layoutOf(new Map([["b", [2, 2]], ["a", [3]], ["c", []]]));
+  assertEquals(layout.params.map(({ name, offset, size }) => [name, offset, size]), [
+    ["a", 0, 3],
+    ["b", 3, 4],
+    ["c", 7, 1],
+  ]);
+  const tensors = new Map(
+    [["c", [9]], ["a", [1, 2, 3]], ["b", [4, 5, 6, 7]]].map(([name, data]) =>
+      [name as string, Float32Array.from(data as number[])] as const
+    ),
+  );
+  const theta = packParams(layout, tensors);
+  assertEquals([...theta], [1, 2, 3, 4, 5, 6, 7, 9]);
+  assertThrows(
+    () => packParams(layout, new Map([...tensors, ["a", new Float32Array(2)]])),
+    Error,
+    'parameter "a": expected 3 numbers, found 2',
+  );
+  assertThrows(
+    () => packParams(layout, new Map([...tensors].slice(1))),
+    Error,
+    'parameter "c": expected 1 numbers, found none',
+  );
+  for (const length of [7, 9]) {
+    assertThrows(
+      () => unpackParams(layout, new Float32Array(length)),
+      Error,
+      `expected a vector of 8 parameters, found ${length}`,
+    );
+  }
+  const state = initialState(theta);
+  assertEquals([[...state.m], [...state.v]], [Array(8).fill(0), Array(8).fill(0)]);
+  assert(state.ema !== state.theta && state.ema.every((x, i) => x === theta[i]));
 });

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
-import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
+import { distillFields, distillKeys, parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { parseTrainingRecipe, parseTypedField, trainingFields } from "../src/training/recipe.ts";
 import { cli, temporaryFolder } from "./cli.ts";
 
@@ -165,6 +165,10 @@ Deno.test("a wrong recipe is refused with the key, its value and what was expect
     "recipe: attention: expected 3 values, one for each of block_out_channels, found [true]",
   );
   refuse({ data: "x", beta_schedule: "quadratic" }, "expected one of linear");
+  refuse(
+    { data: "x", size: 0 },
+    "recipe: size: expected a whole number, or [height, width], found 0",
+  );
   refuse([], "recipe: expected a JSON object, found []");
 });
 
@@ -194,4 +198,103 @@ Deno.test("flags go over the recipe file; a flag of yes or no needs no value", a
   assertEquals(code, 0, err);
   const { data, size, flip, labels } = JSON.parse(out);
   assertEquals([data, size, flip, labels], ["pictures", [8, 4], true, false]);
+});
+
+Deno.test("a recipe's later parts go over earlier ones; what is undefined is not there", () => {
+  const recipe = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: 0.2, seed: undefined }, {
+    data: "b",
+  });
+  assertEquals([recipe.data, recipe.lr, recipe.seed], ["b", 0.2, 0]);
+  const again = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: undefined });
+  assertEquals(again.lr, 0.1);
+});
+
+const distillation = (keys: Record<string, unknown> = {}) =>
+  parseDistillRecipe({ distill: "mine", data: "here", ...keys });
+
+Deno.test("students take half the steps each, with updates for each of them", () => {
+  assertEquals(distillation().warmup, 20);
+  for (const students of [[8, 4, 1], [8, 2], [2, 4], [3, 2], [4, 4]]) {
+    const keys = { students, student_updates: students };
+    assertThrows(
+      () => distillation(keys),
+      InputError,
+      "recipe: students: expected each to take half the steps of the one before, as 8,4,2,1, found",
+    );
+  }
+  for (const student_updates of [[5], [5, 5, 5]]) {
+    const keys = { students: [2, 1], student_updates };
+    assertThrows(
+      () => distillation(keys),
+      InputError,
+      `recipe: student_updates: expected 2 values, one for each of students, found [${student_updates}]`,
+    );
+  }
+});
+
+Deno.test("what every key does is said, as `train --help` has it", () => {
+  const said = {
+    data:
+      "a folder of PNG or JPEG (subfolders are classes), an .npz, IDX files, npm:NAME@VERSION/FOLDER, or a plug-in that draws pictures (./mine.ts)",
+    size: "pixels a side, or height,width",
+    channels: "1 is grey, 3 is RGB",
+    flip: "mirror half of the pictures",
+    labels: "learn the classes, where the data has any",
+    label_dropout: "share of labels left out, for guidance",
+    label_parts: "a label whose parts are labels too (orc-wizard) is the sum of what those learned",
+    holdout: "share of pictures kept out, for eval",
+    data_license: "for the model card",
+    architecture: "the network, by the name of diffusers' class",
+    block_out_channels: "channels of each level; each halves the picture",
+    attention: "which levels have self-attention",
+    layers_per_block: "residual blocks a level",
+    norm_num_groups: "groups of the group norms",
+    attention_head_dim: "channels of an attention head; null is one head",
+    dropout: "in the residual blocks",
+    num_train_timesteps: "T",
+    beta_schedule: "the noise schedule, by diffusers' names",
+    prediction_type: "what the network is asked for",
+    min_snr_gamma: "γ of min-SNR weighting; null is L_simple",
+    steps: "updates",
+    batch: "pictures in one evaluation",
+    accumulate: "evaluations for one update",
+    lr: "the highest learning rate",
+    warmup: "updates until the learning rate is reached",
+    horizon: "the update at which the learning rate's cosine ends; null is the last one",
+    weight_decay: "AdamW's; norms and biases are spared",
+    max_grad_norm: "longer gradients are cut to this length; null cuts none",
+    ema_half_life: "of the weights' running mean, in pictures",
+    seed: "all randomness follows from it",
+    fp16: "export in half precision",
+    checkpoint_every: "updates between checkpoints",
+    keep_checkpoints: "how many of the last ones stay",
+    sample_every: "updates between grids; 0 is none",
+    sample_steps: "sampling steps of those grids",
+  };
+  const helps = (fields: readonly (readonly [string, { help: string }])[]) =>
+    Object.fromEntries(fields.map(([key, { help }]) => [key, help]));
+  assertEquals(helps(Object.entries(trainingFields)), said);
+  const { distill, ...own } = helps(distillKeys.map((key) => [key, distillFields[key]]));
+  assertEquals(
+    distill,
+    "teach students of few steps: the teacher's weights, a built-in name, folder or address",
+  );
+  const withDistill = {
+    guidance: "the guidance to fold in; null is what the teacher recommends",
+    guided: "the timesteps at which the teacher is guided; null is what it recommends",
+    guide_updates: "updates in which the guidance is learned",
+    guide_lr: "their learning rate",
+    students: "the students' steps, each half of those before",
+    student_updates: "updates for each student",
+    student_lr: "their learning rate",
+    tune_updates: "updates of consistency tuning, after the students, to one step",
+    tune_from:
+      "the student that is tuned, by its steps; null is 4, or the last that takes more than one",
+  };
+  assertEquals(
+    own,
+    Object.fromEntries(
+      Object.entries(withDistill).map(([key, help]) => [key, `with --distill: ${help}`]),
+    ),
+  );
 });

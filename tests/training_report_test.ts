@@ -145,6 +145,28 @@ Deno.test("each point of a long run's plot is the mean of a stretch, at the stre
   assertEquals(new Set(points.map(([, y]) => y)).size, 1, "every stretch has the mean 3");
 });
 
+Deno.test("a run of more than two hundred updates is averaged, its last stretch as short as it is", () => {
+  for (
+    const [count, each, points] of [[200, 1, 200], [201, 2, 101], [400, 2, 200], [401, 3, 134]]
+  ) {
+    const svg = lossPlot(lines(count));
+    const plot = readPlot(svg);
+    assertEquals([plot.points.length, plot.points.at(-1)![0]], [points, 704], `${count} updates`);
+    assert(svg.includes(`loss (mean of ${each} updates)`), `${count} updates`);
+  }
+});
+
+Deno.test("a plot's levels have as many digits as tell them apart, two to four", () => {
+  const words = (...losses: number[]) =>
+    [
+      ...lossPlot(losses.map((loss, i) => ({ step: i + 1, loss })))
+        .matchAll(/text-anchor="end">([^<]*)</g),
+    ].map(([, word]) => word);
+  assertEquals(words(1, 1.1), ["1.00", "1.02", "1.05", "1.07", "1.10"]);
+  assertEquals(words(1, 1.01), ["1.000", "1.002", "1.005", "1.007", "1.010"]);
+  assertEquals(words(0.5, 0.5), Array(5).fill("0.5000"));
+});
+
 Deno.test("the loss plot of two updates, to the letter", () => {
   const level = (y: string, word: string) =>
     `<path d="M64 ${y}.0H704" stroke="#ddd"/><text x="58" y="${

@@ -1,11 +1,13 @@
 /** A run by an engine that trains nothing: what its recipe does, what it leaves, what it refuses. */
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
+import { lossWeight } from "../src/training/objective/loss.ts";
 import type { TrainingRecipe } from "../src/training/recipe.ts";
 import { readRun, train } from "../src/training/run/train.ts";
 import { type RecordingEngine, recordingEngine } from "./training_engine.ts";
@@ -25,9 +27,15 @@ Deno.test("a recipe's choices reach the engine: weights of the loss, decay, clip
   assert(fed(plain, "weight").flat().every((weight) => weight === 1));
   assertEquals(updates(plain)[0].graph.values.some(({ node }) => node.op === "min"), false);
   assertEquals([fed(plain, "decay").flat(), fed(plain, "dropout_keys").flat()], [[], []]);
-  const keys = { min_snr_gamma: 1, weight_decay: 0.5, max_grad_norm: 1, dropout: 0.1, lr: 0.01 };
+  const keys = {
+    ...{ min_snr_gamma: 1, weight_decay: 0.5, max_grad_norm: 1, dropout: 0.1, lr: 0.01 },
+    prediction_type: "v_prediction",
+  } as const;
   const { engine } = await here.run("chosen", { ...keys, warmup: 0, horizon: null, steps: 2 });
-  assert(fed(engine, "weight").flat().some((weight) => weight < 1));
+  const levels = fed(engine, "sqrt_alpha_bar").flat();
+  for (const [i, weight] of fed(engine, "weight").flat().entries()) {
+    assertAlmostEquals(weight, lossWeight("v_prediction", levels[i] ** 2, 1), 1e-4);
+  }
   assertEquals(updates(engine)[0].graph.values.some(({ node }) => node.op === "min"), true);
   assertAlmostEquals(fed(engine, "decay")[0][0], 0.0025, 1e-6);
   assertEquals(fed(engine, "dropout_keys").map((keys) => keys.length), [4, 4]);
@@ -75,6 +83,7 @@ Deno.test("checkpoints come every so many updates and at the end, grids too, non
   );
   const even = await here.run("even", { steps: 4, sample_every: 2, checkpoint_every: 4 });
   assertEquals(even.notices.filter((notice) => notice.includes("samples after")).length, 2);
+  assertEquals(told[0], `${path}/samples/step-00000002.png: samples after 2 updates`);
   const nothing = await here.run("nothing");
   assertEquals(names(nothing.path).includes("samples"), false);
 });
@@ -128,11 +137,35 @@ Deno.test("progress is the mean of the last fifty updates, and the time that is 
   await using here = await place();
   const engine = recordingEngine();
   for (let k = 1; k <= 60; k++) engine.losses.push(k);
-  const { progress } = await here.run("run", { steps: 60, batch: 1 }, { backend: engine });
+  // By a clock on which update k takes 100·k + 0.4 ms.
+  const { now } = performance;
+  let [clock, k] = [0, 0];
+  performance.now = () => clock;
+  const backend: Backend = {
+    ...engine,
+    async createSession(graph) {
+      const session = await engine.createSession(graph);
+      return {
+        ...session,
+        run: (feeds) => {
+          clock += 100 * ++k + 0.4;
+          return session.run(feeds);
+        },
+      };
+    },
+  };
+  const { progress, path } = await here.run("run", { steps: 60, batch: 1 }, { backend })
+    .finally(() => performance.now = now);
   const [first, last] = [progress[0], progress[59]];
   assertEquals([first.step, first.steps, first.loss], [1, 60, 1]);
   assertEquals([progress[49].loss, last.loss, last.secondsLeft], [25.5, 35.5, 0]);
-  assertAlmostEquals(first.secondsLeft, 59 * first.msPerStep / 1000, 1e-9);
+  const spent = [first, progress[49], last].map(({ msPerStep }) => msPerStep);
+  [100.4, 2550.4, 3550.4].forEach((ms, i) => assertAlmostEquals(spent[i], ms, 1e-6));
+  assertAlmostEquals(first.secondsLeft, 59 * 0.1004, 1e-9);
+  assertEquals(
+    logOf(path).map(({ ms }) => ms),
+    Array.from({ length: 60 }, (_, i) => 100 * (i + 1)),
+  );
 });
 
 Deno.test("a run goes on where it was left: its rate, its log and its checkpoint", async () => {
@@ -159,23 +192,23 @@ Deno.test("what is there already is not overwritten, and what is not there canno
   await assertRejects(
     () => here.run("run"),
     InputError,
-    "a run of 4 updates lies here; go on with --resume",
+    `${here.path}/run: a run of 4 updates lies here; go on with --resume ${here.path}/run, or choose another --out`,
   );
   await assertRejects(
     () => here.run("none", {}, { resume: true }),
     InputError,
-    "there is no such folder",
+    `--resume ${here.path}/none: there is no such folder`,
   );
   await assertRejects(
     () => readRun(`${here.path}/none`),
     InputError,
-    "expected the recipe of a run",
+    `${here.path}/none/recipe.json: expected the recipe of a run to go on with, found none`,
   );
   await Deno.copyFile(`${here.data}/cat/0.png`, `${here.data}/dog/9.png`);
   await assertRejects(
     () => here.run("run", { steps: 6 }, { resume: true }),
     InputError,
-    "the run began with other pictures than the 13 that the data has now",
+    `${here.path}/run/data.sha256: the run began with other pictures than the data has now (13 pictures); --init begins a new run from trained weights`,
   );
 });
 
@@ -198,7 +231,7 @@ Deno.test("a network that cannot be is refused before the pictures are read", as
   await assertRejects(
     () => here.run("run", { size: 9 }, { onRead }),
     InputError,
-    "cannot be halved",
+    "recipe: sample_size 9×9 cannot be halved",
   );
   assertEquals(read, 0);
   await here.run("good", {}, { onRead });
@@ -248,11 +281,14 @@ Deno.test("a distillation writes down its guidance, and folds it in once", async
   const result = await distill({ recipe, folder: path, backend: engine, onProgress });
   assertEquals(stages, ["guided 1", "steps-2 1", "steps-1 1", "steps-1 2"]);
   assertEquals([result.stage, result.finished, result.students.length], ["steps-1", true, 3]);
-  assertEquals(
-    JSON.parse(Deno.readTextFileSync(`${path}/recipe.json`)).guidance,
-    2,
-    "what the teacher recommends",
-  );
+  const written = Deno.readTextFileSync(`${path}/recipe.json`);
+  // What the teacher recommends.
+  assertEquals(written, `${JSON.stringify({ ...recipe, guidance: 2 }, null, 2)}\n`);
+  for (const stage of ["guided", "steps-2", "steps-1"]) {
+    for (const place of [stage, `${stage}/weights`]) {
+      assertEquals(Deno.readTextFileSync(`${path}/${place}/recipe.json`), written, place);
+    }
+  }
   // Guided, the teacher is asked twice for each picture; its students once.
   const asked = engine.runs.filter(({ graph }) => graph.outputs.has("out_sample"))
     .map(({ feeds }) => feeds.timestep.dims[0]);

@@ -1,5 +1,5 @@
 /** A run at its edges: what it is drawn from, what it leaves wherever it stops, what it says, what it lets go. */
-import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import rings from "../examples/rings.ts";
 import type { Backend } from "../src/backends/backend.ts";
 import { InputError } from "../src/errors.ts";
@@ -12,7 +12,7 @@ import { generatedPictures } from "../src/training/data/plugin.ts";
 import { distill } from "../src/training/distill/distill.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { batchOf, dropoutKeys } from "../src/training/objective/batch.ts";
-import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
+import { startFrom } from "../src/training/run/fine_tune.ts";
 import { Log } from "../src/training/run/log.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { readRun, train } from "../src/training/run/train.ts";
@@ -20,6 +20,7 @@ import { filesAt } from "../src/weights/files.ts";
 import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
 import { type RecordingEngine, recordingEngine } from "./training_engine.ts";
+import { pictureFolder } from "./training_pictures.ts";
 import { runsPlace } from "./training_place.ts";
 
 const names = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
@@ -60,7 +61,9 @@ Deno.test("a run stopped before its first update has a checkpoint of it, and goe
   await using here = await runsPlace();
   const stop = new AbortController();
   const onNotice = (notice: string) => notice.includes(" updates of ") && stop.abort();
-  const stopped = await here.run("run", {}, { signal: stop.signal, onNotice });
+  const every = { sample_every: 1 };
+  const stopped = await here.run("run", every, { signal: stop.signal, onNotice });
+  assertEquals(names(stopped.path).includes("samples"), false, "grids are of what was learned");
   assertEquals([stopped.step, stopped.finished, stopped.weights], [0, false, undefined]);
   assertEquals(names(`${stopped.path}/checkpoints`), ["step-00000000.safetensors"]);
   assertEquals(read(`${stopped.path}/log.jsonl`), "");
@@ -87,6 +90,9 @@ Deno.test("what a run ends with: its hash is its last checkpoint's, its log and 
   const { path, hash, engine } = await here.run("deep/er/run", { steps: 3, checkpoint_every: 9 });
   const last = Deno.readFileSync(`${path}/checkpoints/step-00000003.safetensors`);
   assertEquals(hash, await sha256Hex(last));
+  const { recipe } = await readRun(path);
+  assertEquals(read(`${path}/recipe.json`), `${JSON.stringify(recipe, null, 2)}\n`);
+  assertMatch(read(`${path}/data.sha256`), /^[0-9a-f]{64}\n$/);
   const lines = read(`${path}/log.jsonl`).trimEnd().split("\n").map((line) => JSON.parse(line));
   const keys = ["step", "loss", "grad_norm", "lr", "ms"];
   assertEquals(lines.map((line) => Object.keys(line)), [keys, keys, keys]);
@@ -132,17 +138,31 @@ Deno.test("weights from an address are told as they come, and no more once the s
   }
   await using server = serve(hub);
   const environment = { DENOISE_CACHE: `${here.path}/cache`, HF_ENDPOINT: server.origin };
+  let told = 0;
+  const onDownload = () => told++;
   await withEnvironment(environment, async () => {
-    let told = 0;
     const run = (signal?: AbortSignal) =>
       train({
         recipe: parseTrainingRecipe({ data: here.data, steps: 1, batch: 2, sample_every: 0 }),
         ...{ folder: `${here.path}/run`, backend: recordingEngine(), init: "hf:owner/name" },
-        ...{ signal, onDownload: () => told++ },
+        ...{ signal, onDownload },
       });
     await assertRejects(() => run(AbortSignal.abort(new Error("stopped"))), Error, "stopped");
     assertEquals(told, 0);
     assertEquals([(await run()).finished, told > 0], [true, true]);
+  });
+  told = 0;
+  await withEnvironment({ ...environment, DENOISE_CACHE: `${here.path}/few` }, async () => {
+    const recipe = parseDistillRecipe({ distill: "hf:owner/name", data: `${here.path}/none` });
+    const run = (signal?: AbortSignal) =>
+      distill({
+        ...{ recipe, folder: `${here.path}/students`, backend: recordingEngine() },
+        ...{ signal, onDownload },
+      });
+    await assertRejects(() => run(AbortSignal.abort(new Error("stopped"))), Error, "stopped");
+    assertEquals(told, 0);
+    await assertRejects(() => run(), InputError, "there is no such file");
+    assert(told > 0);
   });
 });
 
@@ -165,6 +185,112 @@ Deno.test("a folder with a checkpoint is refused before a picture is read; witho
   Deno.removeSync(`${path}/data.sha256`);
   const more = await here.run("run", { steps: 5 }, { resume: true });
   assertEquals([more.step, read(`${path}/data.sha256`)], [5, data]);
+});
+
+Deno.test("a run goes on after its first update too, and not with other pictures", async () => {
+  await using here = await runsPlace();
+  for (const name of ["run", "other"]) await here.run(name, { steps: 1 });
+  const { notices } = await here.run("run", { steps: 2 }, { resume: true });
+  assert(notices.includes("going on after update 1"), notices.join("\n"));
+  Deno.removeSync(`${here.data}/cat/0.png`);
+  const other = here.run("other", { steps: 2 }, { resume: true });
+  await assertRejects(
+    () => other,
+    InputError,
+    "other pictures than the data has now (11 pictures)",
+  );
+  const dots = (level: number) =>
+    `data:text/javascript,export default { name: "dots", api: 1, picture: () => ({ ${
+      encodeURIComponent(`pixels: Uint8Array.of(${level}), width: 1, height: 1, channels: 1`)
+    } }) }`;
+  await here.run("drawn", { data: dots(1), steps: 1 });
+  const drawn = here.run("drawn", { data: dots(2), steps: 2 }, { resume: true });
+  await assertRejects(() => drawn, InputError, "than the data has now (pictures without end)");
+});
+
+Deno.test("a grid is drawn by labels of labels as they are learned", async () => {
+  await using here = await runsPlace();
+  const data = `${here.path}/parts`;
+  await pictureFolder(data, ["orc", "orc-wizard", "wizard"], 1);
+  const engine = recordingEngine();
+  const tables: Float32Array[] = [];
+  const backend: Backend = {
+    ...engine,
+    createSession(graph, weights) {
+      if (weights instanceof Map) tables.push(weights.get("class_embedding.weight")!);
+      return engine.createSession(graph);
+    },
+  };
+  const keys = { data, label_parts: true, steps: 1, sample_every: 1 };
+  await here.run("run", keys, { backend });
+  assertEquals(tables.length, 1, "one grid");
+  const width = tables[0].length / 4;
+  const [orc, both, wizard, none] = [0, 1, 2, 3].map((i) =>
+    tables[0].slice(i * width, (i + 1) * width)
+  );
+  both.forEach((x, k) => assertAlmostEquals(x, orc[k] + wizard[k] - none[k], 1e-5));
+});
+
+Deno.test("an update is in the log before it is told, and kept before the next one is", async () => {
+  await using here = await runsPlace();
+  const path = `${here.path}/run`;
+  const found: unknown[] = [];
+  const onProgress = () =>
+    found.push([read(`${path}/log.jsonl`).split("\n").length - 1, names(`${path}/checkpoints`)]);
+  Deno.mkdirSync(`${path}/checkpoints`, { recursive: true });
+  await here.run("run", { checkpoint_every: 1 }, { onProgress });
+  const kept = (...steps: number[]) => steps.map((step) => `step-0000000${step}.safetensors`);
+  assertEquals(found, [[1, kept()], [2, kept(1)], [3, kept(1, 2)], [4, kept(2, 3)]]);
+  assertEquals(names(`${path}/checkpoints`), kept(3, 4));
+});
+
+/** What is written while something runs, in order, and how many at once; each write takes some turns. */
+async function writesOf(root: string, run: () => Promise<unknown>) {
+  const { mkdir, rename, writeTextFile } = Deno;
+  const written: string[] = [];
+  let [under, most] = [0, 0];
+  const slowly = async (what: () => Promise<void>) => {
+    most = Math.max(most, ++under);
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    await what().finally(() => under--);
+  };
+  const note = (path: string | URL) => written.push(`${path}`.replace(`${root}/`, ""));
+  Deno.mkdir = (path, options) => slowly(() => mkdir(path, options));
+  Deno.rename = (from, to) => (note(to), slowly(() => rename(from, to)));
+  Deno.writeTextFile = (
+    path,
+    text,
+    options,
+  ) => (note(path), slowly(() => writeTextFile(path, text, options)));
+  await run().finally(() => Object.assign(Deno, { mkdir, rename, writeTextFile }));
+  return { written, most, under };
+}
+
+Deno.test("a run writes one thing after another, each once", async () => {
+  await using here = await runsPlace();
+  const keys = { steps: 3, checkpoint_every: 3, sample_every: 2, num_train_timesteps: 8 };
+  const first = await writesOf(`${here.path}/run`, () => here.run("run", keys));
+  assertEquals([first.most, first.under], [1, 0], "writes at once, and left");
+  const grid = (step: number) => [`samples/step-0000000${step}.png`, "loss.svg"];
+  assertEquals(first.written, [
+    ...["data.sha256", "recipe.json", "log.jsonl", "log.jsonl", "log.jsonl", ...grid(2)],
+    ...["log.jsonl", "checkpoints/step-00000003.safetensors", ...grid(3), "loss.svg"],
+    ...["unet/config.json", "unet/diffusion_pytorch_model.safetensors"].map((p) => `weights/${p}`),
+    ...["scheduler/scheduler_config.json", "model_index.json"].map((p) => `weights/${p}`),
+    ...["README.md", "recipe.json", "log.jsonl", "loss.svg"].map((p) => `weights/${p}`),
+  ]);
+  const recipe = parseDistillRecipe({
+    ...{ distill: `${here.path}/run/weights`, data: here.data, batch: 2, guide_updates: 0 },
+    ...{ students: [1], student_updates: [1], sample_every: 0, guidance: 1 },
+  });
+  const options = { recipe, folder: `${here.path}/few`, backend: recordingEngine() };
+  const few = await writesOf(`${here.path}/few`, () => distill(options));
+  assertEquals([few.most, few.under], [1, 0]);
+  assertEquals(few.written.slice(0, 3), [
+    "recipe.json",
+    "steps-1/data.sha256",
+    "steps-1/recipe.json",
+  ]);
 });
 
 /** An engine that keeps how its sessions were asked for. */
@@ -234,7 +360,11 @@ Deno.test("a line of a log is an update's by its step and its loss", async () =>
   const whole = '{"step":1,"loss":1}';
   for (const line of ["{}", '{"step":2}', '{"loss":2}', '{"step":"2","loss":1}', "null", "3"]) {
     Deno.writeTextFileSync(path, `${whole}\n${line}\n${whole}\n`);
-    await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 2 is no update's`);
+    await assertRejects(
+      () => Log.open(path, 9),
+      InputError,
+      `${path}: line 2 is no update's ({"step", "loss", …}); nothing was changed: mend it, or move the log away to begin a new one`,
+    );
     Deno.writeTextFileSync(path, `${line}\n${whole}\n`);
     await assertRejects(() => Log.open(path, 9), InputError, `${path}: line 1 is no update's`);
     Deno.writeTextFileSync(path, `${whole}\n\n${line}`);
@@ -256,10 +386,4 @@ Deno.test("a network that was written under older names is trained on under its 
   assertEquals(state.theta, start(golden.tensors).state.theta);
   const { offset, size } = layout.params.find((place) => place.name === name)!;
   assertEquals(state.theta.slice(offset, offset + size), golden.tensors.get(name)!.data);
-  const variances = await readFolder(filesAt(new URL("golden/learned_range/", import.meta.url)));
-  assertThrows(
-    () => adoptNetwork(parseTrainingRecipe({ data: "here" }), variances),
-    InputError,
-    `${variances.where}: expected out_channels 3, found 6: the network also predicts variances`,
-  );
 });

@@ -4,13 +4,7 @@ import { InputError } from "../src/errors.ts";
 import { bytesDataSet, type DataSet } from "../src/training/data/data_set.ts";
 import { parseDistillRecipe } from "../src/training/distill/recipe.ts";
 import { stageRecipe, studentNetwork, studentStart } from "../src/training/distill/student.ts";
-import { networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
-import {
-  initialState,
-  layoutOf,
-  packParams,
-  unpackParams,
-} from "../src/training/optimiser/layout.ts";
+import { keysOf, networkFor, schedulerJson, schedulerOf } from "../src/training/network.ts";
 import { parseTrainingRecipe } from "../src/training/recipe.ts";
 import { DIFFUSERS_VERSION } from "../src/networks/architecture.ts";
 import { adoptNetwork, startFrom } from "../src/training/run/fine_tune.ts";
@@ -102,6 +96,17 @@ Deno.test("a recipe's sides are height and width", () => {
   assertEquals(shape, [1, 8, 4]);
 });
 
+Deno.test("a network and its schedule say the keys that they were made by", () => {
+  const keys = {
+    ...{ size: [8, 4] as const, architecture: "UNet2DModel", block_out_channels: [8, 16] },
+    ...{ attention: [true, false], layers_per_block: 2, norm_num_groups: 2, attention_head_dim: 4 },
+    ...{ num_train_timesteps: 30, beta_schedule: "sigmoid", prediction_type: "sample" } as const,
+  };
+  const recipe = recipeOf(keys);
+  assertEquals(keysOf(networkFor(recipe, 2), schedulerOf(recipe)), keys);
+  assertEquals(keysOf(networkFor(recipeOf(), 2), schedulerOf(recipe)).size, 8);
+});
+
 Deno.test("attention comes at the same levels down and up", () => {
   const attention = [true, false, false];
   const { blocks } = networkFor(recipeOf({ block_out_channels: [8, 8, 8], attention }), undefined);
@@ -149,12 +154,16 @@ Deno.test("what cannot be fine-tuned is refused: learned variances, four channel
     filesAt(new URL("golden/learned_range/", import.meta.url)),
   );
   const recipe = parseTrainingRecipe({ data: "here" });
-  assertThrows(() => adoptNetwork(recipe, golden), InputError, "also predicts variances");
+  assertThrows(
+    () => adoptNetwork(recipe, golden),
+    InputError,
+    `${golden.where}: expected out_channels 3, found 6: the network also predicts variances, which are not trained here`,
+  );
   const four = { ...golden, network: { ...golden.network, shape: [4, 8, 8] as const } };
   assertThrows(
     () => adoptNetwork(recipe, four),
     InputError,
-    "1 channel (grey) or 3 (RGB), found 4",
+    `${golden.where}: expected a network of 1 channel (grey) or 3 (RGB), found 4`,
   );
 });
 
@@ -183,7 +192,7 @@ Deno.test("fine-tuning gives the data's classes the network's numbers, by name",
   assertThrows(
     () => startFrom({ ...weights, card }, recipe, pictures()),
     InputError,
-    "expected pictures in subfolders with the names of its 4 classes, found none",
+    'mine/: expected pictures in subfolders with the names of its 4 classes, found none; the network does not say which class means "none"',
   );
 });
 
@@ -193,6 +202,8 @@ Deno.test("an unconditional network is trained on without the data's classes; un
   assertEquals(start.card.recommended, { scheduler: "dpmpp", steps: 19 });
   const numbered = { ...trained({}, ["ant", "bee"]), card: {} };
   assertEquals(labelsOf(startFrom(numbered, recipeOf(), pictures(["2", "0"])), 2), [2, 0]);
+  const missing = { ...trained(), tensors: new Map() };
+  assertThrows(() => startFrom(missing, recipeOf(), pictures()), InputError, "mine/: ");
   const own = { scheduler: "heun", steps: 5 };
   const advised = { ...trained(), card: { recommended: own } };
   assertEquals(startFrom(advised, recipeOf(), pictures()).card.recommended, own);
@@ -207,6 +218,7 @@ Deno.test("labels of labels: a run has parts only where some label is one, and e
   const place = start.layout.params.find(({ name }) => name === "class_embedding.weight")!;
   const theta = Float32Array.from({ length: start.layout.size }, (_, i) => i % 7);
   const whole = wholeTheta(start, theta);
+  assert(whole !== theta, "what is trained stays as it is");
   const width = place.size / 4;
   const row = (of: Float32Array, i: number) =>
     of.subarray(place.offset + i * width, place.offset + (i + 1) * width);
@@ -217,7 +229,13 @@ Deno.test("labels of labels: a run has parts only where some label is one, and e
   assertEquals(wholeTheta(plain, theta), theta, "without parts as they are");
   for (const names of [["orc", "elf"], ["a-b", "c"]]) {
     const other = startFresh(recipe, pictures(names));
-    assertThrows(() => partsOf(other, recipe), InputError, `found ${names.join(", ")}`);
+    assertThrows(
+      () => partsOf(other, recipe),
+      InputError,
+      `recipe: label_parts: expected labels whose parts are labels too, as orc-wizard beside orc and wizard, found ${
+        names.join(", ")
+      }`,
+    );
   }
   const many = ["a", "b", "c", "d", "e", "f"];
   const six = startFresh(recipe, pictures(many));
@@ -246,7 +264,9 @@ Deno.test("a student is its teacher's network that says v, at trailing timesteps
   assertThrows(
     () => studentNetwork(three),
     InputError,
-    `as many output as input channels, or twice as many, found ${3 * channels} and ${channels}`,
+    `${golden.where}: expected as many output as input channels, or twice as many, found ${
+      3 * channels
+    } and ${channels}`,
   );
   const student = studentNetwork(teacher);
   const { scheduler, network, tensors } = student;
@@ -335,59 +355,43 @@ Deno.test("a stage's run has all that its distillation's recipe says of one", ()
   );
 });
 
-Deno.test("students take half the steps each, with updates for each of them", () => {
-  assertEquals(distillRecipe().warmup, 20);
-  for (const students of [[8, 4, 1], [8, 2], [2, 4], [3, 2], [4, 4]]) {
-    const keys = { students, student_updates: students };
-    assertThrows(() => distillRecipe(keys), InputError, "half the steps of the one before");
-  }
-  for (const student_updates of [[5], [5, 5, 5]]) {
-    const keys = { students: [2, 1], student_updates };
-    assertThrows(() => distillRecipe(keys), InputError, "2 values, one for each of students");
-  }
-});
-
-Deno.test("a recipe's later parts go over earlier ones; what is undefined is not there", () => {
-  const recipe = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: 0.2, seed: undefined }, {
-    data: "b",
+Deno.test("weights of another architecture keep its keys, and take none of the recipe's own", () => {
+  const schedule = {
+    ...{ num_train_timesteps: 20, beta_schedule: "squaredcos_cap_v2" },
+    prediction_type: "v_prediction",
+  } as const;
+  const weights = trained(schedule, ["ant", "bee"]);
+  const { network } = weights;
+  const training = { ...network.architecture.training, keys: () => ({ depth: 3 }) };
+  const architecture = { ...network.architecture, className: "Other", training };
+  const other = { ...weights, network: { ...network, architecture } };
+  const recipe = parseTrainingRecipe({ data: "here" });
+  const own = new Set(Object.keys(network.architecture.training.fields));
+  const kept = Object.entries(recipe).filter(([key]) => !own.has(key));
+  assertEquals(adoptNetwork(recipe, other), {
+    ...Object.fromEntries(kept) as typeof recipe,
+    ...{ ...schedule, size: 8, channels: 1, architecture: "Other", depth: 3 },
   });
-  assertEquals([recipe.data, recipe.lr, recipe.seed], ["b", 0.2, 0]);
-  const again = parseTrainingRecipe({ data: "a", lr: 0.1 }, { lr: undefined });
-  assertEquals(again.lr, 0.1);
+  const { message } = assertThrows(
+    () => adoptNetwork({ ...recipe, block_out_channels: [8, 8] }, other),
+    InputError,
+  );
+  assertEquals(
+    message,
+    "recipe: block_out_channels: expected no such key as mine/ has it, found [8,8]; weights keep their network, leave the key out",
+  );
 });
 
-Deno.test("parameters lie by name, each where the layout says; the first mean is the parameters", () => {
-  const layout = layoutOf(new Map([["b", [2, 2]], ["a", [3]], ["c", []]]));
-  assertEquals(layout.params.map(({ name, offset, size }) => [name, offset, size]), [
-    ["a", 0, 3],
-    ["b", 3, 4],
-    ["c", 7, 1],
-  ]);
-  const tensors = new Map(
-    [["c", [9]], ["a", [1, 2, 3]], ["b", [4, 5, 6, 7]]].map(([name, data]) =>
-      [name as string, Float32Array.from(data as number[])] as const
-    ),
-  );
-  const theta = packParams(layout, tensors);
-  assertEquals([...theta], [1, 2, 3, 4, 5, 6, 7, 9]);
-  assertThrows(
-    () => packParams(layout, new Map([...tensors, ["a", new Float32Array(2)]])),
-    Error,
-    'parameter "a": expected 3 numbers, found 2',
-  );
-  assertThrows(
-    () => packParams(layout, new Map([...tensors].slice(1))),
-    Error,
-    'parameter "c": expected 1 numbers, found none',
-  );
-  for (const length of [7, 9]) {
+Deno.test("that a network can be trained on without classes is said where one means none", () => {
+  const weights = trained({}, ["ant", "bee"]);
+  const said = (card: WeightsFolder["card"]) =>
     assertThrows(
-      () => unpackParams(layout, new Float32Array(length)),
-      Error,
-      `expected a vector of 8 parameters, found ${length}`,
-    );
-  }
-  const state = initialState(theta);
-  assertEquals([[...state.m], [...state.v]], [Array(8).fill(0), Array(8).fill(0)]);
-  assert(state.ema !== state.theta && state.ema.every((x, i) => x === theta[i]));
+      () => startFrom({ ...weights, card }, recipeOf(), pictures(["fly", "ant"])),
+      InputError,
+    ).message;
+  const plain =
+    'mine/: expected classes of the network (ant, bee), found "fly" in the data; rename the subfolders to these';
+  const { null_label: _, ...card } = weights.card;
+  assertEquals(said(card), plain);
+  assertEquals(said(weights.card), `${plain}, or train without any (labels false)`);
 });

@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import type { Backend } from "../src/backends/backend.ts";
 import { backendByName } from "../src/backends/select.ts";
 import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
@@ -164,11 +165,11 @@ Deno.test("tuning comes after the students, from that of four steps or as it is 
 
   const refuses = (keys: Record<string, unknown>, says: string) =>
     assertThrows(() => recipe(keys), InputError, says);
-  refuses({ tune_from: 16 }, "tune_from: expected one of students 8,4,2,1, found 16");
+  refuses({ tune_from: 16 }, "recipe: tune_from: expected one of students 8,4,2,1, found 16");
   refuses({ tune_from: 1 }, "tune_from: expected");
   refuses(
     { students: [1], student_updates: [1] },
-    "tune_updates: expected 0, as no student takes more than one step",
+    "recipe: tune_updates: expected 0, as no student takes more than one step, to be tuned to one, found 50",
   );
 });
 
@@ -191,11 +192,25 @@ Deno.test("a network in training answers with the weights of that moment, labels
     await using network = new NetworkInTraining(start, () => theta, native, { threads: 1 });
     const [x, t] = [generator.randn(3 * 64), Float32Array.of(1, 9, 19)];
     const labels = Int32Array.of(0, 1, 2);
+    assertEquals([network.shape, network.outChannels], [[1, 8, 8], 1]);
+    assertEquals([network.labels, network.nullLabel], [names, 3]);
     await network.predict(x, t, labels);
     theta = generator.randn(theta.length).map((x) => 0.1 * x);
     await using model = await openModel(folderOf(start, wholeTheta(start, theta), "now"), native);
     const [now, wanted] = [network, model].map((of) => of.predict(x, t, labels));
     assert(largest(await now, await wanted) < 1e-5, `label parts ${label_parts}`);
+
+    const createSession = () => Promise.reject(new Error("no memory"));
+    const none = new NetworkInTraining(start, () => theta, { name: "small", createSession });
+    await assertRejects(() => none.predict(x, t, labels), Error, "no memory");
+    await none[Symbol.asyncDispose]();
+    const engine = recordingEngine();
+    {
+      await using open = new NetworkInTraining(start, () => theta, engine);
+      for (const _ of [1, 2]) await open.predict(x, t, labels);
+      assertEquals(engine.open, 1, "one session, however often it is asked");
+    }
+    assertEquals(engine.open, 0);
   }
 });
 
@@ -230,8 +245,22 @@ async function tuning(
 Deno.test("the student that is tuned teaches, and the tuned one is asked as it is before each update", async () => {
   await using folder = await temporaryFolder();
   const engine = recordingEngine();
+  const taught: number[] = [];
+  const backend: Backend = {
+    ...engine,
+    createSession(graph, weights) {
+      if (weights instanceof Map) taught.push(weights.get("conv_in.bias")![0]);
+      return engine.createSession(graph);
+    },
+  };
   const keys = { guidance: 2, guide_updates: 1, students: [2, 1], student_updates: [1, 1] };
-  const { students } = await distill(await tuning(folder.path, engine, keys));
+  const { students } = await distill(await tuning(folder.path, backend, keys));
+  // Each update adds 2 to a mean that began at 0: the teacher's one, then each student's.
+  assertEquals(
+    taught,
+    [2, 4, 6, 6],
+    "who taught: the teacher, its students, that of two steps again",
+  );
   assertEquals(students.map((path) => path.split("/").at(-2)), [
     ...["guided", "steps-2", "steps-1"],
     "tuned",

@@ -19,7 +19,6 @@ export function networkFor(recipe: TrainingRecipe, classes: number | undefined):
 export function schedulerOf(recipe: TrainingRecipe): SchedulerConfig {
   const { num_train_timesteps, beta_schedule, prediction_type } = recipe;
   return parseSchedulerConfig({
-    _class_name: "DDPMScheduler",
     num_train_timesteps,
     beta_schedule,
     prediction_type,

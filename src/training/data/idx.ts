@@ -51,22 +51,19 @@ async function gunzip(bytes: Uint8Array, where: string): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   let most = Infinity;
-  const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read().catch(() => {
-      throw new InputError(`${where}: the gzip data is damaged`);
-    });
-    if (done) break;
-    chunks.push(value);
-    length += value.length;
-    if (most === Infinity && length >= MAX_HEADER) {
-      const { start, size } = readHeader(joinBytes(chunks), where);
-      most = start + size;
+  try {
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (most === Infinity && length >= MAX_HEADER) {
+        const { start, size } = readHeader(joinBytes(chunks), where);
+        most = start + size;
+      }
+      if (length > most) break;
     }
-    if (length > most) {
-      await reader.cancel();
-      break;
-    }
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${where}: the gzip data is damaged`);
   }
   return joinBytes(chunks);
 }

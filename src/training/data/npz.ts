@@ -47,7 +47,8 @@ export async function openNpz(path: string, options: DataOptions): Promise<DataS
       }, found ${[...names].join(", ")}`,
     );
   }
-  const others = parts.filter((other) => other !== part && other.split !== undefined)
+  // A set that comes whole has no other part.
+  const others = (part.split === undefined ? [] : parts.filter((other) => other !== part))
     .flatMap(({ labels }) => found.has(labels) ? [found.get(labels)!.data] : []);
   return dataSetOf(path, found.get(part.images)!, found.get(part.labels), others, options);
 }

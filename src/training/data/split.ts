@@ -18,13 +18,10 @@ export function splitData(data: DataSet, share: number): { kept: DataSet; heldOu
 
 /** The pictures at these indices, as a set of its own. */
 export function subset(data: DataSet, indices: readonly number[]): DataSet {
-  if (indices.length === data.length) return data;
   return {
+    ...data,
     length: indices.length,
-    shape: data.shape,
     labels: data.labels && Int32Array.from(indices, (i) => data.labels![i]),
-    labelNames: data.labelNames,
-    skipped: data.skipped,
     picture: (i, out) => data.picture(indices[i], out),
   };
 }

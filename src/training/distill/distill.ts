@@ -129,7 +129,6 @@ async function runStage(
     recipe,
     folder,
     recipeText,
-    init: undefined,
     resume,
     lesson: lessonOf(stage, teacher, recipe.num_train_timesteps),
     onProgress: (progress) => options.onProgress?.({ ...progress, stage: stage.name }),

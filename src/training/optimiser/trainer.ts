@@ -48,7 +48,7 @@ export class Trainer implements AsyncDisposable {
     /** The batches before it; undefined where there are none. */
     readonly accumulate: Session | undefined,
   ) {
-    this.#state = checkState(state, layout);
+    this.#state = state;
   }
 
   static async create(
@@ -67,8 +67,14 @@ export class Trainer implements AsyncDisposable {
     const built = updateGraph(options);
     checkState(state, built.layout);
     const update = await load(built);
-    const before = accumulate > 1 ? await load(accumulateGraph(options)) : undefined;
-    return new Trainer(built.layout, options, state, update, before);
+    if (accumulate === 1) return new Trainer(built.layout, options, state, update, undefined);
+    try {
+      const before = await load(accumulateGraph(options));
+      return new Trainer(built.layout, options, state, update, before);
+    } catch (error) {
+      await update.close();
+      throw error;
+    }
   }
 
   /** The state after the last update; set it to go on from another one. */

@@ -12,7 +12,7 @@ import { fingerprintOf } from "../data/fingerprint.ts";
 import { openData } from "../data/open.ts";
 import { generatedPictures, isDataPlugin, loadDataPlugin } from "../data/plugin.ts";
 import { splitData } from "../data/split.ts";
-import { describeRun, describeSkipped } from "./describe.ts";
+import { countOf, describeRun, describeSkipped } from "./describe.ts";
 import { exportFolder } from "./export.ts";
 import { adoptNetwork, startFrom } from "./fine_tune.ts";
 import { Log, readText, thinLog } from "./log.ts";
@@ -203,7 +203,9 @@ async function checkData(folder: string, data: PictureSource, done: number): Pro
   const then = (await readText(path)).trim() || now;
   if (done > 0 && then !== now) {
     throw new InputError(
-      `${path}: the run began with other pictures than the ${data.length} that the data has now; --init begins a new run from trained weights`,
+      `${path}: the run began with other pictures than the data has now (${
+        countOf(data)
+      }); --init begins a new run from trained weights`,
     );
   }
   return now;
