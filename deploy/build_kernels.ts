@@ -41,12 +41,15 @@ export function moduleOf(build: Build, bytes: Uint8Array): string {
   return `/** ${build}.wasm in base64, written by deploy/build_kernels.ts. */\nexport default ${lines.trim()};\n`;
 }
 
-if (import.meta.main) {
-  await Deno.mkdir(new URL("wasm/", here), { recursive: true });
+/** Compiles every build into a folder, as WebAssembly and as a module. */
+export async function write(folder: URL, bytesOf = compile): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
   for (const build of Object.keys(builds) as Build[]) {
-    const bytes = await compile(build);
-    await Deno.writeFile(new URL(`wasm/${build}.wasm`, here), bytes);
-    await Deno.writeTextFile(new URL(`wasm/${build}.ts`, here), moduleOf(build, bytes));
-    console.log(`wasm/${build}.wasm: ${bytes.length} bytes`);
+    const bytes = await bytesOf(build);
+    await Deno.writeFile(new URL(`${build}.wasm`, folder), bytes);
+    await Deno.writeTextFile(new URL(`${build}.ts`, folder), moduleOf(build, bytes));
+    console.log(`${build}.wasm: ${bytes.length} bytes`);
   }
 }
+
+if (import.meta.main) await write(new URL("wasm/", here));

@@ -39,17 +39,20 @@ export function asked(args: readonly string[]) {
   };
 }
 
-if (import.meta.main) {
-  const { output, native, rest } = asked(Deno.args);
+/** The command of Deno, in the repository's root, that makes it. */
+export async function command(args: readonly string[]): Promise<string[]> {
+  const { output, native, rest } = asked(args);
   const paths = await includes(native);
-  const { code } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["compile", "-A", "--output", output],
-      ...paths.flatMap((path) => ["--include", path]),
-      ...rest,
-      "mod.ts",
-    ],
-    cwd: root,
-  }).spawn().status;
+  return [
+    ...["compile", "-A", "--output", output],
+    ...paths.flatMap((path) => ["--include", path]),
+    ...rest,
+    "mod.ts",
+  ];
+}
+
+if (import.meta.main) {
+  const args = await command(Deno.args);
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).spawn().status;
   Deno.exit(code);
 }

@@ -42,17 +42,24 @@ function render(files: { html: string; js: string; css: string }): string {
     "// deno-fmt-ignore-file\n// deno-lint-ignore-file\n" + lines.join("");
 }
 
-if (import.meta.main) {
+/**
+ * Writes the pages' files, or looks whether they are current.
+ * @returns whether they are
+ */
+export async function update(check: boolean, build = buildAssets): Promise<boolean> {
   for (const page of pages) {
     const path = `${page}/assets.ts`;
     const file = new URL(path, root);
-    const text = await buildAssets(page);
-    if (!Deno.args.includes("--check")) {
+    const text = await build(page);
+    if (!check) {
       await Deno.writeTextFile(file, text);
       console.log(`${path}: ${(text.length / 1024).toFixed(1)} KiB`);
     } else if (await Deno.readTextFile(file) !== text) {
       console.error(`${path} is not current: run \`deno task build:page\``);
-      Deno.exit(1);
+      return false;
     }
   }
+  return true;
 }
+
+if (import.meta.main) Deno.exit(await update(Deno.args.includes("--check")) ? 0 : 1);

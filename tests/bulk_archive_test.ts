@@ -45,11 +45,11 @@ const SIZE = 6, shape = [1, 2, 3];
 const bytesOf = (index: number) => new Uint8Array(SIZE).map((_, i) => 10 * index + i);
 
 async function requestOf(
-  { index = 0, count = 1, all = jobs, how = method } = {},
+  { index = 0, count = 1, all = jobs, how = method, side = [1, 2] } = {},
 ): Promise<BulkRequest> {
   const { start, end } = rangeOf({ index, count }, all.length);
   const run = { recipe: how, pictures: all.length, request: await requestHash(all) };
-  const network = { shape: [3, 1, 2] };
+  const network = { shape: [3, ...side] };
   const jobs = all.slice(start, end);
   return { network, method: how, jobs, shard: { index, count }, run } as unknown as BulkRequest;
 }
@@ -66,6 +66,9 @@ async function shardAt(path: string, request: BulkRequest, first = 0): Promise<s
 async function pixelsOf(archive: OpenArchive): Promise<number[]> {
   return [...new Uint8Array(await new Response(archive.pixels()).arrayBuffer())];
 }
+
+/** How many files this process has open. */
+const open = () => Deno.build.os === "linux" ? [...Deno.readDirSync("/proc/self/fd")].length : 0;
 
 const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
 
@@ -85,6 +88,42 @@ Deno.test("an archive gives back what it was written from, pictures in the order
   assertEquals(other.jobs, plain.map(({ seed }) => ({ seed, label: undefined, mix: undefined })));
   const entries = await readZip(await Deno.readFile(`${folder.path}/b.npz`), "b.npz");
   assertEquals([...entries.keys()], ["arr_0.npy", "seeds.npy", "denoise.json"]);
+  const about = new TextDecoder().decode(entries.get("denoise.json"));
+  assertEquals(about, `${JSON.stringify(other.about)}\n`, "a text file");
+});
+
+Deno.test("pictures that are more than one piece of a file come back whole, and put together", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const pixels = new Uint8Array(3 * 200 * 300).map((_, i) => i % 251);
+  const shards = [];
+  for (const index of [0, 1]) {
+    const request = await requestOf({ index, count: 2, all: jobs.slice(0, 2), side: [200, 300] });
+    const sink = await openNpz(at(`${index}.npz`), request, { resume: false, force: false });
+    await sink.put(0, { pixels: pixels.map((v) => v + index) } as Picture);
+    await sink.finish();
+    shards.push(at(`${index}.npz`));
+  }
+  assertEquals(await mergeArchives(shards, at("both.npz")), 2);
+  using archive = await openArchive(at("both.npz"));
+  const found = new Uint8Array(await new Response(archive.pixels()).arrayBuffer());
+  assertEquals([found.length, archive.about.shape], [2 * pixels.length, [200, 300, 3]]);
+  assert(found.every((v, i) => v === pixels[i % pixels.length] + Math.floor(i / pixels.length)));
+});
+
+Deno.test("a shard that has no picture is an archive of none, and one of the whole", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const all = jobs.slice(0, 1);
+  const shards = [];
+  for (const index of [0, 1]) {
+    shards.push(await shardAt(at(`${index}.npz`), await requestOf({ index, count: 2, all })));
+  }
+  using none = await openArchive(shards[0]);
+  assertEquals([none.jobs, await pixelsOf(none)], [[], []]);
+  assertEquals(await mergeArchives(shards, at("merged.npz")), 1);
+  using whole = await openArchive(at("merged.npz"));
+  assertEquals(whole.jobs.map(({ seed }) => seed), [7]);
 });
 
 Deno.test("streams put together are one, whatever pieces they come in", async () => {
@@ -119,7 +158,6 @@ Deno.test("a file that is no archive of a bulk run, or a damaged one, is told ap
     ["arr_0.npy", entries.get("arr_0.npy")!.slice(0, -1), "arr_0.npy does not fit 5 pictures"],
     ["arr_0.npy", new Uint8Array([...entries.get("arr_0.npy")!, 0]), "does not fit 5 pictures"],
   ];
-  const open = () => Deno.build.os === "linux" ? [...Deno.readDirSync("/proc/self/fd")].length : 0;
   const before = open();
   for (const [name, bytes, message] of cases) {
     const to = await changed(name, bytes);
@@ -139,6 +177,7 @@ Deno.test("shards in any order are put together to the archive of one run", asyn
     return await shardAt(at(`${index}.npz`), request, rangeOf({ index, count: 3 }, 5).start);
   }));
   const [a, b, c] = shards;
+  const before = open();
   assertEquals(await mergeArchives([c, a, b], at("merged.npz")), 5);
   assertEquals(await Deno.readFile(at("merged.npz")), await Deno.readFile(at("whole.npz")));
   const half = await shardAt(at("half.npz"), await requestOf({ index: 1, count: 2 }));
@@ -162,6 +201,7 @@ Deno.test("shards in any order are put together to the archive of one run", asyn
     await assertRejects(() => mergeArchives(paths, at("no.npz")), InputError, message);
   }
   assertEquals(await exists(at("no.npz")), false);
+  assertEquals(open(), before, "what was read is closed");
 });
 
 Deno.test("two runs are one where their pictures, method, seeds, labels and mixtures are", async () => {
@@ -238,31 +278,33 @@ Deno.test("an archive that is finished has nothing missing; files of another run
   const path = `${folder.path}/a.npz`;
   const request = await requestOf();
   await shardAt(path, request);
-  const open = (asked: BulkRequest, resume: boolean, force = false) =>
+  const openAt = (asked: BulkRequest, resume: boolean, force = false) =>
     openNpz(path, asked, { resume, force });
-  const again = await open(request, true);
+  const before = open();
+  const again = await openAt(request, true);
   assertEquals(again.missing, []);
   await assertRejects(() => again.put(0, {} as Picture), Error, "the archive is finished");
   await again.finish();
-  await assertRejects(() => open(request, false), InputError, "the file is there already");
+  await assertRejects(() => openAt(request, false), InputError, "the file is there already");
   const others: [BulkRequest, string][] = [
     [await requestOf({ how: { ...method, steps: 3 } }), "(steps 2 and 3)"],
     [await requestOf({ all: jobs.toReversed() }), "(other seeds or labels)"],
     [await requestOf({ index: 0, count: 2 }), "(shard 0/1 and 0/2)"],
   ];
   for (const [other, difference] of others) {
-    await assertRejects(() => open(other, true), InputError, difference);
+    await assertRejects(() => openAt(other, true), InputError, difference);
     // The file of pixels of a run that was stopped, too.
     await stopped(`${folder.path}/b.npz`, 2);
     const spool = () => openNpz(`${folder.path}/b.npz`, other, { resume: true, force: false });
     await assertRejects(spool, InputError, difference);
   }
-  await assertRejects(() => open(others[0][0], true, true), InputError, "or --force without");
-  const both = await open(request, true, true);
+  await assertRejects(() => openAt(others[0][0], true, true), InputError, "or --force without");
+  const both = await openAt(request, true, true);
   assertEquals(both.missing, [], "what is the run's own is kept");
-  const anew = await open(request, false, true);
+  const anew = await openAt(request, false, true);
   assertEquals(anew.missing, [0, 1, 2, 3, 4], "--force begins again");
   anew.close();
+  assertEquals(open(), before, "what was looked at is closed");
 });
 
 Deno.test("pixels whose note is damaged, or of another version, are of no run", async () => {
@@ -276,6 +318,18 @@ Deno.test("pixels whose note is damaged, or of another version, are of no run", 
     sink.close();
     assertEquals((await Deno.stat(`${path}.pixels`)).size, 0);
   }
+  // A note whose pixels are gone is of a run of which nothing is left.
+  await stopped(path, 3);
+  assertEquals(
+    await Deno.readTextFile(`${path}.pixels.json`),
+    `${
+      JSON.stringify({ api: 1, run: (await requestOf()).run, shard: { index: 0, count: 1 }, shape })
+    }\n`,
+  );
+  await Deno.remove(`${path}.pixels`);
+  const sink = await openNpz(path, await requestOf(), { resume: false, force: false });
+  assertEquals(sink.missing, [0, 1, 2, 3, 4]);
+  sink.close();
 });
 
 Deno.test("an archive that could not be written is not there", async () => {

@@ -9,7 +9,7 @@ import { decodePng, encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import type { WeightsCard } from "../src/weights/read/card.ts";
 import { readApng } from "./apng.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
 import { tinyWeights } from "./tiny_weights.ts";
 
 const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
@@ -101,6 +101,7 @@ Deno.test("inspect says what sample will do: sampler, steps, guidance and evalua
   assertMatch(whole, /^memory +4\.3 MiB weights \+ 883 KiB a picture$/m);
   const onnx = await text(golden("onnx/fixed_batch.onnx"));
   assertMatch(onnx, /^pictures +12×8, 3 channels$/m);
+  assertMatch(onnx, /^by default +ddim, 50 steps: 50 evaluations a picture$/m);
   assertMatch(await text(colour), /^classes +none$/m);
   const json = JSON.parse((await cli(["inspect", "digits", "--json"])).out);
   assertEquals([json.default_run, json.evaluations], [
@@ -198,6 +199,48 @@ Deno.test("sample says which seeds it made, of what, and asks before it overwrit
   assertEquals(again.code, 0, again.err);
   assert(!again.err.includes("other weights"), "they are the same");
   assertMatch(again.err, /1 picture, seed 7, ddim 1 step, the same pixels as .*b\.png, /);
+});
+
+Deno.test("a picture of other weights is told with both their hashes, its own first; --quiet says nothing", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const [mine, other] = [classes, await tinyWeights(at("w"), { variant: "x" })];
+  const made = ["sample", "-w", mine, ...engine, "--steps", "1", "--n", "1", "--out", at("a.png")];
+  assertEquals((await cli(made)).code, 0);
+  const from = ["sample", "-w", other, "--variant", "x", ...engine, "--from", at("a.png")];
+  const hash = async (...args: string[]) =>
+    JSON.parse((await cli(["inspect", ...args, "--json"])).out).hash.slice(0, 12);
+  const { err } = await cli([...from, "--out", "-"]);
+  const [own, these] = [await hash(mine), await hash(other, "--variant", "x")];
+  const said = `${at("a.png")} was made with other weights (${own}…, these are ${these}…)`;
+  assertEquals(err.split("\n")[0], said);
+  const quiet = await cli([...from, "--out", "-", "--quiet"]);
+  assertEquals([quiet.code, quiet.err], [0, ""]);
+});
+
+Deno.test("how long it took is said in seconds and minutes", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/x.png`;
+  const pixels = new Uint8Array(144);
+  await Deno.writeFile(image, encodePng({ pixels, width: 12, height: 12, channels: 1 }));
+  const quick = ["-w", classes, ...engine, "--steps", "1", "--n", "1", "--out", "-"];
+  const { now } = performance;
+  let time = 0;
+  performance.now = () => time;
+  try {
+    const cases: [string[], number, string][] = [
+      [["sample"], 125, "2 min 5 s"],
+      [["restore", image, "--noise", "0.5", "--label", "1"], 8.34, "8.3 s"],
+    ];
+    for (const [args, seconds, text] of cases) {
+      time = 7000;
+      const status = () => void (time = 7000 + 1000 * seconds);
+      const { err } = await watched([...args, ...quick], { status });
+      assertStringIncludes(err.at(-1)!, `, ${text} on native`);
+    }
+  } finally {
+    performance.now = now;
+  }
 });
 
 Deno.test("inspect says when guidance is given, and why what is recommended cannot be sampled", async () => {

@@ -190,7 +190,7 @@ Deno.test("a film has pairs of x_t and x_0 in about a square, each picture in it
 });
 
 Deno.test("a film's frame is pairs under x_t and x_0, with t beside the first row alone", () => {
-  const timesteps = [500, 7];
+  const timesteps = [500, 7, 0];
   const { frames } = filmOf(3, timesteps);
   const cell = (value: number): Pixels => ({
     pixels: new Uint8Array(64 * 64).fill(value),
@@ -198,8 +198,8 @@ Deno.test("a film's frame is pairs under x_t and x_0, with t beside the first ro
     height: 64,
     channels: 1,
   });
-  // After the first step x has the noise of t = 7, which the paper counts as 8; then it is the picture.
-  for (const [step, when] of [[1, "t=8"], [2, "t=0"]] as const) {
+  // After the first step x has the noise of t = 7, which the paper counts as 8; at last it is the picture.
+  for (const [step, when] of [[1, "t=8"], [2, "t=1"], [3, "t=0"]] as const) {
     const pairs = [0, 1, 2].map((index) => [20 * index + step, 100 + 20 * index + step].map(cell));
     const expected = labelledGrid([[...pairs[0], ...pairs[1]], pairs[2]], {
       rows: [when, ""],

@@ -81,6 +81,9 @@ Deno.test("the ending of a target decides what becomes of the pictures, in whate
   assertEquals([...Deno.readDirSync(at("folder"))], []);
   assertEquals((await openTarget(at("new/deep/"), false)).path, at("new/deep"));
   assert(Deno.statSync(at("new/deep")).isDirectory, "folders are made");
+  // The root of all, where it takes files, has no other name.
+  const root = await openTarget("/", false).catch(() => undefined);
+  if (root) assertEquals(root, { path: "/", kind: "folder" });
 });
 
 Deno.test("a target that is there, has no place or no known ending is refused before any work", async () => {
@@ -201,14 +204,17 @@ Deno.test("a picture's recipe is read, or it is said what is wrong with it", asy
   await write("restored.png", toText([{ ...recipe, inputs: { measurement: "a".repeat(64) } }]));
   await write("broken.png", "{");
   const wrong: [string, string][] = [
-    ["none.png", "none.png: expected a PNG that `sample` made, found no recipe"],
+    ["none.png", "expected a PNG that `sample` made, found no recipe"],
     ["empty.png", "the recipe in the picture is of no pictures"],
     ["restored.png", "was made from measurement beside its seed, of which it holds only the hash"],
-    ["broken.png", "broken.png"],
-    ["there.png", "there.png: expected a PNG"],
+    ["broken.png", "the recipe"],
+    ["there.png", "expected a PNG"],
+    ["gone.png", "cannot be read: there is no such file or folder"],
   ];
   for (const [name, message] of wrong) {
-    await assertRejects(() => readRecipeFile(at(name)), InputError, message);
+    const error = await assertRejects(() => readRecipeFile(at(name)), InputError);
+    const found = error.message.slice(0, `--from ${at(name)}: ${message}`.length);
+    assertEquals(found, `--from ${at(name)}: ${message}`);
   }
 });
 

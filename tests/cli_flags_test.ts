@@ -140,6 +140,28 @@ Deno.test("the program's help names every command with its summary, and nothing 
   ) assertEquals(ofOne.includes(line), true, line);
 });
 
+/** The help of every command on lines as long as they are. */
+async function helpOfAll(): Promise<string> {
+  const texts: string[] = [];
+  for (const { name } of commands) {
+    const command = new Command(name).configureHelp({ helpWidth: 10_000 })
+      .configureOutput({ writeOut: (text) => texts.push(text) });
+    (await loadCommand(name)).define(command, () => {
+      throw new Error("nothing runs");
+    });
+    command.outputHelp();
+  }
+  return texts.join("\n");
+}
+
+Deno.test("the help of every command is, word by word, what tests/golden/help.txt has", async () => {
+  const path = new URL("./golden/help.txt", import.meta.url);
+  const found = await withEnvironment({ DENOISE_WEIGHTS: "" }, helpOfAll);
+  // After a change that is meant: DENOISE_NEW_HELP=1 deno test -A tests/cli_flags_test.ts
+  if (Deno.env.get("DENOISE_NEW_HELP")) await Deno.writeTextFile(path, found);
+  assertEquals(found.split("\n"), (await Deno.readTextFile(path)).split("\n"));
+});
+
 const whole = (least: number, most: number) => `expected a whole number from ${least} to ${most}`;
 const most = 2 ** 31 - 1, threads = whole(1, 1024);
 

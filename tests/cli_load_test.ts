@@ -6,7 +6,6 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import * as ort from "npm:onnxruntime-node@1.30.0";
 import type { Io } from "../src/cli/io.ts";
 import { loadModel, type ModelFlags, untilStopped } from "../src/cli/sampling_options.ts";
 import { readOptions } from "../src/cli/weights.ts";
@@ -14,21 +13,23 @@ import { defaultWeights } from "../src/cli/commands/sample.ts";
 import { InputError } from "../src/errors.ts";
 import type { Model } from "../src/model/model.ts";
 import { readFolder } from "../src/weights/read/folder.ts";
-import { cli, temporaryFolder } from "./cli.ts";
+import { cli, temporaryFolder, watched } from "./cli.ts";
+import { sessionsOf } from "./ort_sessions.ts";
 import { hub, serve, withEnvironment } from "./hub.ts";
-import { tinyWeights } from "./tiny_weights.ts";
+import { emptyWeights, tinyWeights } from "./tiny_weights.ts";
+import { squarePng } from "./training_pictures.ts";
 
 function recording() {
-  const said: string[] = [];
+  const said: string[] = [], shown: string[] = [];
   const io: Io = {
     quiet: false,
     signal: new AbortController().signal,
     out: () => {},
     err: (line) => said.push(line),
-    status: () => {},
+    status: (line) => shown.push(line),
     writeBytes: () => Promise.resolve(),
   };
-  return { io, said };
+  return { io, said, shown };
 }
 
 const native = { backend: "native", threads: "1" };
@@ -66,24 +67,31 @@ Deno.test("--refresh asks anew for weights, and for configs, that were downloade
       return server.requests.length - before;
     };
     const weights = "hf:owner/name";
+    const { io, shown } = recording();
     const load = (refresh?: boolean) => async () => {
-      await (await loadModel({ ...native, weights, refresh }, recording().io)).close();
+      await (await loadModel({ ...native, weights, refresh }, io)).close();
     };
     const look = (refresh?: boolean) => async () => {
-      const { files } = await readOptions(weights, { refresh }, recording().io);
+      const { files } = await readOptions(weights, { refresh }, io);
       await readFolder(files);
     };
     const lent = (refresh?: boolean) => async () => {
       const flags = { configs: weights, refresh };
-      const { files, options } = await readOptions(bare, flags, recording().io);
+      const { files, options } = await readOptions(bare, flags, io);
       await readFolder(files, options);
     };
     assert(await asks(load()) > 0);
     for (const work of [load, look, lent]) {
       // A file that is not there is asked for each time.
       const kept = await asks(work());
+      shown.length = 0;
       assert(await asks(work(true)) > kept, `asked anew, not ${kept} times as before`);
+      assert(shown.length > 0, "it is shown as it comes");
     }
+    const teacher = ["eval", weights, "--teacher", "hf:owner/name@v1", "--data", folder.path];
+    const seen = await watched([...teacher, "--threads", "1", "--holdout", "7"], {});
+    assertEquals(seen.code, 2);
+    assert(seen.shown.length > 0, "a teacher too");
   });
 });
 
@@ -156,31 +164,48 @@ Deno.test("sample draws with few-step weights, unless something is asked that th
 });
 
 Deno.test("--threads is how many the engine takes; without it, as many as there are cores", async () => {
-  const sessions = ort.InferenceSession as unknown as {
-    create(model: Uint8Array, options: { intraOpNumThreads: number }): Promise<unknown>;
-  };
-  const { create } = sessions;
-  const seen: number[] = [];
-  sessions.create = (model, options) => {
-    seen.push(options.intraOpNumThreads);
-    return create.call(sessions, model, options);
-  };
-  const asked = async (work: () => Promise<unknown>) => {
-    seen.length = 0;
-    await work();
-    return [...new Set(seen)];
-  };
   await using folder = await temporaryFolder();
   const weights = await tinyWeights(`${folder.path}/w`);
-  try {
-    for (const [threads, expected] of [["3", 3], [undefined, navigator.hardwareConcurrency]]) {
-      const flags = { weights, backend: "native", threads: threads as string | undefined };
-      const load = async () => await (await loadModel(flags, recording().io)).close();
-      assertEquals(await asked(load), [expected]);
-    }
-    const args = ["eval", weights, "--data", `${folder.path}/none`, "--threads", "5"];
-    assertEquals(await asked(() => cli(args)), [5]);
-  } finally {
-    sessions.create = create;
+  const cores = navigator.hardwareConcurrency;
+  for (const [threads, expected] of [["3", 3], [undefined, cores]] as const) {
+    const flags = { weights, backend: "native", threads };
+    const load = async () => await (await loadModel(flags, recording().io)).close();
+    const asked = await sessionsOf(load);
+    assertEquals([asked.threads, asked.spins], [[expected], ["1"]]);
+    const given = threads === undefined ? [] : ["--threads", threads];
+    const args = ["eval", weights, "--data", `${folder.path}/none`, ...given];
+    assertEquals((await sessionsOf(() => cli(args))).threads, [expected]);
   }
+});
+
+Deno.test("whatever becomes of a command, every engine that it opened is let go", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  const weights = await emptyWeights(at("w"));
+  await Deno.writeFile(at("x.png"), squarePng(1, 8));
+  const common = ["-w", weights, "--backend", "native", "--threads", "1"];
+  const one = [...common, "--steps", "1"];
+  const noise = ["--noise", "0.5"];
+  const cases: [string[], number][] = [
+    [["sample", ...one, "--n", "1", "--out", "-"], 0],
+    [["sample", ...one, "--n", "1", "--out", at("a.npz")], 0],
+    [["sample", ...one, "--label", "0", "--out", "-"], 2],
+    [["compare", ...one, "--schedulers", "ddim", "--out", "-"], 0],
+    [["compare", ...common, "--steps", "2000", "--out", "-"], 2],
+    [["interpolate", "1", "2", ...one, "--frames", "2", "--out", "-"], 0],
+    [["interpolate", "1", "2", ...one, "--label", "0", "--out", "-"], 2],
+    [["restore", at("x.png"), ...one, ...noise, "--out", "-"], 0],
+    [["restore", at("x.png"), ...one, "--colour", "--out", "-"], 2],
+  ];
+  for (const [args, expected] of cases) {
+    let code: number | undefined;
+    const { made, open, threads } = await sessionsOf(async () => code = (await cli(args)).code);
+    const shown = `${args.join(" ")}: ${open} of ${made} are open`;
+    assertEquals([code, open, made > 0, threads], [expected, 0, true, [1]], shown);
+  }
+  const stop = new AbortController();
+  const serve = ["serve", ...common, "--port", "0", "--host", "127.0.0.1"];
+  const err = (line: string) => line.includes("listening on") && stop.abort();
+  const served = await sessionsOf(() => watched(serve, { err }, stop));
+  assertEquals([served.open, served.made > 0], [0, true]);
 });

@@ -122,10 +122,28 @@ Deno.test("a wide picture is kept within 256 pixels a side, and --size is its he
   const image = `${folder.path}/wide.png`;
   const wide = { pixels: new Uint8Array(600 * 20), width: 600, height: 20, channels: 1 };
   await Deno.writeFile(image, encodePng(wide));
-  for (const [flags, width] of [[[], 240], [["--size", "20"], 600]] as [string[], number][]) {
+  const strip = async (...flags: string[]) => {
     const { bytes, err } = await cli(["noise", image, "--frames", "2", ...flags, "--out", "-"]);
-    const strip = decodePng(bytes, err);
-    assertEquals(strip.width, 4 + textWidth("linear", 2) + 4 + 2 * (width + 4));
+    return decodePng(bytes, err);
+  };
+  for (const [flags, width] of [[[], 240], [["--size", "20"], 600]] as [string[], number][]) {
+    const expected = 4 + textWidth("linear", 2) + 4 + 2 * (width + 4);
+    assertEquals((await strip(...flags)).width, expected);
+  }
+  // A high one to just 256.
+  const high = { pixels: new Uint8Array(4 * 512), width: 4, height: 512, channels: 1 };
+  await Deno.writeFile(image, encodePng(high));
+  assertEquals((await strip()).height, 4 + textHeight() + 4 + 256 + 4);
+});
+
+Deno.test("a strip is grey or in colour as its picture is, whatever is transparent of it", async () => {
+  await using folder = await temporaryFolder();
+  const image = `${folder.path}/in.png`;
+  for (const [channels, expected] of [[1, 1], [2, 1], [3, 3], [4, 3]]) {
+    const pixels = Uint8Array.from({ length: 64 * channels }, (_, i) => i);
+    await Deno.writeFile(image, encodePng({ pixels, width: 8, height: 8, channels }));
+    const { bytes } = await cli(["noise", image, "--frames", "2", "--steps", "2", "--out", "-"]);
+    assertEquals(decodePng(bytes).channels, expected);
   }
 });
 

@@ -111,6 +111,7 @@ Deno.test("a picture's recipe stands in for what the flags leave out, and only f
   assertEquals([whole.options, whole.nullLabel, whole.scale], [{ eta: 0.5 }, 3, 4]);
   assertEquals((await asked({ schedule: "linear" }, from)).schedule, "linear");
   assertEquals((await asked({ guidance: "1" }, from)).guidance, 1);
+  assertEquals((await asked({ guidance: "0" }, from)).guidance, 0);
   const between = fileOf({ guided: [100, 500] });
   assertEquals((await asked({}, between)).guided, [100, 500]);
   assertEquals((await asked({ guided: "1-2" }, between)).guided, [1, 2]);
@@ -145,6 +146,8 @@ Deno.test("classes and mixtures of a picture are those of its seeds: other seeds
   const changed = await asked({ mix: "0.75" }, fileOf({ mix }));
   assertEquals(changed.mix, [{ ...mix, share: 0.75 }]);
   assertEquals((await asked({ with: "4" }, fileOf({ mix }))).mix, [{ ...mix, seed: 4 }]);
+  const none = await asked({ with: "0", mix: "0" }, fileOf({ mix }));
+  assertEquals(none.mix, [{ ...mix, seed: 0, share: 0 }], "0 is a seed and a share");
   assertEquals((await asked({}, fileOf({ label: undefined }), plain)).labels, undefined);
 });
 
@@ -158,6 +161,11 @@ Deno.test("labels are one for all or one for each seed; a class's own name goes 
   assertEquals(await of("a,b"), "a,b");
   assertEquals(await of(" a,b"), "a,b");
   assertEquals(await of("0,eel,1", "5-7"), ["0", "eel", "1"]);
+  // The first class has such a name as well as any other.
+  const first = (label: string, labels: string[]) =>
+    asked({ label, seeds: "0-1" }, undefined, fakeModel({ labels }) as unknown as Model);
+  assertEquals((await first("a,b", ["a,b", "c"])).labels, "a,b");
+  assertEquals((await first("b, a", [" a", "b"])).labels, ["b", " a"]);
   for (const [label, count] of [["cat,dog,eel", 3], ["a,b,cat", 3]] as const) {
     await assertRejects(() => of(label), InputError, `--label: ${count} labels for 2 seeds`);
   }

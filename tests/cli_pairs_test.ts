@@ -3,14 +3,15 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { generate, load, sample } from "../mod.ts";
 import { grid } from "../src/image/grid.ts";
 import { captionScale, labelledGrid } from "../src/image/labelled_grid.ts";
-import { type Pixels, toPixels } from "../src/image/pixels.ts";
+import { fromPixels, type Pixels, toPixels } from "../src/image/pixels.ts";
 import { decodePng, encodePng } from "../src/image/png.ts";
 import { enlarge } from "../src/image/resize.ts";
 import { createGenerator } from "../src/diffusion/mod.ts";
-import { slerp } from "../src/sampling/interpolate.ts";
+import { invert, slerp } from "../src/sampling/interpolate.ts";
+import { schedulers } from "../schedulers/mod.ts";
 import { readApng } from "./apng.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
-import { tinyWeights } from "./tiny_weights.ts";
+import { emptyWeights, tinyWeights } from "./tiny_weights.ts";
 
 const engine = ["--backend", "native", "--threads", "1"];
 
@@ -108,6 +109,54 @@ Deno.test("a picture is taken as it is where it has the weights' size, and fitte
     }: cropped and resized from ${width}×${height} to 12×12, the size these weights draw`;
     assertEquals(err, said ? word : "");
     assertEquals((await cli([...args, "--quiet", "--out", "-"])).err, "");
+  }
+});
+
+Deno.test("a picture is taken back to its noise as one of the class, by as many steps", async () => {
+  const { folder, at, weights, common } = await place();
+  await using _ = folder;
+  const pixels = Uint8Array.from({ length: 144 }, (_, p) => 40 + p);
+  const picture = { pixels, width: 12, height: 12, channels: 1 };
+  await Deno.writeFile(at("x.png"), encodePng(picture));
+  await using model = await load(weights, { backend: "native", threads: 1 });
+  const drawn = async (steps: number, labels: number, guidance: number) => {
+    const how = { scheduler: schedulers.ddim, steps, guidance };
+    const start = await invert(model, fromPixels(picture), { ...how, label: labels });
+    const x_T = [start, createGenerator(8).randn(144)];
+    const made: Pixels[] = [];
+    const request = { seeds: [0, 1], x_T, scheduler: "ddim", steps, labels, guidance };
+    for await (const { done, index, x } of sample(model, request)) {
+      if (done) made[index] = enlarge(toPixels(x, model.shape), 11);
+    }
+    return levels(grid(made, { gap: 2, background: 255 }));
+  };
+  const cases: [string[], Promise<number[]>][] = [
+    [["--steps", "2"], drawn(2, 10, 1)],
+    [["--steps", "1", "--label", "class 4", "--guidance", "3"], drawn(1, 4, 3)],
+  ];
+  for (const [flags, expected] of cases) {
+    const args = ["interpolate", at("x.png"), "8", ...common, "--frames", "2", ...flags];
+    const { code, err, bytes } = await cli([...args, "--out", "-"]);
+    assertEquals([code, err], [0, ""]);
+    assertEquals(levels(decodePng(bytes)), await expected, flags.join(" "));
+  }
+});
+
+Deno.test("weights whose channels no picture has take none, and are measured on none", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  await emptyWeights(at("w"), 2);
+  const pixels = new Uint8Array(64);
+  await Deno.writeFile(at("x.png"), encodePng({ pixels, width: 8, height: 8, channels: 1 }));
+  const takesNone = `${at("x.png")}: these weights draw 2 channels, pictures have 1 or 3`;
+  const cases: [string[], string][] = [
+    [["interpolate", at("x.png"), "1", "-w", at("w"), "--steps", "1", "--out", "-"], takesNone],
+    [["restore", at("x.png"), "-w", at("w"), "--noise", "0.5", "--out", "-"], takesNone],
+    [["eval", at("w"), "--data", at("")], "eval: pictures of 2 channels are not read; 1 and 3 are"],
+  ];
+  for (const [args, message] of cases) {
+    const { code, err } = await cli([...args, ...engine]);
+    assertEquals([code, err.split("\n").at(-1)], [2, `denoise: ${message}`]);
   }
 });
 

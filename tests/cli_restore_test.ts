@@ -248,7 +248,7 @@ Deno.test("restore: wrong uses are refused with what would be right, before weig
   }
   const later: [string[], RegExp][] = [
     [[picture, "--mask", at("none.png")], /expected a hole of transparent or white pixels/],
-    [[picture, "--mask", at("other.png")], /--mask .*expected 28×28 pixels.*found "20×20"/],
+    [[picture, "--mask", at("other.png")], /--mask \S+other\.png: .*28×28 pixels.*found "20×20"/],
     [[picture, "--colour"], /these weights draw 1 channel/],
     [[picture, "--scale", "5"], /scale: expected a whole number that divides 28×28.*found 5/],
     [[picture, "--mask", at("hole.png"), "--blur", "gaussian:2"], /no exact operator is known/],

@@ -15,6 +15,7 @@ Deno.test("seeds are a list, or a first one and how many, or the first few", () 
   assertEquals(of({ n: "2" }), [0, 1]);
   assertEquals(of({ seed: "7", n: "2" }), [7, 8]);
   assertEquals(of({ seeds: "0-2, 9,4" }), [0, 1, 2, 9, 4]);
+  assertEquals(of({ seeds: " 3 - 5 ,1" }), [3, 4, 5, 1]);
 });
 
 Deno.test("the last seed may be asked for, and none behind it", () => {

@@ -1,6 +1,7 @@
 /** `serve` as a user runs it: its flags, its weights when they break, how it begins and ends. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import * as ort from "npm:onnxruntime-node@1.30.0";
+import { schedulers } from "../schedulers/mod.ts";
 import { closeAll } from "../src/cli/commands/serve.ts";
 import { cli, inTime, temporaryFolder, watched } from "./cli.ts";
 import { metric } from "./server_http.ts";
@@ -81,7 +82,10 @@ Deno.test("serve: each flag has its effect", async () => {
     assert(err.some((line) => line.startsWith("native computes on the thread that answers")));
     const lines = out.map((line) => JSON.parse(line));
     assert(lines.some(({ message, status }) => message === "request" && status === 401));
-    assert(lines.every(({ time }) => Math.abs(Date.parse(time) - Date.now()) < 600_000));
+    for (const { time } of lines) {
+      assertEquals(new Date(time).toISOString(), time, "as machines sort it");
+      assert(Math.abs(Date.parse(time) - Date.now()) < 600_000);
+    }
     const quiet = await served([...weights, "--quiet"], async (base) => {
       const at = (path: string) => new URL(path, base);
       assertEquals(base.hostname, "127.0.0.1");
@@ -92,6 +96,7 @@ Deno.test("serve: each flag has its effect", async () => {
       assertEquals(picture.headers.get("access-control-allow-origin"), "*");
     });
     assertEquals(quiet.out, []);
+    assertEquals("mine" in schedulers, false, "what is offered here is not built in from now on");
   });
 });
 

@@ -145,6 +145,8 @@ Deno.test("a bar shows share, speed and time left, ten times a second at most, a
   progress.update(1);
   clock.at(2.05);
   progress.update(2);
+  clock.at(2.1);
+  progress.update(3);
   clock.at(6);
   progress.update(6);
   clock.at(6.01);
@@ -152,6 +154,7 @@ Deno.test("a bar shows share, speed and time left, ten times a second at most, a
   progress.end();
   assertEquals(clock.shown, [
     `${bar(3)} 12%  0.25 images/s  14 s left`,
+    `${bar(9)} 37%  0.71 images/s  3.5 s left`,
     `${bar(18)} 75%  0.50 images/s  2.0 s left`,
     `${bar(24)} 100%  0.67 images/s  0.0 s left`,
     "",
@@ -173,6 +176,8 @@ Deno.test("a part's time left is that of what is left of it; a new part begins a
   show("b", 0, 4);
   clock.at(11);
   show("b", 2, 4);
+  clock.at(11.5);
+  show("b", 2, 4);
   clock.at(12.5);
   show("b", 2, 4);
   show("a", 3, 4);
@@ -181,6 +186,7 @@ Deno.test("a part's time left is that of what is left of it; a new part begins a
     "a: 10 of 20, 20 s left",
     "b: 0 of 4",
     "b: 2 of 4",
+    "b: 2 of 4, 1.0 s left",
     "b: 2 of 4, 2.0 s left",
     "a: 3 of 4",
   ]);
@@ -198,14 +204,20 @@ Deno.test("downloads of a megabyte are told once they are there, and stop with t
     tell(1_550_000, 3_100_000);
     clock.at(1.05);
     tell(2_000_000, 3_100_000);
+    clock.at(1.1);
+    tell(2_060_000, 3_100_000);
     clock.at(2);
     tell(1_550_000);
+    clock.at(3);
+    tell(1, undefined, "https://h.example/");
     assertEquals(clock.said, quiet ? [] : ["downloaded unet.bin: 1.0 MB"]);
     assertEquals(clock.shown, [
       "",
       "",
       "downloading unet.bin: 1.6 of 3.1 MB, 50%",
+      "downloading unet.bin: 2.1 of 3.1 MB, 66%",
       "downloading unet.bin: 1.6 MB",
+      "downloading https://h.example/: 0.0 MB",
     ]);
     clock.stop.abort();
     assert(signal.aborted);
@@ -241,7 +253,8 @@ Deno.test("numbers of flags are written in digits, and bounded", () => {
   }
   assertEquals(parsePairs("-o", ["a=1", "b=x=y", "c="]), { a: "1", b: "x=y", c: "" });
   assertEquals(parsePairs("-o", ["a=1", "a=2"]), { a: "2" });
-  assertEquals([collect("a"), collect("b", ["a"])], [["a"], ["a", "b"]]);
+  const before = ["a"];
+  assertEquals([collect("a"), collect("b", before), before], [["a"], ["a", "b"], ["a"]]);
 });
 
 Deno.test("a program that is asked for nothing shows its help; flags alone, or no command, are wrong", async () => {

@@ -41,6 +41,47 @@ const wrong: [args: string[], message: RegExp][] = [
   ],
   [["sample", "--n", "300", "--out", "~/a.gif"], /at most 256 are put into one image/],
   [
+    ["sample", "--resume", "--out", "~/a.png"],
+    /^--resume: expected --out folder\/ or --out FILE\.npz, found \S+a\.png$/,
+  ],
+  [
+    ["sample", "--shard", "1/2", "--out", "~/a.gif"],
+    /^--shard: expected --out folder\/ or --out FILE\.npz, found \S+a\.gif$/,
+  ],
+  [
+    ["sample", "--scheduler", "dimm"],
+    /^scheduler dimm: expected one of .*, or a plug-in's path \(\.\/mine\.ts\) or address$/,
+  ],
+  // Each file by the name under which it was given.
+  [["noise", "~/text.txt"], /^\S+text\.txt: expected a PNG or JPEG picture/],
+  [["sample", "--from", "~/text.txt"], /^--from \S+text\.txt: expected a PNG/],
+  [["interpolate", "~/none.png", "1"], /^seed or picture \S+none\.png: cannot be read/],
+  [["restore", "~/none.png", "--noise", "0.1"], /^picture \S+none\.png: cannot be read/],
+  [["restore", "~/text.txt", "--noise", "0.1"], /^\S+text\.txt: expected a PNG or JPEG picture/],
+  [["restore", "~/picture.png", "--mask", "~/none.png"], /^--mask \S+none\.png: cannot be read/],
+  [["restore", "~/picture.png", "--mask", "~/text.txt"], /^--mask \S+text\.txt: expected a PNG or/],
+  [["restore", "~/picture.png", "--matrix", "~/no.npy"], /^--matrix \S+no\.npy: cannot be read/],
+  [
+    ["restore", "~/picture.png"],
+    /^say what the picture has lost: --mask, --scale, --blur, --colour, --noise, --operator or --matrix$/,
+  ],
+  [
+    ["restore", "~/picture.png", "--noise", "auto", "--simulate"],
+    /^--noise auto: is told from a noisy picture; with --simulate give a number$/,
+  ],
+  [
+    ["restore", "~/picture.png", "--noise", "0.1", "--n", "2", "--single"],
+    /^--single: is the one answer; with --n take --out folder\/$/,
+  ],
+  [
+    ["restore", "~/picture.png", "--noise", "0.1", "--sampler", "ddpm"],
+    /^--sampler: expected one of .*, or a plug-in's path \(\.\/mine\.ts\), found "ddpm"$/,
+  ],
+  [
+    ["restore", "~/picture.png", "--operator", "fog"],
+    /^--operator: expected one of .*, or a plug-in's path \(\.\/mine\.ts\) or address, found "fog"$/,
+  ],
+  [
     ["sample", ...classes, "--label", ""],
     /^--label: expected a class \(0, 1, .*\) or its index, found ""$/,
   ],
@@ -77,6 +118,7 @@ const wrong: [args: string[], message: RegExp][] = [
   ],
   [["merge", "~/folder", "--out", "~/merged/"], /folder: expected PNG files, found none$/],
   [["merge", "~/none.npz", "--out", "~/m.npz"], /none\.npz: cannot be read: there is no such file/],
+  [["merge", "~/none.NPZ", "--out", "~/m.npz"], /none\.NPZ: cannot be read: there is no such file/],
   [
     ["train", "--recipe", "~/none.json"],
     /^--recipe .*none\.json: cannot be read: there is no such/,

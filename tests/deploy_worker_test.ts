@@ -38,16 +38,32 @@ function started(weights: WorkerWeights) {
   };
 }
 
+/** What a Worker writes to its log meanwhile. */
+async function complaints(work: () => Promise<void>): Promise<string[]> {
+  const { error } = console;
+  const said: unknown[] = [];
+  console.error = (...all) => void said.push(...all);
+  try {
+    await work();
+  } finally {
+    console.error = error;
+  }
+  return said.map(String);
+}
+
 Deno.test("weights are loaded once; what could not be loaded is asked for again", async () => {
   const whole = await folder();
   const weights = { ...whole };
   for (const name of hubFiles) delete weights[name];
   const { ask, after } = started(weights);
-  const [first, beside] = await Promise.all([ask(), ask()]);
-  for (const failed of [first, beside]) {
-    assertEquals(failed.status, 500);
-    assertStringIncludes((await failed.json()).title, "mine/");
-  }
+  const said = await complaints(async () => {
+    for (const failed of await Promise.all([ask(), ask()])) {
+      const { status, title } = await failed.json();
+      assertEquals([failed.status, status], [500, 500]);
+      assertStringIncludes(title, "mine/");
+    }
+  });
+  assertEquals(said.map((error) => error.includes("mine/")), [true, true], "in its log");
   assertEquals(after.length, 2, "loading goes on when its visitor leaves");
   await Promise.all(after);
 
@@ -119,6 +135,13 @@ Deno.test("the data centre keeps pictures under their ETag, and nothing else", a
       assertEquals(await second.bytes(), first);
     }
     assertEquals(cache.kept.size, 3);
+
+    cache.match = () => Promise.reject(new Error("the cache is down"));
+    const said = await complaints(async () => {
+      const failed = await ask();
+      assertEquals([failed.status, (await failed.json()).title], [500, "Error: the cache is down"]);
+    });
+    assertEquals(said, ["Error: the cache is down"]);
   } finally {
     if (before) Object.defineProperty(globalThis, "caches", before);
     else delete (globalThis as { caches?: unknown }).caches;
@@ -159,43 +182,64 @@ Deno.test("a bundled file's digest is of it whole: a second piece would be anoth
   assertEquals((await new WholeDigest().hex()).slice(0, 8), "e3b0c442");
 });
 
-Deno.test("weights that would take more than 48 MiB as the engine likes them stay as they are stored", async () => {
-  // 22 convolutions of so many channels: 13 MB in the file, 52 MB transformed.
-  const channels = 128;
+/** A folder like the golden one whose network has other sizes; all its weights are 0. */
+async function sized(sizes: Record<string, unknown>): Promise<Record<string, ArrayBuffer>> {
   const files = await folder();
   const text = new TextDecoder().decode(files["unet/config.json"]);
-  const config = { ...JSON.parse(text), block_out_channels: [channels, channels] };
+  const config = { ...JSON.parse(text), ...sizes };
   const shapes = paramShapes(networkGraph(parseNetwork(config)));
   const tensors = new Map([...shapes].map(([name, shape]) => {
     const size = shape.reduce((a, b) => a * b, 1);
     return [name, { shape, data: new Float32Array(size) }];
   }));
-  const large = {
+  return {
     ...files,
     "unet/config.json": new TextEncoder().encode(JSON.stringify(config)).buffer,
     "unet/diffusion_pytorch_model.safetensors": writeSafetensors(tensors).buffer as ArrayBuffer,
   };
+}
+
+/** MiB of the one memory that a Worker takes: once its weights are there, and after a request more. */
+async function memoryOf(weights: Record<string, ArrayBuffer>, path?: string) {
   const { Memory } = WebAssembly;
-  const taken: number[] = [];
+  const taken: WebAssembly.Memory[] = [];
   WebAssembly.Memory = new Proxy(Memory, {
     construct(target, [descriptor]: [WebAssembly.MemoryDescriptor]) {
-      taken.push(descriptor.initial / 16);
-      return new target(descriptor);
+      taken.push(new target(descriptor));
+      return taken.at(-1)!;
     },
   });
+  const size = () => {
+    assertEquals(taken.length, 1);
+    return taken[0].buffer.byteLength / 2 ** 20;
+  };
   try {
-    for (const weights of [files, large]) {
-      const { ask, after } = started(weights);
-      assertEquals((await ask("v1/models")).status, 200);
-      await Promise.all(after);
-    }
+    const { ask, after } = started(weights);
+    assertEquals((await ask("v1/models")).status, 200);
+    await Promise.all(after);
+    const loaded = size();
+    if (path) assertEquals((await ask(path)).status, 200);
+    return { loaded, used: size() };
   } finally {
     WebAssembly.Memory = Memory;
   }
-  const [small, compact] = taken;
-  assertEquals(taken.length, 2);
-  assert(small < 8, `${small} MiB`);
-  assert(compact > 10 && compact < 40, `${compact} MiB`);
+}
+
+Deno.test("weights that would take more than 48 MiB as the engine likes them stay as they are stored", async () => {
+  // 22 convolutions of so many channels: 13 MB in the file, 52 MB transformed.
+  const large = await sized({ block_out_channels: [128, 128] });
+  const [small, compact] = [await memoryOf(await folder()), await memoryOf(large)];
+  assert(small.loaded < 8, `${small.loaded} MiB`);
+  assert(compact.loaded > 10 && compact.loaded < 40, `${compact.loaded} MiB`);
+});
+
+Deno.test("two images are evaluated at once where they take 4 MiB together, else one by one", async () => {
+  // A mixture of two classes is two; each takes 1.75 MiB at 32 pixels, 2.2 MiB at 36.
+  for (const [sample_size, together] of [[32, true], [36, false]] as const) {
+    const weights = await sized({ sample_size, block_out_channels: [64, 64] });
+    const { loaded, used } = await memoryOf(weights, "v1/images/7.png?steps=1&label=0%2B1");
+    assertEquals(used - loaded > 1, together, `${loaded} MiB, then ${used}`);
+  }
 });
 
 Deno.test("a Worker's limits fit the platform's memory and the CPU that its configuration asks for", async () => {

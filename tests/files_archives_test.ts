@@ -3,8 +3,17 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { npyHeader, parseNpy, writeNpy } from "../src/files/npy.ts";
 import { openZip, streamOf, streamZip } from "../src/files/npz_stream.ts";
+import { crc32 } from "../src/files/crc32.ts";
+import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
+import { parseTorch } from "../src/files/torch/file.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
+import { encodeGif } from "../src/image/gif.ts";
 import { picturesNpz, readNpz, writeNpz } from "../src/image/npz.ts";
+import { encodePng } from "../src/image/png.ts";
+import { encodeEnlarged } from "../src/image/png_enlarged.ts";
+import { decodePicture } from "../src/image/read.ts";
+import { bytesOf, jpegs, pngs, pngWithTexts } from "./image_fixtures.ts";
+import { torchBytes } from "./torch_fixtures.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -124,7 +133,7 @@ Deno.test("a name that is there twice is refused, and folders are no files", asy
   const two = await writeZip(new Map([["same", bytes("1")], ["sama", bytes("2")]]));
   const text = String.fromCharCode(...two).replaceAll("sama", "same");
   const twice = Uint8Array.from(text, (sign) => sign.charCodeAt(0));
-  await assertRejects(() => read(twice), InputError, 'two entries have the name "same"');
+  await assertRejects(() => read(twice), InputError, 'x.zip: two entries have the name "same"');
   const zip = await writeZip(new Map([["w/", new Uint8Array()], ["w/a", bytes("1")]]));
   assertEquals([...(await read(zip)).keys()], ["w/a"]);
   const opened = await openZip(access(zip), "x.zip");
@@ -159,11 +168,16 @@ Deno.test("archives are dated 1980, whenever and wherever they are written, in m
     // MS-DOS' time and date: midnight of January 1st of its first year.
     for (const at of places(zip, 0x02014b50)) {
       assertEquals([view.getUint16(at + 12, true), view.getUint16(at + 14, true)], [0, 0x21]);
-      // As MS-DOS made it, version 2.0, with no rights of a system's.
+      // As MS-DOS made it, version 2.0, with no rights of a system's, and nothing beside its name.
       assertEquals([view.getUint16(at + 4, true), view.getUint32(at + 38, true)], [20, 0]);
+      assertEquals(view.getUint16(at + 30, true), 0);
+      // Stored as it is.
+      assertEquals(view.getUint16(at + 10, true), 0);
+      assertEquals(view.getUint32(at + 20, true), view.getUint32(at + 24, true));
     }
     for (const at of places(zip, 0x04034b50)) {
       assertEquals([view.getUint16(at + 10, true), view.getUint16(at + 12, true)], [0, 0x21]);
+      assertEquals(view.getUint16(at + 28, true), 0, "nothing beside its name");
     }
     assertEquals(await read(zip), files);
   }
@@ -191,24 +205,34 @@ Deno.test("arrays of the format's later versions, whose headers may be longer, a
   for (const version of [1, 2]) {
     const whole = npy(header, [], version);
     for (const cut of [whole.length - 1, 11, 10]) {
-      assertThrows(() => parseNpy(whole.slice(0, cut), "x.npy"), InputError, "header is cut off");
+      const says = "x.npy: the .npy header is cut off";
+      assertThrows(() => parseNpy(whole.slice(0, cut), "x.npy"), InputError, says);
     }
-    assertThrows(() => parseNpy(whole.slice(0, 9), "x.npy"), InputError, "another format");
+    const says = "x.npy: expected a .npy array, found another format";
+    assertThrows(() => parseNpy(whole.slice(0, 9), "x.npy"), InputError, says);
   }
 });
 
 Deno.test("a header without one of its keys, or with a broken shape, is refused", () => {
+  const other = (type: string) =>
+    `elements of type "${type}"; b1, u1, i1, u2, i2, u4, i4, u8, i8, f2, f4, f8 are read`;
+  const keys = "expected a .npy header with shape and fortran_order";
+  const u1 = "'descr': '|u1', 'fortran_order': False, 'shape': ";
   const cases: [string, string][] = [
-    ["{'fortran_order': False, 'shape': (1,), }", 'elements of type ""'],
-    ["{'descr': '|u1', 'shape': (1,), }", "with shape and fortran_order"],
-    ["{'descr': '|u1', 'fortran_order': False, }", "with shape and fortran_order"],
-    ["{'descr': '|u1', 'fortran_order': False, 'shape': (1 1,), }", "expected whole numbers"],
-    ["{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }", "shape (2) does not fit 1 bytes"],
-    ["{'descr': '|toString', 'fortran_order': False, 'shape': (1,), }", 'type "|toString"'],
-    ["{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1,), }", "elements of type"],
+    ["{'fortran_order': False, 'shape': (1,), }", other("")],
+    ["{'descr': '|u1', 'shape': (1,), }", keys],
+    ["{'descr': '|u1', 'fortran_order': False, }", keys],
+    [`{${u1}(1 1,), }`, "expected whole numbers in the shape, found (1 1,)"],
+    [`{${u1}(${2 ** 53},), }`, `expected whole numbers in the shape, found (${2 ** 53},)`],
+    [`{${u1}(2, 3), }`, "shape (2,3) does not fit 1 bytes"],
+    [`{${u1}(0,), }`, "shape (0) does not fit 1 bytes"],
+    ["{'descr': '|toString', 'fortran_order': False, 'shape': (1,), }", other("|toString")],
+    ["{'descr': 'u1', 'fortran_order': False, 'shape': (1,), }", other("u1")],
+    ["{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1,), }", other("")],
   ];
   for (const [header, says] of cases) {
-    assertThrows(() => parseNpy(npy(header, [1]), "x.npy"), InputError, says);
+    const { message } = assertThrows(() => parseNpy(npy(header, [1]), "x.npy"), InputError);
+    assertEquals(message, `x.npy: ${says}`);
   }
 });
 
@@ -251,7 +275,94 @@ Deno.test("of an archive the arrays are read that are wanted, and not what macOS
     "x.npz/b.npy: expected a .npy array",
   );
   const many = await writeNpz(new Map([["a", { shape: [9], data: new Uint8Array(9) }]]));
-  await assertRejects(() => readNpz(many, "x.npz", { maxBytes: 100 }), InputError, "100 bytes");
+  await assertRejects(
+    () => readNpz(many, "x.npz", { maxBytes: 100 }),
+    InputError,
+    "x.npz/a.npy: inflates to more than the 100 bytes that are taken",
+  );
+});
+
+Deno.test("numbers that were read are their own: what becomes of the file changes nothing", () => {
+  for (const data of [Uint8Array.of(1, 2), Float32Array.of(1, 2), Float64Array.of(1, 2)]) {
+    const file = writeNpy({ shape: [2], data });
+    const read = parseNpy(file, "x.npy");
+    file.fill(0);
+    assertEquals(read.data, data);
+  }
+});
+
+Deno.test("bytes are read wherever in a buffer they lie, and left as they were", async () => {
+  const files = new Map([["a.npy", writeNpy({ shape: [2], data: Float32Array.of(1, 2) })]]);
+  const tensors = new Map([["w", { shape: [3], data: Float32Array.of(1, 2, 3) }]]);
+  const big = writeNpy({ shape: [3], data: Float32Array.of(1, 2, 3) });
+  big[big.indexOf("<".charCodeAt(0))] = ">".charCodeAt(0);
+  const readers: [Uint8Array, (bytes: Uint8Array) => unknown][] = [
+    [await writeZip(files), read],
+    [await writeZip(files, { compress: true }), read],
+    [await writeZip(files), (bytes) => readNpz(bytes, "x")],
+    [files.get("a.npy")!, (bytes) => parseNpy(bytes, "x")],
+    [big, (bytes) => parseNpy(bytes, "x")],
+    [writeSafetensors(tensors), (bytes) => parseSafetensors(bytes)],
+    [writeSafetensors(tensors, { dtype: "F16" }), (bytes) => parseSafetensors(bytes)],
+    [torchBytes("zipped"), (bytes) => parseTorch(bytes, "x")],
+    [torchBytes("legacy"), (bytes) => parseTorch(bytes, "x")],
+    [bytes("123456789"), crc32],
+    [bytesOf(pngWithTexts), (bytes) => decodePicture(bytes, "x")],
+    ...Object.values({ ...pngs, ...jpegs }).map((
+      { file },
+    ): [Uint8Array, (bytes: Uint8Array) => unknown] => [
+      bytesOf(file),
+      (bytes) => decodePicture(bytes, "x"),
+    ]),
+  ];
+  for (const [file, readFile] of readers) {
+    const expected = await readFile(file.slice());
+    const around = new Uint8Array(file.length + 12).fill(0x50);
+    around.set(file, 5);
+    const before = around.slice();
+    assertEquals(await readFile(around.subarray(5, 5 + file.length)), expected);
+    assertEquals(around, before);
+  }
+});
+
+Deno.test("numbers and pixels are written from where in a buffer they lie", async () => {
+  const inside = <T extends Uint8Array | Float32Array>(data: T): T => {
+    const around = new Uint8Array(data.byteLength + 24).fill(7);
+    around.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), 8);
+    const Type = data.constructor as new (b: ArrayBuffer, at: number, length: number) => T;
+    return new Type(around.buffer, 8, data.length);
+  };
+  const floats = Float32Array.of(1, 2, 3, 4);
+  const pixels = Uint8Array.from({ length: 24 }, (_, i) => 9 * i);
+  const writers: ((place: typeof inside) => unknown)[] = [
+    (place) => writeNpy({ shape: [4], data: place(floats) }),
+    (place) => writeSafetensors(new Map([["w", { shape: [4], data: place(floats) }]])),
+    (place) => writeZip(new Map([["a", place(pixels)]])),
+    (place) => streamed(new Map([["a", place(pixels)]])),
+    ...[1, 2, 3, 4].flatMap((channels) => {
+      const picture = (place: typeof inside) => ({
+        pixels: place(pixels),
+        width: 6 / channels,
+        height: 4,
+        channels,
+      });
+      const whole = channels === 4 ? { width: 2, height: 3 } : {};
+      return [
+        (place: typeof inside) => encodePng({ ...picture(place), ...whole }),
+        (place: typeof inside) => encodeEnlarged({ ...picture(place), ...whole }, 2),
+        (place: typeof inside) => encodeGif([{ ...picture(place), ...whole }]),
+        (place: typeof inside) => picturesNpz([{ ...picture(place), ...whole }]),
+      ];
+    }),
+  ];
+  for (const write of writers) assertEquals(await write(inside), await write((data) => data));
+});
+
+Deno.test("what is large and compressed comes back whole, piece behind piece", async () => {
+  const numbers = Uint8Array.from({ length: 300_000 }, (_, i) => i * 7 + (i >> 8));
+  const zip = await writeZip(new Map([["a", numbers]]), { compress: true });
+  assert(zip.length < 100_000, `${zip.length}`);
+  assertEquals((await read(zip)).get("a"), numbers);
 });
 
 Deno.test("pictures of several sizes or kinds are no array", async () => {
@@ -267,4 +378,5 @@ Deno.test("pictures of several sizes or kinds are no array", async () => {
   }
   const [array] = (await readNpz(await picturesNpz([first, first]), "x.npz")).values();
   assertEquals(array.shape, [2, 2, 4, 3]);
+  assert((await picturesNpz(Array(99).fill(first))).length < 500, "it is compressed");
 });

@@ -1,5 +1,5 @@
 /** Files and bytes by themselves: written whole, checked, and read in the numbers they are stored in. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { writeAll, writeDurably, writeTextDurably, writeWhole } from "../src/files/atomic_write.ts";
 import { joinBytes } from "../src/files/bytes.ts";
 import { crc32 } from "../src/files/crc32.ts";
@@ -40,16 +40,13 @@ Deno.test("what was there stays where writing fails, and nothing is left beside 
   await assertRejects(() => writeWhole(path, fails), Error, "the disc is full");
   assertEquals([await Deno.readTextFile(path), namesIn(folder.path)], ["before", ["a.bin"]]);
   const nowhere = `${folder.path}/none/b.bin`;
-  await assertRejects(
-    () => writeDurably(nowhere, bytes("x")),
-    Error,
-    `${nowhere}: cannot be written (`,
-  );
-  await assertRejects(
-    () => writeTextDurably(nowhere, "x"),
-    Error,
-    `${nowhere}: cannot be written (`,
-  );
+  const writes = [() => writeDurably(nowhere, bytes("x")), () => writeTextDurably(nowhere, "x")];
+  for (const write of writes) {
+    const { message, cause } = await assertRejects(write, Error) as Error;
+    assert(cause instanceof Deno.errors.NotFound, "what the system said");
+    assertMatch(cause.message, /open/, "not what came of clearing up");
+    assertEquals(message, `${nowhere}: cannot be written (${cause.message})`);
+  }
 });
 
 Deno.test("bytes are on disc before they have their name, and the name is once it is durable", async () => {
@@ -221,6 +218,10 @@ Deno.test("a plug-in's place is told from a name", () => {
   ];
   places.push("plugins/mine", "..\\mine", "/opt/mine", "C:\\mine", "https://example.org/mine");
   places.push("file:///mine", "data:text/javascript,1", "npm:mine", "jsr:@a/mine");
+  // An address needs no slash behind its beginning.
+  for (const scheme of ["http", "https", "file", "data", "npm", "jsr", "blob"]) {
+    places.push(`${scheme}:mine`);
+  }
   for (const spec of places) assert(isModuleSpec(spec), spec);
   for (const spec of ["ddim", "dpmpp", "my-own", "mine.json", "a:b", "ts", "httpsx"]) {
     assert(!isModuleSpec(spec), spec);
@@ -231,13 +232,22 @@ Deno.test("why a plug-in could not be loaded is told in one line", async () => {
   const module = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
   const found = await importPlugin(module("export default 7"), "--scheduler");
   assertEquals((found as { default: number }).default, 7);
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/mine.ts`, "export default 8");
+  const blob = URL.createObjectURL(new Blob(["export default 8"], { type: "text/javascript" }));
+  for (const spec of [`${folder.path}/mine.ts`, `file://${folder.path}/mine.ts`, blob]) {
+    assertEquals((await importPlugin(spec, "--data") as { default: number }).default, 8);
+  }
+  URL.revokeObjectURL(blob);
   const cases: [string, string][] = [
     [`throw new Error("no \\u001b[31mluck.\\nat line 1")`, "no luck"],
     [`throw "nothing"`, "nothing"],
   ];
   for (const [text, reason] of cases) {
     const error = await assertRejects(() => importPlugin(module(text), "--scheduler"), InputError);
-    assertEquals((error as Error).message, `--scheduler: could not be loaded (${reason})`);
+    const { message, cause } = error as Error;
+    assertEquals(message, `--scheduler: could not be loaded (${reason})`);
+    assertMatch(cause instanceof Error ? cause.message : String(cause), /^no.*luck|^nothing$/);
   }
   await assertRejects(
     () => importPlugin("./no-such.ts", "--data"),

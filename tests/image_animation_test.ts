@@ -6,7 +6,9 @@ import { encodeApng } from "../src/image/apng.ts";
 import { encodeGif } from "../src/image/gif.ts";
 import { type Pixels, withChannels } from "../src/image/pixels.ts";
 import { enlarge } from "../src/image/resize.ts";
-import { decodePng } from "../src/image/png.ts";
+import { crc32 } from "../src/files/crc32.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
+import { encodeEnlarged } from "../src/image/png_enlarged.ts";
 
 const [width, height] = [19, 13];
 
@@ -156,10 +158,38 @@ Deno.test("the still picture of an APNG may be another than its first frame", ()
   assertEquals(frames[0].delay, 80);
 });
 
+Deno.test("what is written is the same bytes everywhere; who changes them raises PICTURE_VERSION", () => {
+  const text = { denoise: '{"api":1}' };
+  const enlarged = { scale: 2, size: [2 * width + 3, 2 * height + 1] as const };
+  const written = {
+    png: encodePng(fewColours[0], text),
+    enlarged: encodeEnlarged(fewColours[0], 3, text),
+    ground: encodeEnlarged(grey[0], enlarged, text),
+    apng: encodeApng(grey, { delay: [40, 100, 1500], plays: 2 }, text),
+    still: encodeApng(fewColours, { still: fewColours[2], enlarged }),
+    gif: encodeGif(grey, { delay: [40, 100, 1500], plays: 3 }),
+    colours: encodeGif(fewColours, { enlarged }),
+    many: encodeGif(manyColours),
+  };
+  const sums = Object.entries(written).map(([name, file]) => [name, crc32(file).toString(16)]);
+  assertEquals(Object.fromEntries(sums), {
+    png: "17c5adcd",
+    enlarged: "a56799aa",
+    ground: "cf321f2",
+    apng: "53292c57",
+    still: "1cb699c0",
+    gif: "f3b7b40b",
+    colours: "1e0c90bf",
+    many: "e64045ab",
+  });
+});
+
 Deno.test("frames that do not fit together are refused", () => {
   for (const encodeFrames of [encodeGif, encodeApng]) {
-    assertThrows(() => encodeFrames([]), Error, "at least one frame");
-    assertThrows(() => encodeFrames([grey[0], fewColours[0]]), Error, "frame 1 is 19×13×3");
-    assertThrows(() => encodeFrames(grey, { delay: [1, 2] }), Error, "3 delays");
+    assertThrows(() => encodeFrames([]), Error, "expected at least one frame, found none");
+    const colours = "frame 1 is 19×13×3, the first 19×13×1";
+    assertThrows(() => encodeFrames([grey[0], fewColours[0]]), Error, colours);
+    const delays = "expected 3 delays of 0 to 65535 ms, found [1,2]";
+    assertThrows(() => encodeFrames(grey, { delay: [1, 2] }), Error, delays);
   }
 });

@@ -155,12 +155,11 @@ for (
   ]
 ) {
   Deno.test(`refuses an entry of the name ${JSON.stringify(name)}`, async () => {
-    const error = await assertRejects(
+    await assertRejects(
       async () => await readZip(await renamed(name), "x.zip"),
       InputError,
-      "leaves the archive",
+      `x.zip: the entry name ${JSON.stringify(name)} leaves the archive`,
     );
-    assert(error.message.startsWith("x.zip: "), error.message);
   });
 }
 
@@ -190,15 +189,23 @@ Deno.test("the limit is for all entries together, and the number of entries has 
   const files = new Map(["a", "b", "c"].map((name) => [name, new Uint8Array(400)]));
   const zip = await writeZip(files);
   assertEquals((await readZip(zip, "x.zip", { maxBytes: 1200, maxEntries: 3 })).size, 3);
-  await assertRejects(() => readZip(zip, "x.zip", { maxBytes: 1199 }), InputError, "x.zip/c: ");
-  await assertRejects(() => readZip(zip, "x.zip", { maxEntries: 2 }), InputError, "2 entries");
+  await assertRejects(
+    () => readZip(zip, "x.zip", { maxBytes: 1199 }),
+    InputError,
+    "x.zip/c: inflates to more than the 399 bytes that are taken",
+  );
+  await assertRejects(
+    () => readZip(zip, "x.zip", { maxEntries: 2 }),
+    InputError,
+    "x.zip: more than the 2 entries that are read",
+  );
 });
 
 Deno.test("a changed byte in an entry is noticed", async () => {
   const zip = await writeZip(new Map([["a.txt", bytes("the very same words")]]));
   const at = zip.indexOf("v".charCodeAt(0), 30);
-  const error = await assertRejects(() => readZip(zip.with(at, 0), "x.zip"), InputError);
-  assert(error.message.startsWith("x.zip/a.txt: damaged"), error.message);
+  const says = "x.zip/a.txt: damaged (its checksum is another)";
+  await assertRejects(() => readZip(zip.with(at, 0), "x.zip"), InputError, says);
 });
 
 /** The archive with its second entry where the first one is, or `shift` bytes behind. */
@@ -241,9 +248,14 @@ Deno.test("an entry within another's data is refused", async () => {
 });
 
 Deno.test("what is no archive is refused", async () => {
-  await assertRejects(() => readZip(bytes("hello"), "x.zip"), InputError, "x.zip: not a zip");
+  const notZip = "x.zip: not a zip archive that can be read (File format is not recognized)";
+  await assertRejects(() => readZip(bytes("hello"), "x.zip"), InputError, notZip);
   const zip = await writeZip(new Map([["readme.txt", bytes("x")]]));
-  await assertRejects(() => readNpz(zip, "x.npz"), InputError, "expected .npy arrays");
+  await assertRejects(
+    () => readNpz(zip, "x.npz"),
+    InputError,
+    "x.npz: expected .npy arrays, found none",
+  );
 });
 
 Deno.test("an archive that is read piece by piece gives its files, and notices a changed byte or a cut", async () => {
@@ -265,10 +277,10 @@ Deno.test("an archive that is read piece by piece gives its files, and notices a
     await assertRejects(
       () => new Response(damaged.open()).bytes(),
       InputError,
-      "shard.npz/a.npy: damaged",
+      "shard.npz/a.npy: damaged (",
     );
     for (const cut of [zip.slice(0, -1), zip.slice(0, 1000), new Uint8Array(0)]) {
-      await assertRejects(() => open(cut), InputError, "shard.npz: not a whole zip archive");
+      await assertRejects(() => open(cut), InputError, "shard.npz: not a whole zip archive (");
     }
   }
 });

@@ -1,4 +1,5 @@
 /** JPEGs of every colour, and what lies around and between their coded data. */
+import jpeg from "npm:jpeg-js@0.4.4";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { parseNpy } from "../src/files/npy.ts";
@@ -87,21 +88,52 @@ function withFrame(file: Uint8Array, code: number, edit: (header: Uint8Array) =>
   return changed;
 }
 
+Deno.test("the decoder is told what it may take, and by whom the colours are", () => {
+  const { decode } = jpeg;
+  const told: unknown[] = [];
+  Object.assign(jpeg, {
+    decode: (bytes: Uint8Array, options: unknown) => (told.push(options), decode(bytes, options!)),
+  });
+  try {
+    for (const name of ["plain", "rgb_component_ids", "grey_restart_every_3"]) {
+      decodeJpeg(bytesOf(`${name}.jpg`), "x", 45 * 45);
+    }
+  } finally {
+    Object.assign(jpeg, { decode });
+  }
+  const limits = {
+    useTArray: true,
+    formatAsRGBA: false,
+    tolerantDecoding: true,
+    maxResolutionInMP: 45 * 45 / 1e6,
+    maxMemoryUsageInMB: 1024,
+  };
+  assertEquals(
+    told,
+    [true, false, undefined].map((colorTransform) => ({ ...limits, colorTransform })),
+  );
+});
+
 Deno.test("what is not read is refused by its name", () => {
   const file = bytesOf("plain.jpg");
   const cases: [Uint8Array, string][] = [
-    [bytesOf("12_bits.jpg"), "12 bits a sample; 8 are read"],
-    [withFrame(file, 0xc3, () => {}), "SOF3"],
-    [withFrame(file, 0xc9, () => {}), "SOF9"],
-    [withFrame(file, 0xc0, (header) => header[5] = 2), "2 components"],
-    [withFrame(file, 0xc0, (header) => header.fill(0, 1, 3)), "45×0 pixels"],
-    [file.subarray(0, 100), "cut off"],
-    [file.subarray(0, 2), "without a frame"],
-    [file.subarray(0, file.length - 300), "not a JPEG that can be read"],
+    [bytesOf("12_bits.jpg"), "a JPEG of 12 bits a sample; 8 are read"],
+    [withFrame(file, 0xc3, () => {}), "a JPEG of process SOF3 ("],
+    [withFrame(file, 0xc9, () => {}), "a JPEG of process SOF9 ("],
+    [
+      withFrame(file, 0xc0, (header) => header[5] = 2),
+      "a JPEG of 2 components; 1, 3 or 4 are read",
+    ],
+    [withFrame(file, 0xc0, (header) => header.fill(0, 1, 3)), "a JPEG of 45×0 pixels in its"],
+    [file.subarray(0, 100), "a JPEG that is cut off (segment FFC0)"],
+    [file.subarray(0, 2), "a JPEG without a frame, or cut off"],
+    [file.subarray(0, file.length - 300), "not a JPEG that can be read ("],
   ];
   for (const [bytes, reason] of cases) {
-    const error = assertThrows(() => decodeJpeg(bytes, "in.jpg"), InputError, reason);
-    assert(error.message.startsWith("in.jpg: "), error.message);
+    for (const where of ["in.jpg", undefined]) {
+      const { message } = assertThrows(() => decodeJpeg(bytes, where), InputError);
+      assert(message.startsWith(`${where ?? "JPEG"}: ${reason}`), message);
+    }
   }
 });
 

@@ -42,8 +42,10 @@ Deno.test("a grid keeps a pixel's channels together", () => {
 
 Deno.test("a grid of nothing or of unequal pictures is refused", () => {
   assertThrows(() => grid([]), Error, "at least one picture");
-  assertThrows(() => grid([blank(2, 2), blank(3, 2)]), Error, "picture 1 is 3×2");
-  assertThrows(() => grid([blank(2, 2), blank(2, 2, 3)]), Error, "channels");
+  const unequal = "picture 2 is 3×2, the first 2×2";
+  assertThrows(() => grid([blank(2, 2), blank(2, 2), blank(3, 2)]), Error, unequal);
+  const colours = "expected a picture of 1 channels, found 3";
+  assertThrows(() => grid([blank(2, 2), blank(2, 2, 3)]), Error, colours);
 });
 
 Deno.test("letters are drawn dot by dot, at any scale, and cut at the edge", () => {
@@ -115,6 +117,21 @@ Deno.test("words are in the middle of their columns and at the end of their rows
   assertEquals(table, expected);
 });
 
+Deno.test("rows and places of a labelled grid may be empty, and pictures take no other", () => {
+  const cell = blank(4, 8, 1, 9);
+  const of = (cells: (Pixels | undefined)[][]) =>
+    labelledGrid(cells, { rows: ["", ""], columns: ["", ""], gap: 1 }).pixels;
+  const both = of([[cell], [undefined, undefined]]);
+  assertEquals(of([[cell]]), both);
+  assertEquals(of([[cell], []]), both);
+  assertEquals(both.filter((level) => level === 9).length, 4 * 8);
+  assertThrows(
+    () => of([[cell, blank(4, 8, 3)]]),
+    Error,
+    "expected a picture of 1 channels, found 3",
+  );
+});
+
 Deno.test("enlarging makes every pixel a square", () => {
   const picture = { pixels: Uint8Array.of(1, 2, 3, 4), width: 2, height: 2, channels: 1 };
   assertEquals(rows(enlarge(picture, 2)), "1122|1122|3344|3344");
@@ -169,7 +186,18 @@ Deno.test("a size that is no multiple has the picture in its middle, on the medi
   const rgb = { ...picture, pixels: Uint8Array.from({ length: 27 }, (_, i) => i % 3), channels: 3 };
   const { pixels } = enlarge(rgb, { size: [4, 3] });
   assertEquals([...pixels.slice(9, 12)], [0, 1, 2], "each channel has its own ground");
-  assertThrows(() => enlarge(picture, { scale: 2, size: [5, 8] }), Error, "do not fit");
+  // Levels are numbers, not words: 9 is between 2 and 10.
+  const levels = { pixels: Uint8Array.of(2, 10, 9), width: 3, height: 1, channels: 1 };
+  assertEquals([...enlarge(levels, { size: [3, 2] }).pixels], [2, 10, 9, 9, 9, 9]);
+  const wide = { ...picture, pixels: new Uint8Array(6), height: 2 };
+  for (
+    const [size, says] of [[[5, 4], "3 pixels × 2 do not fit 5"], [
+      [6, 3],
+      "2 pixels × 2 do not fit 3",
+    ]] as const
+  ) {
+    assertThrows(() => enlarge(wide, { scale: 2, size: [size[0], size[1]] }), Error, says);
+  }
 });
 
 Deno.test("all four sides of a picture have a say in its ground, and nothing inside has", () => {

@@ -37,13 +37,20 @@ Deno.test("a frame takes a tenth of a second unless another time of 16 bits is s
   assertEquals(apng([33.4, 33.6]), [33, 34]);
   assertEquals(gif([34, 36]), [3, 4]);
   for (const delay of [-1, 65536, NaN, [1], [1, 2, 3], [1, -1]]) {
+    const found = typeof delay === "number" ? [delay, delay] : delay;
     for (const encode of [encodeGif, encodeApng]) {
-      assertThrows(() => encode(frames, { delay }), Error, "expected 2 delays of 0 to 65535 ms");
+      assertThrows(
+        () => encode(frames, { delay }),
+        Error,
+        `expected 2 delays of 0 to 65535 ms, found [${found}]`,
+      );
     }
   }
   for (const other of [blank(3, 2), blank(2, 3), blank(2, 2, 3)]) {
+    const { width, height, channels } = other;
+    const says = `frame 2 is ${width}×${height}×${channels}, the first 2×2×1`;
     for (const encode of [encodeGif, encodeApng]) {
-      assertThrows(() => encode([frames[0], other]), Error, "frame 1 is ");
+      assertThrows(() => encode([...frames, other]), Error, says);
     }
   }
 });
@@ -119,7 +126,7 @@ Deno.test("a picture is pasted where it lies inside, whichever side it would lea
     assertThrows(
       () => paste(target, blank(2, 2), x, y),
       Error,
-      `at (${x}, ${y}) leaves one of 4×3`,
+      `a picture of 2×2 at (${x}, ${y}) leaves one of 4×3`,
     );
   }
   assertThrows(() => grid([blank(2, 2), blank(2, 1)]), Error, "picture 1 is 2×1, the first 2×2");
@@ -239,20 +246,37 @@ Deno.test("a JPEG is taken apart as its segments say: scans, frames, colours", (
   }
   assertEquals(last(1, 0xff, 0xff, 0xd3, 2).slice(1), [1, 0xff, 0xd3, 2, 0xff, 0xd9]);
 
+  // The height and width are two bytes each; a component takes three.
+  const header = (...numbers: number[]) => segment(0xc0, [...numbers, 1, 0x11, 0]);
+  const process = (n: number) =>
+    `of process SOF${n} (arithmetic, lossless or hierarchical); baseline and progressive ones are read`;
   const refused: [number[][], string][] = [
-    [[frame([1]), frame([1])], "several frames"],
-    [[[0xff, 0xe5, 0, 0], frame([1])], "cut off (segment FFE5)"],
-    [[[0xff, 0xe5, 0, 1], frame([1])], "cut off (segment FFE5)"],
-    [[segment(0xc0, [8, 0, 1, 0, 1, 3, 1, 0x11, 0])], "3 components"],
-    [[segment(0xc0, [4, 0, 1, 0, 1, 1, 1, 0x11, 0])], "4 bits a sample"],
-    [[segment(0xc0, [12, 0, 1, 0, 1, 1, 1, 0x11, 0])], "12 bits a sample"],
-    [[segment(0xc0, [8, 0, 0, 0, 1, 1, 1, 0x11, 0])], "1×0 pixels"],
-    [[segment(0xc0, [8, 0, 1, 0, 0, 1, 1, 0x11, 0])], "0×1 pixels"],
-    [[segment(0xf0, [1]), frame([1])], "segment FFF0, which is not read"],
-    [[segment(0xc8, [1]), frame([1])], "segment FFC8, which is not read"],
-    [[], "without a frame"],
+    [[frame([1]), frame([1])], "of several frames (hierarchical)"],
+    [[[0xff, 0xe5, 0, 0], frame([1])], "that is cut off (segment FFE5)"],
+    [[[0xff, 0xe5, 0, 1], frame([1])], "that is cut off (segment FFE5)"],
+    [[[0xff, 0x0f, 0, 0], frame([1])], "that is cut off (segment FF0F)"],
+    [[header(8, 0, 1, 0, 1, 3)], "of 3 components; 1, 3 or 4 are read"],
+    [[header(8, 0, 1, 0, 1, 1).slice(0, -1).with(3, 10)], "of 1 components; 1, 3 or 4 are read"],
+    [[header(8, 0, 1, 0, 1, 0)], "of 0 components; 1, 3 or 4 are read"],
+    [[header(4, 0, 1, 0, 1, 1)], "of 4 bits a sample; 8 are read"],
+    [[header(12, 0, 1, 0, 1, 1)], "of 12 bits a sample; 8 are read"],
+    [[header(8, 0, 0, 1, 2, 1)], "of 258×0 pixels in its header"],
+    [[header(8, 1, 2, 0, 0, 1)], "of 0×258 pixels in its header"],
+    [[segment(0xf0, [1]), frame([1])], "with the segment FFF0, which is not read"],
+    [[segment(0xc8, [1]), frame([1])], "with the segment FFC8, which is not read"],
+    [[segment(0x05, [1]), frame([1])], "with the segment FF05, which is not read"],
+    ...[3, 5, 6, 7, 9, 10, 11, 13, 14, 15].map((n): [number[][], string] => [
+      [segment(0xc0 + n, [8, 0, 1, 0, 1, 1, 1, 0x11, 0])],
+      process(n),
+    ]),
+    [[], "without a frame, or cut off"],
   ];
-  for (const [segments, says] of refused) assertThrows(() => of(...segments), InputError, says);
+  for (const [segments, says] of refused) {
+    assertEquals(assertThrows(() => of(...segments), InputError).message, `x.jpg: a JPEG ${says}`);
+  }
+  for (const marker of [0xc0, 0xc1, 0xc2]) {
+    assertEquals(of(segment(marker, [8, 0, 1, 0, 1, 1, 1, 0x11, 0])).components, 1);
+  }
   for (const marker of [0xe1, 0xe5, 0xef, 0xfe, 0xdc]) {
     assertEquals(of(segment(marker, [1, 2, 3]), frame([1])).components, 1);
   }

@@ -77,6 +77,31 @@ for (const [orientation, expected] of Object.entries(seen)) {
   });
 }
 
+Deno.test("what else is in a photo's application data takes its orientation not back", () => {
+  const tiff = exif([make, orientationOf(6)]);
+  const file = photo(tiff);
+  const end = 2 + 2 + 2 + 6 + tiff.length;
+  const segment = (marker: number, data: Iterable<number>) => {
+    const bytes = [...data];
+    return [0xff, marker, (bytes.length + 2) >> 8, (bytes.length + 2) & 255, ...bytes];
+  };
+  const text = (letters: string) => new TextEncoder().encode(letters);
+  const xmp = segment(0xe1, text("http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>"));
+  for (
+    const other of [
+      xmp,
+      segment(0xe1, text("Exif")),
+      segment(0xe2, text("Exif\0\0")),
+      segment(0xe1, []),
+    ]
+  ) {
+    for (const at of [2, end]) {
+      const both = Uint8Array.from([...file.subarray(0, at), ...other, ...file.subarray(at)]);
+      assertEquals(rows(decodeJpeg(both), 40), seen[6]);
+    }
+  }
+});
+
 Deno.test("a turned picture keeps a pixel's channels together", () => {
   const picture = { pixels: Uint8Array.of(1, 2, 3, 4, 5, 6), width: 1, height: 2, channels: 3 };
   assertEquals(upright(picture, 6), {

@@ -71,4 +71,7 @@ Deno.test("alpha is laid over white", () => {
   const picture = { pixels, width: 3, height: 1, channels: 2 };
   assertEquals([...withChannels(picture, 1).pixels], [0, 255, 224]);
   assertEquals([...withChannels(picture, 3).pixels.subarray(6)], [224, 224, 224]);
+  // Rounded: 10 of 100/255 on white is 158.92.
+  const shade = { pixels: Uint8Array.of(10, 200, 0, 100), width: 1, height: 1, channels: 4 };
+  assertEquals([...withChannels(shade, 3).pixels], [159, 233, 155]);
 });

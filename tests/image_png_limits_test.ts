@@ -15,29 +15,60 @@ const withHeader = (change: (data: Uint8Array) => void, ...more: Chunk[]) => {
 
 Deno.test("a PNG that does not exist, or is almost one, is refused by what is wrong with it", () => {
   const palette = (length: number) => ({ type: "PLTE", data: new Uint8Array(length) });
+  const filter5 = [5, 0, 0, 0, 5, 0, 0, 0];
   const indexed = (depth: number) => (data: Uint8Array) => data.set([depth, 3], 8);
+  const none = (type: number, depth: number, compression = 0, filter = 0, interlace = 0) =>
+    `a PNG of colour type ${type}, depth ${depth}, compression ${compression}, filter ${filter}, interlace ${interlace} does not exist`;
   const refused: [Uint8Array, string][] = [
-    [withHeader((data) => data[10] = 1), "compression 1"],
-    [withHeader((data) => data[11] = 1), "filter 1"],
-    [withHeader((data) => data[12] = 2), "interlace 2"],
-    [withHeader((data) => data[9] = 1), "colour type 1"],
-    [withHeader((data) => data[9] = 5), "colour type 5"],
-    [withHeader(indexed(16), palette(6)), "colour type 3, depth 16"],
-    [withHeader((data) => data.set([4, 2], 8)), "colour type 2, depth 4"],
-    [withHeader((data) => data.fill(0, 0, 4)), "0×3 pixels"],
-    [withHeader((data) => data.fill(0, 4, 8)), "3×0 pixels"],
+    [withHeader((data) => data[10] = 1), none(0, 8, 1)],
+    [withHeader((data) => data[11] = 1), none(0, 8, 0, 1)],
+    [withHeader((data) => data[12] = 2), none(0, 8, 0, 0, 2)],
+    ...[1, 5, 7].map((type): [Uint8Array, string] => [
+      withHeader((data) => data[9] = type),
+      none(type, 8),
+    ]),
+    ...[[0, 3], [0, 32], [2, 4], [3, 16], [4, 4], [4, 1], [6, 4], [6, 2]].map((
+      [type, depth],
+    ): [Uint8Array, string] => [
+      withHeader((data) => data.set([depth, type], 8), palette(6)),
+      none(type, depth),
+    ]),
+    [withHeader((data) => data.fill(0, 0, 4)), "0×3 pixels; 1 to 64000000 are decoded"],
+    [withHeader((data) => data.fill(0, 4, 8)), "3×0 pixels; 1 to 64000000 are decoded"],
     [withHeader(indexed(8)), "expected a palette of 1 to 256 colours"],
     [withHeader(indexed(8), palette(0)), "expected a palette of 1 to 256 colours"],
     [withHeader(indexed(8), palette(4)), "expected a palette of 1 to 256 colours"],
     [withHeader(indexed(8), palette(771)), "expected a palette of 1 to 256 colours"],
-    [writeChunks([{ type: "IHDR", data: ihdr.data.slice(0, 12) }, idat, iend]), "one IHDR of 13"],
+    [
+      writeChunks([{ type: "IHDR", data: ihdr.data.slice(0, 12) }, idat, iend]),
+      "expected one IHDR of 13 bytes at the beginning of the PNG",
+    ],
+    [
+      writeChunks([
+        ihdr,
+        { type: "IDAT", data: zlibSync(Uint8Array.of(...filter5, ...filter5)) },
+        iend,
+      ]),
+      "not a PNG that can be read (Unsupported filter: 5)",
+    ],
+    [
+      writeChunks([
+        ihdr,
+        { type: "IDAT", data: Uint8Array.of(0x78, 0x9c, ...Array(40).fill(7)) },
+        iend,
+      ]),
+      "the PNG is damaged (invalid block type)",
+    ],
     ...Array.from(whole.subarray(8), (_, i): [Uint8Array, string] => [
       whole.subarray(0, 8 + i),
       "the PNG is cut off",
     ]),
   ];
   for (const [file, says] of refused) {
-    assertThrows(() => decodePng(file, "x.png"), InputError, says);
+    for (const where of ["x.png", undefined]) {
+      const { message } = assertThrows(() => decodePng(file, where), InputError);
+      assertEquals(message, `${where ?? "PNG"}: ${says}`);
+    }
   }
   const zeros = writeChunks([
     writeHeader({ width: 2, height: 1, depth: 8, colourType: 3, interlaced: false }),
@@ -45,12 +76,24 @@ Deno.test("a PNG that does not exist, or is almost one, is refused by what is wr
     { type: "IDAT", data: zlibSync(Uint8Array.of(0, 0, 2)) },
     iend,
   ]);
-  assertThrows(() => decodePng(zeros, "x.png"), InputError, "colour 2, which is missing");
+  assertThrows(
+    () => decodePng(zeros, "x.png"),
+    InputError,
+    "x.png: a pixel names colour 2, which is missing",
+  );
+  for (const length of [3, 768]) {
+    const { pixels } = decodePng(withHeader(indexed(8), palette(length)));
+    assertEquals(pixels, new Uint8Array(27), "a palette of 1 to 256 colours");
+  }
   // What lies behind the pixels is padding of some encoders.
   const padded = { type: "IDAT", data: zlibSync(new Uint8Array(12 + 60_000)) };
   assertEquals(decodePng(writeChunks([ihdr, padded, iend])).pixels, new Uint8Array(9));
   const longer = { type: "IDAT", data: zlibSync(new Uint8Array(12 + 65_537)) };
-  assertThrows(() => decodePng(writeChunks([ihdr, longer, iend])), InputError, "more found");
+  assertThrows(
+    () => decodePng(writeChunks([ihdr, longer, iend])),
+    InputError,
+    "PNG: the PNG is damaged (12 bytes of pixels announced, more found)",
+  );
 });
 
 Deno.test("pictures of up to 64 million pixels are decoded unless another limit is said", () => {

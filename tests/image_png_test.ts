@@ -233,6 +233,17 @@ Deno.test("a colour profile is not inflated", async () => {
   assertEquals(decodePng(writeChunks(chunks)).pixels, new Uint8Array(9));
 });
 
+Deno.test("a palette in a picture of colours is a suggestion, which changes nothing", () => {
+  for (const channels of [3, 4]) {
+    const pixels = Uint8Array.from({ length: 4 * channels }, (_, i) => i % 2);
+    const picture = { pixels, width: 2, height: 2, channels };
+    const chunks = readChunks(encodePng(picture), "PNG");
+    const palette = { type: "PLTE", data: Uint8Array.of(9, 9, 9, 8, 8, 8) };
+    const suggested = writeChunks([chunks[0], palette, ...chunks.slice(1)]);
+    assertEquals(decodePng(suggested), { ...picture, text: {} });
+  }
+});
+
 Deno.test("a keyed colour is transparent where all of its samples are the key's", () => {
   const pixels = Uint8Array.of(10, 20, 30, 10, 20, 31, 10, 21, 30, 11, 20, 30);
   const chunks = readChunks(encodePng({ pixels, width: 4, height: 1, channels: 3 }), "PNG");

@@ -16,7 +16,15 @@ Deno.test("doubles of an npz are rounded to float32; whole numbers are passed ov
   const { tensors } = await npzFormat.read(await writeNpz(arrays), "w.npz");
   assertEquals([...tensors], [["w", { shape: [2], data: Float32Array.of(0.1, 2) }]]);
   const counts = await writeNpz(new Map([["n", count]]));
-  await assertRejects(async () => await npzFormat.read(counts, "w.npz"), InputError, "w.npz: ");
+  const broken = await writeZip(new Map([["a.npy", new Uint8Array(3)]]));
+  const refused: [Uint8Array, string][] = [
+    [counts, "w.npz: expected arrays of floats, found none"],
+    [broken, "w.npz/a.npy: expected a .npy array, found another format"],
+    [new Uint8Array(3), "w.npz: not a zip archive that can be read ("],
+  ];
+  for (const [bytes, says] of refused) {
+    await assertRejects(async () => await npzFormat.read(bytes, "w.npz"), InputError, says);
+  }
 });
 
 Deno.test("an npz has a network's arrays and configs; other files in it are passed over", async () => {

@@ -180,6 +180,19 @@ Deno.test("a sampler is given the inputs that it names, neither fewer nor others
   checkInputs({ name: "plain", api: 1 });
   const field = (given?: Record<string, typeof input>) =>
     assertThrows(() => checkInputs(sampler, given), FieldError).field;
+  assertThrows(
+    () => checkInputs(sampler),
+    FieldError,
+    'inputs.mask: expected one: "s" starts from it, found nothing',
+  );
+  const two = { ...sampler, needs: ["mask", "hint"] };
+  assertThrows(() => checkInputs(two, { mask: input }), FieldError, "inputs.hint: expected one");
+  const known = 'inputs: expected inputs of "s" (mask, hint), found "x"';
+  assertThrows(
+    () => checkInputs(two, { mask: input, hint: input, x: input }),
+    FieldError,
+    known,
+  );
   assertEquals([field(), field({}), field({ mask: input, hint: input })], [
     "inputs.mask",
     "inputs.mask",
@@ -324,7 +337,7 @@ Deno.test("a network is asked for its classes, for a second one, and for none, o
   check({ label: 0, guidance: 1 }, distilled);
   assertMatch(
     told({ label: 0, guidance: 2 }, distilled),
-    /from t with guidance 3 folded in.*take t$/,
+    /^1 or none: these weights were distilled from t with guidance 3 folded in, .*, or take t$/,
   );
   assertEquals(told({ label: 0, guidance: 1, nullLabel: 4 }), "0 to 3");
   const none = "none: these weights know no classes";

@@ -54,6 +54,15 @@ Deno.test("pictures are guided at the times that are asked for, else at those th
   assertEquals(of({ guided: [999, 5000] }), [999, 5000], "its beginning is a timestep");
   assertEquals(of({ guidance: 1 }), undefined, "what is not guided is so at no time");
   assertEquals(recipeOf({ seed: 7, guidance: 2 }).guided, undefined, "at every time");
+  const beyond = 'guided: expected timesteps from 0 to 999, found "1000-2000"';
+  const advice = { ...recommended, guided: [1000, 2000] as const };
+  for (const ask of [{ guided: [1000, 2000] as const }, {}]) {
+    assertThrows(
+      () => recipeOf({ seed: 7, ...ask }, { ...classes, recommended: advice }),
+      FieldError,
+      beyond,
+    );
+  }
   for (const guided of [[1000, 1000], [5, 4], [-1, 5], [1, NaN]] as const) {
     assertThrows(() => of({ guided }), FieldError, "guided: expected");
     assertThrows(() => of({ guided, guidance: 1 }), FieldError, "guided: expected");
@@ -108,25 +117,42 @@ Deno.test("a class is asked for by name or index; a name goes before an index of
   assertEquals(["wizard", "knight", "0", "1", 0, 3].map(label), [0, 1, 2, 1, 0, 3]);
 });
 
-const refused: [request: RecipeRequest, field: string][] = [
-  [{ seed: -1 }, "seed"],
-  [{ seed: 2 ** 32 }, "seed"],
-  [{ seed: 0.5 }, "seed"],
-  [{ seed: 0, scheduler: "dimm" }, "scheduler"],
-  [{ seed: 0, steps: 0 }, "steps"],
-  [{ seed: 0, scale: 1.5 }, "scale"],
-  [{ seed: 0, label: "witch" }, "label"],
-  [{ seed: 0, label: 4 }, "label"],
-  [{ seed: 0, guidance: Infinity }, "guidance"],
-  [{ seed: 0, nullLabel: 4 }, "nullLabel"],
-  [{ seed: 0, options: { eta: 2 } }, "options.eta"],
-  [{ seed: 0, options: { eat: 1 } }, "options.eat"],
-  [{ seed: 0, inputs: { mask: { sha256: hash, value: 0 } } }, "inputs"],
+const aSeed = "a whole number from 0 to 4294967295";
+const aClass = "a class (wizard, knight, 0) or its index";
+const refused: [request: RecipeRequest, field: string, expected: string, found: string][] = [
+  [{ seed: -1 }, "seed", aSeed, "-1"],
+  [{ seed: 2 ** 32 }, "seed", aSeed, "4294967296"],
+  [{ seed: 0.5 }, "seed", aSeed, "0.5"],
+  [
+    { seed: 0, scheduler: "dimm" },
+    "scheduler",
+    `one of ${Object.keys(schedulers).join(", ")}`,
+    '"dimm"',
+  ],
+  [{ seed: 0, steps: 0 }, "steps", "a whole number of at least 1", "0"],
+  [{ seed: 0, timesteps: [] }, "steps", "a whole number of at least 1", "0"],
+  [{ seed: 0, scale: 1.5 }, "scale", "a whole number from 1 to 256", "1.5"],
+  [{ seed: 0, scale: 2, size: 9 }, "size", "none beside a scale", "9"],
+  [{ seed: 0, size: 3 }, "size", "a width and height from 4x4 to 1024x1024", '"3x3"'],
+  [{ seed: 0, label: "witch" }, "label", aClass, '"witch"'],
+  [{ seed: 0, label: 4 }, "label", aClass, "4"],
+  [{ seed: 0, guidance: Infinity }, "guidance", "a number", "Infinity"],
+  [{ seed: 0, nullLabel: 4 }, "nullLabel", "0 to 3", "4"],
+  [{ seed: 0, options: { eta: 2 } }, "options.eta", "a number from 0 to 1", "2"],
+  [{ seed: 0, options: { eat: 1 } }, "options.eat", 'an option of "ddim" (eta, clipped_eps)', "1"],
+  [
+    { seed: 0, inputs: { mask: { sha256: hash, value: 0 } } },
+    "inputs",
+    'inputs of "ddim" (none)',
+    '"mask"',
+  ],
+  [{ seed: 0, mix: {} }, "mix", "something to mix with: another seed, or a second label", "0.5"],
+  [{ seed: 0, mix: { seed: 0.5 } }, "seed", aSeed, "0.5"],
 ];
-for (const [request, field] of refused) {
+for (const [request, field, expected, found] of refused) {
   Deno.test(`refused by name: ${field} in ${JSON.stringify(request)}`, () => {
-    const error = assertThrows(() => recipeOf(request), FieldError);
-    assertEquals(error.field, field);
+    const { message } = assertThrows(() => recipeOf(request), FieldError);
+    assertEquals(message, `${field}: expected ${expected}, found ${found}`);
   });
 }
 

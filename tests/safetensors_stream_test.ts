@@ -1,6 +1,7 @@
 /** safetensors as they come, in pieces of any size, and the layouts that the format allows. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
+import { joinBytes } from "../src/files/bytes.ts";
 import { isBeyondHalf, namesText, parseSafetensors } from "../src/files/safetensors.ts";
 import { writeSafetensors } from "../src/files/safetensors.ts";
 import { streamSafetensors } from "../src/files/safetensors_stream.ts";
@@ -20,7 +21,7 @@ function file(tensors: readonly Described[], metadata?: Record<string, string>):
 function withHeader(header: unknown, data: readonly number[]): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(header));
   const length = new Uint8Array(BigUint64Array.of(BigInt(json.length)).buffer);
-  return Uint8Array.of(...length, ...json, ...data);
+  return joinBytes([length, json, Uint8Array.from(data)]);
 }
 
 /** A stream that gives these pieces, and whether it was let go before its end. */
@@ -118,6 +119,47 @@ Deno.test("who stops on the way lets go of the stream", async () => {
   }
 });
 
+Deno.test("each piece has been seen before the next is asked for, and before its tensors are told", async () => {
+  const log: string[] = [];
+  const left = inPieces(file([["w", "F32", [1], floats(1)]]), 50);
+  const stream = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const piece = left.shift();
+      if (!piece) return controller.close();
+      log.push(`${piece.length} come`);
+      controller.enqueue(piece);
+    },
+  }, { highWaterMark: 0 });
+  const opened = await streamSafetensors(stream, "w", async (piece) => {
+    await new Promise((done) => setTimeout(done));
+    log.push(`${piece.length} seen`);
+  });
+  for await (const [name] of opened.tensors()) log.push(name);
+  assertEquals(log, ["50 come", "50 seen", "16 come", "16 seen", "w"]);
+});
+
+Deno.test("what is wrong is told though the stream cannot be let go", async () => {
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(new Uint8Array(8)),
+    cancel: () => Promise.reject(new Error("it is stuck")),
+  });
+  await assertRejects(() => streamSafetensors(stream, "w"), InputError, "w: the header is not");
+});
+
+Deno.test("a stream may have no tensors, or none of floats", async () => {
+  for (const tensors of [[], [["n", "I64", [1], Array(8).fill(1)]]] as Described[][]) {
+    const { entries, tensors: read, metadata, seen } = await readStream([file(tensors)]);
+    assertEquals([entries, read, metadata], [[], new Map(), {}]);
+    assertEquals(seen, [...file(tensors)]);
+    assertEquals(parseSafetensors(file(tensors)), { tensors: new Map(), metadata: {} });
+  }
+  await assertRejects(
+    () => readStream([file([]), Uint8Array.of(1)]),
+    InputError,
+    "w.safetensors: bytes behind the last tensor belong to none",
+  );
+});
+
 Deno.test("a stream that promises a header of gigabytes is refused before room is made for it", async () => {
   const says = (length: bigint) => new Uint8Array(BigUint64Array.of(length).buffer);
   for (const length of [100_000_001n, 2n ** 40n, 2n ** 64n - 1n]) {
@@ -147,14 +189,14 @@ Deno.test("empty tensors lie anywhere, in whichever order the header names them"
 
 Deno.test("no more tensors are read than 100,000", () => {
   const of = (count: number) => {
-    const one = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}';
-    const json = `{${Array.from({ length: count }, (_, i) => `"${i}":${one}`).join()}}`;
-    const bytes = new Uint8Array(8 + json.length);
-    new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
-    new TextEncoder().encodeInto(json, bytes.subarray(8));
-    return bytes;
+    const header = Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, 0]));
+    return withHeader(header, []);
   };
-  assertThrows(() => parseSafetensors(of(100_001)), InputError, "100001 tensors, at most 100000");
+  const most = "w: 100001 tensors, at most 100000 are read";
+  assertThrows(() => parseSafetensors(of(100_001), "w"), InputError, most);
+  // So many are, up to what is wrong with the first of them.
+  const first = 'w: tensor "0" has no description';
+  assertThrows(() => parseSafetensors(of(100_000), "w"), InputError, first);
 });
 
 Deno.test("tensors are written padded with spaces, and none by the name that the format keeps", () => {

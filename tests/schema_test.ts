@@ -53,6 +53,13 @@ Deno.test("a key that is undefined is one that is missing, null is not, and what
   assertEquals(keys().flag("c", true), true);
   assertEquals(keys().flag("b", true), false, "as in Python");
   assertEquals([...keys().left.keys()], ["b"]);
+  const least = new Keys({ n: 0, f: false, t: "" }, "file");
+  const read = [
+    least.read("n", whole(), 3),
+    least.read("f", flag, true),
+    least.read("t", text(), "x"),
+  ];
+  assertEquals(read, [0, false, ""], "which are not missing");
   assertEquals(new Keys({ old: 1 }, "file", { old: "now" }).read("now", whole(), 0), 1);
 
   const optional: Field<boolean> = { type: flag, optional: true };

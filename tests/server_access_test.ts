@@ -7,6 +7,7 @@ import { clientBehindProxy, createApp, signAddress } from "../src/server/mod.ts"
 import { createServices } from "../src/server/http/create_services.ts";
 import { restorationRoutes } from "../src/server/http/restorations.ts";
 import { frozenClock } from "./frozen_clock.ts";
+import { edits, file, form, hole, model, stripes } from "./restoration_forms.ts";
 import { fakeModel } from "./server_fake.ts";
 import { generations, post } from "./server_http.ts";
 
@@ -95,7 +96,8 @@ Deno.test("a signature opens one picture: under no other name, path or ending", 
   await assertRejects(
     () => signAddress(new URL("http://here/metrics"), "secret", soon),
     InputError,
-    "expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, found http://here/metrics",
+    "signAddress: expected an address that ends in v1/images/NAME.png or v1/images/NAME/events, " +
+      "found http://here/metrics",
   );
 });
 
@@ -308,6 +310,34 @@ Deno.test("without keys generations are public: limited by cost like pictures, a
   assertEquals((await ask({ prompt: "x", n: 2 })).status, 200);
   assertEquals((await ask({ prompt: "y" })).status, 429);
   assertEquals((await ask({ prompt: "y", stream: true })).status, 429);
+});
+
+Deno.test("a key frees from the rate and the share of streams, on every route", async () => {
+  const app = createApp({
+    models: { fake: model() },
+    keys: ["one"],
+    limits: { publicCostPerMinute: 1, maxStreams: 8 },
+    client: () => "one",
+  });
+  const files = { image: file(stripes()), mask: file(hole()), steps: "3" };
+  const body = { prompt: "x", steps: 3, n: 2 };
+  const asked: [path: string, init: RequestInit][] = [
+    ["/v1/images/1.png?steps=3", {}],
+    ["/v1/images/1/events?steps=3", {}],
+    [generations, post(body)],
+    [generations, post({ ...body, stream: true })],
+    [edits, form(files)],
+    [edits, form({ ...files, stream: "true" })],
+  ];
+  for (const [path, init] of asked) {
+    const headers = new Headers(init.headers);
+    headers.set("authorization", "Bearer one");
+    const answers = [0, 1].map(() => app.request(path, { ...init, headers }));
+    for (const { status, body } of await Promise.all(answers)) {
+      await body?.cancel();
+      assertEquals(status, 200, path);
+    }
+  }
 });
 
 Deno.test("where pictures are signed and nobody has a key, nobody generates", async () => {

@@ -57,7 +57,8 @@ Deno.test("a body may be just as long as is allowed, whether it says so or not",
   assertEquals(problem.message, "body: expected at most 20 bytes, found 21 bytes");
   for (const coding of ["gzip", "br, identity"]) {
     const coded = request("{}", { "content-encoding": coding });
-    assertEquals((await problemOf(() => requireLength(coded, 20))).status, 415);
+    const { status, message } = await problemOf(() => requireLength(coded, 20));
+    assertEquals([status, message], [415, `content-encoding: expected none, found ${coding}`]);
   }
 });
 
@@ -82,6 +83,7 @@ Deno.test("pieces are put together in their order; what is too long is read no f
   const long = pieces("x".repeat(15), "y".repeat(15), "z", "z");
   const problem = await problemOf(() => readBytes(request(long.body), 20, 60_000));
   assertEquals([problem.status, long.seen.cancelled], [413, true]);
+  assertEquals(problem.message, "body: expected at most 20 bytes, found more");
   assert(long.seen.pulled <= 3, `${long.seen.pulled} pieces were taken`);
   assertEquals((await readBytes(new Request("http://here/"), 20, 60_000)).length, 0);
 });
@@ -153,6 +155,11 @@ Deno.test("each field that does not fit is named, with what was expected and fou
   for (const [input, expected] of cases) {
     assertEquals(await errorsOf(input), expected, JSON.stringify(input));
   }
+  // What has no words here has the schema's own.
+  const other = z.object({ code: z.string().regex(/^x$/), at: z.date() });
+  const { errors } = await problemOf(() => validate(other, { code: "y", at: 3 }));
+  const told = errors!.map(({ field, expected }) => [field, expected]);
+  assertEquals(told, [["code", "Invalid string: must match pattern /^x$/"], ["at", "date"]]);
   const many = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`x${i}`, i]));
   assertEquals((await errorsOf(many)).length, 16, "so many are told, and no more");
 });
@@ -207,7 +214,11 @@ Deno.test("a form is multipart, with its boundary; another body is not looked in
   assertEquals(large.message, "body: expected at most 100000 bytes, found 100001 bytes");
 
   const other = await problemOf(() => of("multipart/form-data; boundary=y"));
-  assertEquals([other.status, other.reason], [400, "malformed"]);
+  assertEquals([other.status, other.reason, other.message], [
+    400,
+    "malformed",
+    "body: expected multipart/form-data, found it damaged",
+  ]);
 });
 
 Deno.test("a form has up to 64 parts", async () => {

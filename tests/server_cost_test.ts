@@ -135,6 +135,36 @@ Deno.test("counting is work, too: ever new options of long runs are paid for, by
     return (await guided.request(path, { method: "HEAD" })).status;
   };
   assertEquals([await two(0.1, 2), await two(0.1, 1), await two(0.2, 1)], [200, 200, 429]);
+  // So does who asks for events or for addresses, and has nothing made.
+  const ways: ((app: typeof guided, eta: number) => Response | Promise<Response>)[] = [
+    (app, eta) => app.request(`/v1/images/7/events?steps=960&eta=${eta}`, { method: "HEAD" }),
+    (app, eta) =>
+      app.request(generations, post({ prompt: "x", steps: 960, eta, response_format: "url" })),
+  ];
+  for (const way of ways) {
+    const app = createApp({ models: { fake: fakeModel() }, limits: { publicCostPerMinute: 30 } });
+    const statuses = [];
+    for (const eta of [0.1, 0.1, 0.2, 0.3]) {
+      const { status, body } = await way(app, eta);
+      await body?.cancel();
+      statuses.push(status);
+    }
+    assertEquals(statuses, [200, 200, 200, 429]);
+  }
+});
+
+Deno.test("of a long making no more than 48 frames are shown, of a short one all, and each is paid for", async () => {
+  const { orders, catalog } = createServices({ models: { fake: fakeModel() } });
+  for (const [steps, most] of [[1, 0], [12, 11], [1000, 45]]) {
+    const recipe = resolve(catalog, { scheduler: "ddim", steps }, 7);
+    const of = async (format: "png" | "gif" | "apng") => {
+      const { shown, pixels } = await orders.of(recipe, () => {}, { format });
+      return [shown.size, pixels / 64];
+    };
+    // The noise and the picture are beside the steps that are shown; an APNG has the picture twice.
+    const frames = [await of("png"), await of("gif"), await of("apng")];
+    assertEquals(frames, [[0, 1], [most, most + 2], [most, most + 3]], `${steps} steps`);
+  }
 });
 
 Deno.test("a sampler that asks the network nothing costs an evaluation all the same", async () => {
@@ -215,6 +245,8 @@ Deno.test("a request larger than the rate is possible once the whole of it is sa
   assertThrows(() => limit.take("a", 1));
   now += 40_000;
   limit.take("a", 1);
+  now += 1500;
+  assertThrows(() => limit.take("a", 2), Error, "found 2 more with 1 left");
   limit.take("b", 60);
 });
 

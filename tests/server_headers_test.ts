@@ -11,7 +11,9 @@ const origin = "https://a.example";
 
 Deno.test("browsers of the origins that are named may call the API, others may not", async () => {
   const models = { fake: fakeModel() };
-  const named = createApp({ models, corsOrigins: [origin, "https://b.example"] });
+  const corsOrigins = [origin, "https://b.example"];
+  const named = createApp({ models, corsOrigins });
+  corsOrigins.push("https://evil.example");
   const allowed = async (app: ReturnType<typeof createApp>, path: string, from: string) => {
     const { headers, body } = await app.request(path, { headers: { origin: from } });
     await body?.cancel();
@@ -182,10 +184,20 @@ Deno.test("two who ask for one picture at once: the second is counted as joined,
 Deno.test("who is refused is told how to come in", async () => {
   const models = { fake: fakeModel() };
   const app = createApp({ models, keys: ["first", "last"], signingKey: "s", pictures: "signed" });
-  for (const path of ["/v1/images/1.png", "/v1/images/1/events", "/v1/models", "/metrics"]) {
-    const { status, headers, body } = await app.request(path);
-    await body?.cancel();
+  const key = "expected a key (Authorization: Bearer …)";
+  const either = "expected a signed address, or a key (Authorization: Bearer …)";
+  const closed: [path: string, detail: string, init?: RequestInit][] = [
+    ["/v1/images/1.png", either],
+    ["/v1/images/1/events", either],
+    ["/v1/models", key],
+    ["/metrics", key],
+    [generations, key, post({ prompt: "x" })],
+  ];
+  for (const [path, detail, init] of closed) {
+    const response = await app.request(path, init);
+    const { status, headers } = response;
     assertEquals([status, headers.get("www-authenticate")], [401, "Bearer"], path);
+    assertEquals((await response.json()).detail, detail, path);
   }
   const status = async (authorization: string) => {
     const response = await app.request("/v1/models", { headers: { authorization } });
@@ -205,6 +217,10 @@ Deno.test("who is refused is told how to come in", async () => {
   };
   const forged = [403, "sig", "the signature of this address", "x"];
   assertEquals(await problem("sig=x&expires=9999999999"), forged);
+  const headers = { authorization: "Bearer first" };
+  const keyed = await app.request("/v1/images/1.png?sig=x", { headers });
+  await keyed.body?.cancel();
+  assertEquals(keyed.status, 403, "a key makes no wrong signature right");
   const now = Math.floor(Date.now() / 1000);
   const at = (name: string) => new URL(`http://here/v1/images/${name}`);
   const past = await signAddress(at("1.png"), "s", now - 1);

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { decodePng } from "../src/image/png.ts";
 import { createApp } from "../src/server/mod.ts";
+import { edits, file, form, hole, stripes } from "./restoration_forms.ts";
 import { FAKE_HASH, fakeModel } from "./server_fake.ts";
+import { generations, metric, parseEvents, post } from "./server_http.ts";
 
 async function png(response: Response) {
   const body = await response.bytes();
@@ -200,6 +202,54 @@ Deno.test("several weights are served at once; the first is the default", async 
   assertEquals((await png(await app.request("/v1/images/7.png"))).width, 8);
   const picture = await png(await app.request("/v1/images/7.png?weights=large"));
   assertEquals([picture.width, picture.channels], [16, 3]);
+});
+
+Deno.test("on every route a request is of the weights that it names: their classes, size, sampler and numbers", async () => {
+  const labels = ["ant", "bee"], recommended = { scheduler: "heun", steps: 3 };
+  const small = fakeModel({ labels: ["cat", "ant"] });
+  const other = fakeModel({ shape: [1, 16, 16], hash: "b".repeat(64), labels, nullLabel: 2 });
+  const app = createApp({ models: { small, other: { ...other, recommended } } });
+  const location = async (query: string) => {
+    const { headers, body } = await app.request(`/v1/images/7.png?${query}`, { method: "HEAD" });
+    await body?.cancel();
+    return new URLSearchParams(headers.get("content-location")!.split("?")[1]);
+  };
+  const pinned = await location("weights=other&label=1");
+  const told = ["weights", "label", "scheduler", "steps"].map((name) => pinned.get(name));
+  assertEquals(told, ["other@bbbbbbbbbbbbbbbb", "bee", "heun", "3"]);
+  assertEquals((await location("label=1")).get("label"), "ant");
+  const mixed = await location("weights=other&label=bee%2Bant");
+  assertEquals([mixed.get("label"), mixed.get("mix")], ["bee+ant", "0.5"]);
+
+  const events = await app.request("/v1/images/7/events?weights=other&label=1&preview=none");
+  const done = JSON.parse(parseEvents(await events.text()).at(-1)!.data);
+  assertEquals([done.label, done.scheduler, done.steps], ["bee", "heun", 3]);
+
+  const body = { prompt: "bee", model: "other", seed: 7 };
+  const { size, data } = await (await app.request(generations, post(body))).json();
+  const [{ weights, label, scheduler, steps }] = data;
+  assertEquals([size, weights, label, scheduler, String(steps)], ["16x16", ...told]);
+  const url = await app.request(generations, post({ ...body, response_format: "url" }));
+  const { data: [{ url: address }] } = await url.json();
+  assertEquals((await app.request(address)).headers.get("etag"), done.etag);
+
+  const files = { image: file(stripes(16, 16)), mask: file(hole(16, 16)) };
+  const edit = form({ ...files, prompt: "bee", model: "other", steps: "2" });
+  const edited = await (await app.request(edits, edit)).json();
+  assertEquals([edited.size, edited.data[0].weights, edited.data[0].label], [
+    "16x16",
+    "other@bbbbbbbbbbbbbbbb",
+    "bee",
+  ]);
+
+  const text = await (await app.request("/metrics")).text();
+  const made = (weights: string) => metric(text, `denoise_images_total{weights="${weights}"}`);
+  assertEquals([made("small"), small.evaluations], [0, 0]);
+  assertEquals(made("other"), 2, "the events', which is kept for the next ones, and the edit's");
+  const { paths } = await (await app.request("/openapi.json")).json();
+  const { parameters } = paths["/v1/images/{seed}.png"].get;
+  const described = parameters.find(({ name }: { name: string }) => name === "label");
+  assertEquals(described.description, "a class, or two with + between: cat, ant, bee");
 });
 
 Deno.test("a finished picture is remembered, within the bytes allowed", async () => {

@@ -254,6 +254,14 @@ Deno.test("the drain ends every image of a request, also after one of them is do
   await step();
 });
 
+Deno.test("a drain takes nothing from who has not read yet what was finished before", async () => {
+  const app = createApp({ models: { fake: fakeModel() } });
+  const response = await app.request("/v1/images/1/events?steps=3");
+  assertEquals(await app.drain(60_000), true);
+  const events = parseEvents(await response.text()).map(({ event }) => event);
+  assertEquals(events, ["queued", "step", "step", "step", "done"]);
+});
+
 Deno.test("a full queue answers 503 with Retry-After before any work starts", async () => {
   const { model, flow } = stepped();
   const app = createApp({ models: { fake: model }, limits: { maxQueue: 12 } });

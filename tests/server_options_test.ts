@@ -59,16 +59,24 @@ Deno.test("a small machine's defaults are those that the command's help and the 
 });
 
 Deno.test("names, schedulers and the public address are looked at before anything is served", () => {
+  const letters = `createApp: expected a model's name in letters, digits, ".", "_", "-", found`;
+  const url = "publicUrl: expected an address like https://example.org/, found";
+  const ddim =
+    'createApp: expected the scheduler "ddim", which "fake" recommends, among schedulers';
   const refused: [Options, string][] = [
-    [{ models: { "": fakeModel() } }, "expected a model's name in letters"],
-    [{ models: { "a b": fakeModel() } }, 'found "a b"'],
-    [{ models: { ["x".repeat(65)]: fakeModel() } }, "expected a model's name"],
-    [{ schedulers: {} }, "expected at least one scheduler"],
-    [{ schedulers: { mine: builtIn.ddim } }, 'schedulers by their names, found "mine": "ddim"'],
-    [{ schedulers: { heun: builtIn.heun } }, 'expected the scheduler "ddim", which "fake" rec'],
-    [{ publicUrl: "example.org" }, "publicUrl: expected an address like"],
-    [{ publicUrl: "ftp://example.org/" }, "publicUrl: expected an address like"],
-    [{ publicUrl: "" }, "publicUrl: expected an address like"],
+    [{ models: {} }, "createApp: expected at least one model in models"],
+    [{ models: { "": fakeModel() } }, `${letters} ""`],
+    [{ models: { "a b": fakeModel() } }, `${letters} "a b"`],
+    [{ models: { ["x".repeat(65)]: fakeModel() } }, `${letters} "${"x".repeat(65)}"`],
+    [{ schedulers: {} }, "createApp: expected at least one scheduler in schedulers"],
+    [
+      { schedulers: { mine: builtIn.ddim } },
+      'createApp: expected schedulers by their names, found "mine": "ddim"',
+    ],
+    [{ schedulers: { heun: builtIn.heun } }, `${ddim}, found heun`],
+    [{ publicUrl: "example.org" }, `${url} "example.org"`],
+    [{ publicUrl: "ftp://example.org/" }, `${url} "ftp://example.org/"`],
+    [{ publicUrl: "" }, `${url} ""`],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => services(options), Error, message);
@@ -174,6 +182,7 @@ Deno.test("the log has a line a request: how bad it is, why, and how long it too
   await (await app.request("/livez", { method: "PURGE" })).body?.cancel();
   const text = await (await app.request("/metrics")).text();
   assert(text.includes('denoise_http_requests_total{method="other",route='), text.slice(0, 900));
+  assertEquals(lines.findLast(({ path }) => path === "/livez")!.method, "PURGE", "the log has it");
   assert(!text.includes("PURGE"), "who invents methods makes no series");
   const route = "/v1/images/:file{[^/]+\\\\.png}";
   const seconds = metric(text, `denoise_http_request_seconds_sum{route="${route}"}`);
@@ -207,6 +216,9 @@ Deno.test("the list says what weights recommend, take and are pinned by", async 
     ["plain", "plain@0123456789abcdef", false, true, 45, "ddim", 50, 1],
     ["short", "short@0123456789abcdef", false, true, 40, "ddim", 5, 1],
   ]);
+  const few = createApp({ models: { plain }, limits: { maxSteps: 44, maxCost: 45 } });
+  const { denoise } = await (await few.request("/v1/models/plain")).json();
+  assertEquals(denoise.max_steps, 44, "no more than one picture may have");
   assertEquals(data[3].denoise.schedulers.dpmpp.max_steps, 39, "it needs a timestep more");
   const other = await (await app.request("/v1/models/other")).json();
   const expected = "one of the loaded weights (guided, distilled, plain, short)";
@@ -317,6 +329,12 @@ Deno.test("a model's name has up to 64 letters; a scheduler that is missing is t
     Error,
     'createApp: expected the scheduler "ddim", which "fake" recommends, among schedulers, found heun, ' +
       "ddpm; add it, or give the model another recommended",
+  );
+  const recommended = { scheduler: "constructor", steps: 5 };
+  assertThrows(
+    () => services({ models: { fake: { ...fakeModel(), recommended } } }),
+    Error,
+    'expected the scheduler "constructor", which "fake" recommends',
   );
   assertEquals(services().orders.maxKnown, 1000, "runs that are remembered");
 });

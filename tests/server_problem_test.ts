@@ -57,7 +57,9 @@ Deno.test("Retry-After is in whole seconds, at least one and never too early", (
     assertEquals(headers({ retryAfter: after }).get("retry-after"), told, String(after));
   }
   assertEquals(headers({}).get("retry-after"), null);
-  assertEquals(headers({ headers: { allow: "GET" } }).get("allow"), "GET");
+  const given = Object.freeze({ allow: "GET" });
+  const both = headers({ headers: given, retryAfter: 1 });
+  assertEquals([both.get("allow"), both.get("retry-after")], ["GET", "1"]);
 });
 
 Deno.test("of a text so much is repeated as is allowed, in whole characters", () => {

@@ -91,7 +91,11 @@ Deno.test("what weights can do bounds what is asked of them", () => {
     [{ weights: "few", guidance: 2 }, "guidance", '1: "few" has guidance 2 folded in'],
     [{ weights: "few", guidance: 3 }, "guidance", '1: "few" has guidance 2 folded in'],
     [{ weights: "few", guidance: 0 }, "guidance", '1: "few" has guidance 2 folded in'],
-    [{ weights: "unguided", guidance: 0 }, "guidance", '1: "unguided" has no label that means'],
+    [
+      { weights: "unguided", guidance: 0 },
+      "guidance",
+      '1: "unguided" has no label that means "no class"',
+    ],
     [{ weights: "plain", label: 0 }, "label", 'nothing: "plain" knows no classes'],
     [{ label: 3 }, "label", "one of cat, dog, eel, or two with + between"],
     [{ mix: { label: "cow" } }, "label", "one of cat, dog, eel, or two with + between"],

@@ -63,8 +63,9 @@ Deno.test("a prompt is a class, two classes, or a name of a seed; fields go befo
   for (let i = 0; i < 4; i++) seeds.add((await image(app, { prompt: "cat+dog" })).seed);
   assert(seeds.size > 1, "a prompt of classes says nothing of the seed");
   for (const prompt of ["", "  "]) {
-    const [status, field] = await refused(app, generations, post({ prompt }));
-    assertEquals([status, field], [422, "prompt"]);
+    const told = await refused(app, generations, post({ prompt }));
+    const expected = prompt === "" ? "at least 1 character" : "some text";
+    assertEquals(told, [422, "prompt", expected, prompt]);
   }
 });
 

@@ -1,5 +1,7 @@
 /** What forms ask to be restored: defaults, what goes before what, what is paid, what is refused. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
+import { restorers } from "../schedulers/restoration/mod.ts";
 import { createGenerator } from "../src/diffusion/mod.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { createApp, type DenoiseApp, type ServedModel } from "../src/server/mod.ts";
@@ -14,7 +16,7 @@ import {
   stripes,
   variations,
 } from "./restoration_forms.ts";
-import { fakeModel } from "./server_fake.ts";
+import { fakeModel, gate, until } from "./server_fake.ts";
 import { decode, parseEvents } from "./server_http.ts";
 import { decodePng } from "../src/image/png.ts";
 
@@ -93,6 +95,20 @@ Deno.test("an edit takes what OpenAI's clients send and has no use for, and is n
   assertEquals(stray, [422, "virus", "no such file, but image, mask"]);
 });
 
+Deno.test("a form without its picture, or without what is to be filled, is told what is missing", async () => {
+  const app = make();
+  const picture = "a file, a PNG or JPEG picture";
+  for (const path of [edits, variations, restorations]) {
+    assertEquals(await refused(app, path, { steps: "3" }), [422, "image", picture], path);
+  }
+  const hole = "a file, or transparent pixels in the image";
+  assertEquals(await refused(app, edits, { image: image() }), [422, "mask", hole]);
+  for (const path of [edits, restorations]) {
+    const two = await refused(app, path, { image: image(), mask: [mask(), mask()] });
+    assertEquals(two, [422, "mask", "one file"], path);
+  }
+});
+
 Deno.test("guidance is off unless it is asked for, whatever the weights recommend", async () => {
   const recommended = { scheduler: "ddim", steps: 5, guidance: 2 };
   const app = make({}, { ...model(), recommended });
@@ -138,12 +154,30 @@ Deno.test("sampler, steps and options are those of the form, else by what is mis
   assertEquals(steps.slice(0, 2), [422, "theta"]);
 });
 
+Deno.test("the options of the usual sampler are for who names neither it nor options; else they are its own", async () => {
+  const app = make();
+  const { start, end } = restorers.ddnm.options!;
+  const cases: [more: Parts, start: unknown, end: unknown][] = [
+    [{}, 0.5, 0.1],
+    [{ sampler: "ddnm" }, start.default, end.default],
+    [{ options: '{"end": 0.2}' }, start.default, 0.2],
+    [{ sampler: "ddnm", options: '{"start": 0.75}' }, 0.75, end.default],
+  ];
+  for (const [more, start, end] of cases) {
+    const parts = { image: file(stripes(2, 2)), scale: "4", steps: "3", seed: "1", ...more };
+    const [told] = await ask(app, restorations, parts);
+    assertEquals([told.scheduler, told.start, told.end], ["ddnm", start, end]);
+  }
+});
+
 Deno.test("answers count their seeds up from picture to picture alike, and are each their own", async () => {
   const app = make();
   const parts = { "image[]": [torn(), torn()], n: "2", seed: String(2 ** 32 - 1), steps: "3" };
   const answers = await ask(app, edits, parts);
   assertEquals(answers.map(({ seed }) => seed), [2 ** 32 - 1, 0, 2 ** 32 - 1, 0]);
   assert(answers[0].b64_json !== answers[1].b64_json);
+  const etags = answers.map(({ etag }) => etag);
+  assertEquals([new Set(etags).size, etags[2], etags[3]], [2, etags[0], etags[1]]);
   assertEquals(answers[0].b64_json, answers[2].b64_json, "the same picture and seed");
 });
 
@@ -219,6 +253,9 @@ Deno.test("bytes, pixels, answers and previews are paid for; caps are on all ans
   };
   assertEquals(await pays(5, small), [200, 429], "1 for reading, 4 for the steps");
   assertEquals(await pays(6, small), [200, 200]);
+  const long = { ...small, steps: "64" };
+  assertEquals(await pays(66, long), [200, 429], "1 for reading, 1 for counting, 64 for the steps");
+  assertEquals(await pays(67, long), [200, 200]);
   assertEquals(await pays(9, { ...small, n: "2" }), [200, 429]);
   assertEquals(await pays(10, { ...small, n: "2" }), [200, 200]);
   const heavy = { ...small, image: bytes };
@@ -291,6 +328,38 @@ Deno.test("a server that is full reads no picture", async () => {
   assertEquals([response.status, (await response.json()).error.code], [503, "overloaded"]);
   open();
   assertEquals((await first).status, 200);
+});
+
+Deno.test("who leaves a restoration ends its work", async () => {
+  const { open, wait } = gate();
+  const fake = fakeModel({ before: () => wait });
+  const app = make({}, fake);
+  const leaving = new AbortController();
+  const parts = form({ image: image(), mask: mask(), steps: "5" });
+  const asked = app.request(
+    new Request(`http://x${edits}`, { ...parts, signal: leaving.signal }),
+  );
+  await until(() => fake.evaluations === 1, "the first evaluation");
+  leaving.abort();
+  assertEquals((await asked).status, 499);
+  open();
+  await app.drain(60_000);
+  assertEquals(fake.evaluations, 1);
+});
+
+Deno.test("a plug-in that has the name of a restoring sampler is another: it changes no restoration's ETag", async () => {
+  const sdedit = { ...builtIn.ddim, name: "sdedit" };
+  const options = { schedulers: { ...builtIn, sdedit }, schedulersVersion: "v1" };
+  const parts = { image: image(), seed: "1", steps: "3" };
+  const [[plain], [beside]] = [
+    await ask(make(), variations, parts),
+    await ask(make(options), variations, parts),
+  ];
+  assertEquals([beside.scheduler, beside.etag, beside.b64_json], [
+    "sdedit",
+    plain.etag,
+    plain.b64_json,
+  ]);
 });
 
 Deno.test("a stream of restorations costs its previews, and tells its kind", async () => {

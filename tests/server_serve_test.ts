@@ -133,3 +133,37 @@ Deno.test("a server is over when its socket is closed, not before; it listens fo
   runtime.finished.resolve();
   await served;
 });
+
+Deno.test("a server closes its socket once its work is drained, not before", async () => {
+  using runtime = held();
+  const drained = Promise.withResolvers<boolean>();
+  const app = Object.assign(runtime.app, { drain: () => drained.promise });
+  runtime.closed.resolve();
+  const served = serve(app, { signal: AbortSignal.abort() });
+  await now();
+  assertEquals(runtime.seen.shutdowns, 0);
+  drained.resolve(true);
+  await served;
+  assertEquals(runtime.seen.shutdowns, 1);
+});
+
+Deno.test("on Windows, which has no SIGTERM, a server ends by its signal alone", async () => {
+  using runtime = held();
+  const build = Object.getOwnPropertyDescriptor(Deno, "build")!;
+  Object.defineProperty(Deno, "build", { ...build, value: { ...Deno.build, os: "windows" } });
+  const { removeSignalListener } = Deno;
+  const removed: string[] = [];
+  Deno.removeSignalListener = (signal) => void removed.push(signal);
+  try {
+    const stop = new AbortController();
+    runtime.closed.resolve();
+    const served = serve(runtime.app, { signal: stop.signal });
+    assertEquals(runtime.listeners.size, 0);
+    stop.abort();
+    await served;
+    assertEquals([removed, runtime.seen.shutdowns], [[], 1]);
+  } finally {
+    Object.defineProperty(Deno, "build", build);
+    Deno.removeSignalListener = removeSignalListener;
+  }
+});

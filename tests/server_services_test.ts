@@ -1,5 +1,6 @@
 /** What the routes share: who is listened to, and how fast work is done. */
 import { assertEquals, assertRejects } from "@std/assert";
+import { once } from "../src/server/http/once.ts";
 import { whileConnected } from "../src/server/http/services.ts";
 import { Metrics } from "../src/server/metrics.ts";
 import { Problem } from "../src/server/problem.ts";
@@ -52,4 +53,13 @@ Deno.test("when to come again goes by the fastest engine", () => {
   const { admission, cache } = new PictureService(defaultLimits, engines, new Metrics());
   assertEquals(admission.costPerSecond(), 10);
   assertEquals([admission.limits.maxQueue, cache.maxBytes], [20_000, 33_554_432]);
+});
+
+Deno.test("what is made once is made when it is first asked for, also where it is nothing", () => {
+  for (const value of [7, undefined, null]) {
+    let made = 0;
+    const get = once(() => (made++, value));
+    assertEquals(made, 0);
+    assertEquals([get(), get(), made], [value, value, 1]);
+  }
 });

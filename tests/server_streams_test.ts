@@ -1,13 +1,15 @@
 /** Event streams: how many there may be, what a generation tells, what is said of a failure. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { schedulers as builtIn } from "../schedulers/mod.ts";
 import { decodePng } from "../src/image/png.ts";
 import { errorEvent, eventStream, OpenStreams } from "../src/server/http/events.ts";
 import { Metrics } from "../src/server/metrics.ts";
-import { createApp } from "../src/server/mod.ts";
+import { createApp, type LogEntry, type Scheduler } from "../src/server/mod.ts";
 import { Problem } from "../src/server/problem.ts";
 import { waitFor } from "../src/server/work/shared_run.ts";
 import { StepBuffer } from "../src/server/work/step_buffer.ts";
 import { frozenClock } from "./frozen_clock.ts";
+import { edits, file, form, hole, stripes } from "./restoration_forms.ts";
 import { fakeModel, gate, until } from "./server_fake.ts";
 import { decode, generations, metric, parseEvents, post } from "./server_http.ts";
 
@@ -81,6 +83,69 @@ Deno.test("the last event of a stream that failed says why, ends it for good, an
   const left = new DOMException("gone", "AbortError");
   assertEquals(errorEvent({ metrics, log }, left).id, "done");
   assertEquals([lines.length, metrics.failures.value({ reason: "disconnected" })], [2, 0]);
+});
+
+Deno.test("a stream that failed names its request in its last event and in its line of log", async () => {
+  const before = () => {
+    throw new Error("gone");
+  };
+  const lines: LogEntry[] = [];
+  const models = { fake: fakeModel({ before }) };
+  const app = createApp({ models, log: (line) => lines.push(line) });
+  const common = { steps: "1", stream: "true", image: file(stripes()), mask: file(hole()) };
+  const asked: [string, RequestInit][] = [
+    ["/v1/images/1/events?steps=1", {}],
+    [generations, post({ prompt: "x", steps: 1, stream: true })],
+    [edits, form(common)],
+  ];
+  for (const [path, init] of asked) {
+    const id = `id-of-${path.length}`;
+    const headers = new Headers(init.headers);
+    headers.set("x-request-id", id);
+    const response = await app.request(path, { ...init, headers });
+    const { event, data } = parseEvents(await response.text()).at(-1)!;
+    assertEquals([event, JSON.parse(data).instance], ["error", `urn:request:${id}`], path);
+    const told = lines.filter(({ level, requestId }) => level === "warn" && requestId === id);
+    assertEquals(told.map(({ reason }) => reason), ["network"], path);
+  }
+});
+
+/** Each step has an x_t, an x_0 and an end of a level of its own, whatever the network says. */
+const levels: Scheduler = {
+  name: "levels",
+  api: 1,
+  async *sampler(run) {
+    const filled = (value: number) => run.x.map(() => value);
+    for (const [i, t] of run.timesteps.entries()) {
+      await run.denoise(run.x, t);
+      yield { t, x: filled(0.2 * i + 0.1), x_0: filled(-0.2 * i - 0.1) };
+    }
+    return filled(1);
+  },
+};
+
+Deno.test("previews are the estimate of x_0; of events x_t beside it, both in the network's own size", async () => {
+  const app = createApp({ models: { fake: fakeModel() }, schedulers: { ...builtIn, levels } });
+  const shown = (text: string) => {
+    const { width, height, pixels } = decodePng(decode(text.split(",").at(-1)!));
+    return [width, height, ...new Set(pixels)];
+  };
+  const level = (x: number) => Math.round((x + 1) * 127.5);
+  const query = "scheduler=levels&steps=2&scale=3&preview=both";
+  const response = await app.request(`/v1/images/7/events?${query}`);
+  const [, first, second, done] = parseEvents(await response.text())
+    .map(({ data }) => JSON.parse(data));
+  assertEquals([shown(first.preview), shown(first.x_t)], [[8, 8, level(-0.1)], [8, 8, level(0.1)]]);
+  assertEquals([shown(second.preview), shown(second.x_t)], [
+    [8, 8, level(-0.3)],
+    [8, 8, level(0.3)],
+  ]);
+  assertEquals(shown(done.image), [24, 24, 255]);
+  const body = { prompt: "x", scheduler: "levels", steps: 2, stream: true, partial_images: 1 };
+  const events = await app.request(generations, post({ ...body, size: "16x16" }));
+  const images = parseEvents(await events.text()).slice(0, -1).map(({ data }) => JSON.parse(data));
+  const sizes = images.map(({ b64_json }) => shown(b64_json));
+  assertEquals(sizes, [[16, 16, level(-0.1)], [16, 16, 255]]);
 });
 
 Deno.test("previews of a stream are spread evenly over its steps, as large as the picture", async () => {

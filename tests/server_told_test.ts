@@ -13,25 +13,32 @@ Deno.test("/metrics has these series, by which monitors know them", async () => 
   const app = createApp({ models: { fake: fakeModel() } });
   const response = await app.request("/metrics");
   assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-  const types = [...(await response.text()).matchAll(/^# TYPE denoise_(\S+ \S+)$/gm)];
-  assertEquals(types.map(([, type]) => type), [
-    "http_requests_total counter",
-    "failures_total counter",
-    "images_total counter",
-    "reused_total counter",
-    "evaluations_total counter",
-    "retried_total counter",
-    "reopened_total counter",
-    "batch_size histogram",
-    "evaluation_seconds histogram",
-    "http_request_seconds histogram",
-    "queue_cost gauge",
-    "images_waiting gauge",
-    "images_running gauge",
-    "streams_open gauge",
-    "cache_bytes gauge",
-    "calls_pending gauge",
-    "ready gauge",
+  const series = /^# HELP denoise_(\S+) (.*)\n# TYPE denoise_(\S+) (\S+)$/gm;
+  const told = [...(await response.text()).matchAll(series)];
+  assertEquals(told.map(([, name, help, again, type]) => [name === again && name, type, help]), [
+    ["http_requests_total", "counter", "Requests by route and status"],
+    ["failures_total", "counter", "Requests that failed, by reason"],
+    ["images_total", "counter", "Pictures made, by weights"],
+    [
+      ...["reused_total", "counter"],
+      "Pictures not made: not_modified, cache, or joined to the same picture in flight",
+    ],
+    ["evaluations_total", "counter", "Network evaluations"],
+    ["retried_total", "counter", "Evaluations that failed and were asked again"],
+    ["reopened_total", "counter", "Networks opened again after a crash"],
+    ["batch_size", "histogram", "Images in one network evaluation"],
+    ["evaluation_seconds", "histogram", "Time of one network evaluation"],
+    [
+      ...["http_request_seconds", "histogram"],
+      "Time from a request to its response's headers, by route",
+    ],
+    ["queue_cost", "gauge", "Evaluations admitted and not done"],
+    ["images_waiting", "gauge", "Pictures queued"],
+    ["images_running", "gauge", "Pictures between steps"],
+    ["streams_open", "gauge", "Event streams that are open"],
+    ["cache_bytes", "gauge", "Bytes of cached pictures"],
+    ["calls_pending", "gauge", "Calls that wait for a network evaluation"],
+    ["ready", "gauge", "Whether a network has been warmed up and is whole"],
   ]);
   const { batch, stepSeconds, requestSeconds } = new Metrics();
   assertEquals(batch.bounds, [1, 2, 4, 8, 12, 16, 24, 32, 64]);
@@ -125,6 +132,25 @@ Deno.test("a model is told with all that a page needs to ask for its pictures", 
   assertEquals(tries, 4, "what cannot run is not tried a thousand times, nor for each who asks");
 });
 
+Deno.test("the whole description is tests/golden/openapi.json, which changes where the API is meant to", async () => {
+  const mine: Scheduler = { name: "mine", api: 1 };
+  const model = { ...fakeModel({ labels: ["cat", "dog"], nullLabel: 2 }), recommended: undefined };
+  const app = createApp({ models: { fake: model }, schedulers: { mine } });
+  const description = await (await app.request("/openapi.json")).json();
+  // What every picture's address may say is told once.
+  const { parameters } = description.paths["/v1/images/{seed}.png"].get;
+  for (const methods of Object.values<Record<string, Told>>(description.paths)) {
+    for (const operation of Object.values(methods)) {
+      if (operation.operationId === "getPicture" || !operation.parameters) continue;
+      const [first, rest] = [0, parameters.length].map((at) => operation.parameters.slice(at));
+      const same = JSON.stringify(first.slice(0, parameters.length)) === JSON.stringify(parameters);
+      if (same) operation.parameters = ["those of getPicture", ...rest];
+    }
+  }
+  const file = new URL("./golden/openapi.json", import.meta.url);
+  assertEquals(description, JSON.parse(await Deno.readTextFile(file)));
+});
+
 Deno.test("the description names every operation once, and what they share", async () => {
   const app = createApp({ models: { fake: fakeModel() } });
   const document = await (await app.request("/openapi.json")).json();
@@ -180,7 +206,7 @@ Deno.test("an option is described by its own kind, among what every address may 
   const options = {
     count: { ...common, type: "integer", description: "how often", minimum: 1, maximum: 9 },
     least: { ...common, type: "number", description: "how much", minimum: 0.5 },
-    any: { ...common, type: "number", description: "whatever" },
+    any: { ...common, type: "number", description: "" },
     on: { ...common, type: "boolean", description: "whether", default: true },
     word: { ...common, type: "string", description: "what", default: "" },
     mode: { ...common, type: "string", description: "which", default: "a", enum: ["a", "b"] },
@@ -195,7 +221,7 @@ Deno.test("an option is described by its own kind, among what every address may 
   assertEquals(own.map(({ name, schema, description }) => [name, schema, description]), [
     ["count", { type: "integer", minimum: 1, maximum: 9 }, "how often"],
     ["least", { type: "number", minimum: 0.5 }, "how much"],
-    ["any", { type: "number" }, "whatever"],
+    ["any", { type: "number" }, undefined],
     ["on", { type: "boolean" }, "whether"],
     ["word", { type: "string", maxLength: 1000 }, "what"],
     ["mode", { type: "string", enum: ["a", "b"] }, "which"],

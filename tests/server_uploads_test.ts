@@ -218,3 +218,28 @@ Deno.test("millions of pixels in a few bytes are paid for as they are decoded", 
   const refused = await other.request(edits, form({ image: Array(10).fill(large) }));
   assertEquals(refused.status, 422);
 });
+
+Deno.test("each file of a form is paid for as it is decoded, on every route", async () => {
+  using _ = frozenClock();
+  const flat = (side: number) =>
+    file({ pixels: new Uint8Array(side * side).fill(7), width: side, height: side, channels: 1 });
+  const cost = async (path: string, parts: Record<string, File>) => {
+    const limits = { publicCostPerMinute: 1000 };
+    const app = createApp({ models: { fake: model() }, limits, client: () => "one" });
+    const made = await app.request(path, form({ ...parts, steps: "4", seed: "1" }));
+    assertEquals(made.status, 200, await made.text());
+    const refused = await app.request("/v1/images/1.png?steps=1000");
+    return 1000 - Number(/with (\d+) left$/.exec((await refused.json()).detail)![1]);
+  };
+  const asked: [path: string, mask: boolean][] = [
+    [edits, true],
+    [variations, false],
+    [restorations, true],
+  ];
+  for (const [path, masked] of asked) {
+    const [small, large] = [16, 256].map((side) =>
+      cost(path, { image: flat(side), ...(masked ? { mask: file(hole(side, side)) } : {}) })
+    );
+    assertEquals(await large - await small, masked ? 2 : 1, path);
+  }
+});

@@ -1,6 +1,9 @@
 /** The golden network of classes, with what a test wants beside it. */
 import type { WeightsCard } from "../src/weights/read/card.ts";
 import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts";
+import { paramShapes, sizeOf } from "../src/graph/mod.ts";
+import { networkGraph } from "../src/networks/architecture.ts";
+import { parseNetwork } from "../src/networks/registry.ts";
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);
 const FILE = "unet/diffusion_pytorch_model";
@@ -44,5 +47,30 @@ export async function tinyWeights(
     await Deno.mkdir(`${path}/${name}`.replace(/\/[^/]*$/, ""), { recursive: true });
     await Deno.writeFile(`${path}/${name}`, bytes);
   }
+  return path;
+}
+
+/** Makes a diffusers folder of the least network there is: one block without classes, all numbers 0. */
+export async function emptyWeights(path: string, channels = 1): Promise<string> {
+  const config = {
+    ...{
+      _class_name: "UNet2DModel",
+      sample_size: 8,
+      in_channels: channels,
+      out_channels: channels,
+    },
+    ...{ block_out_channels: [8], norm_num_groups: 4, layers_per_block: 1 },
+    ...{ down_block_types: ["DownBlock2D"], up_block_types: ["UpBlock2D"] },
+  };
+  const shapes = [...paramShapes(networkGraph(parseNetwork(config)))];
+  const tensors = new Map(
+    shapes.map(([name, shape]) =>
+      [name, { shape, data: new Float32Array(sizeOf(shape)) }] as const
+    ),
+  );
+  await Deno.mkdir(path);
+  await Deno.writeTextFile(`${path}/config.json`, JSON.stringify(config));
+  const file = `${path}/diffusion_pytorch_model.safetensors`;
+  await Deno.writeFile(file, writeSafetensors(tensors));
   return path;
 }

@@ -3,9 +3,10 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../src/errors.ts";
 import { parseTorch } from "../src/files/torch/file.ts";
 import { unpickle } from "../src/files/torch/pickle.ts";
+import { TensorReader, TensorView } from "../src/files/torch/storage.ts";
 import { readZip, writeZip } from "../src/files/zip.ts";
 import { mutations, refusals } from "./mutations.ts";
-import { torchBytes, writeTorchCheckpoint } from "./torch_fixtures.ts";
+import { global, int, text, torchBytes, tuple, writeTorchCheckpoint } from "./torch_fixtures.ts";
 
 /** What PyTorch says of its own file; "count", of whole numbers, is passed over. */
 const expected: Record<string, [number[], number[]]> = {
@@ -148,13 +149,9 @@ Deno.test("a tensor does not reach beyond its storage, nor repeat it", async () 
 });
 
 Deno.test("one list cannot be copied into dicts without end", async () => {
-  const names = (
-    module: string,
-    name: string,
-  ) => [0x63, ...new TextEncoder().encode(`${module}\n${name}\n`)];
   // A list of 60,000 pairs, remembered, and 100 dicts of it.
   const pairs = [0x5d, 0x28, ...Array(60_000).fill([0x4b, 1, 0x4b, 1, 0x86]).flat(), 0x65, 0x85];
-  const again = [...names("collections", "OrderedDict"), 0x68, 0, 0x52];
+  const again = [...global("collections", "OrderedDict"), 0x68, 0, 0x52];
   const pickle = [0x80, 2, ...pairs, 0x71, 0, ...Array(100).fill(again).flat(), 0x2e];
   const bytes = await withPickle(Uint8Array.from(pickle));
   await assertRejects(() => parseTorch(bytes, "x.pt"), InputError, "more than 1000000 items");
@@ -174,10 +171,7 @@ Deno.test("what is in a dict is told without writing it out", async () => {
 });
 
 Deno.test("views in other orders do not copy one storage without end", async () => {
-  const int = (n: number) => [0x4a, ...new Uint8Array(Int32Array.of(n).buffer)];
-  const text = (s: string) => [0x8c, s.length, ...new TextEncoder().encode(s)];
-  const global = (name: string) => [0x63, ...new TextEncoder().encode(`${name}\n`)];
-  const storage = [0x28, ...text("storage"), ...global("torch\nFloatStorage"), ...text("0")];
+  const storage = [0x28, ...text("storage"), ...global("torch", "FloatStorage"), ...text("0")];
   const turned = (i: number) => [
     ...text(`t${i}`),
     ...[0x68, 1, 0x28, 0x68, 0, ...int(0), ...int(50), ...int(50), 0x86],
@@ -185,7 +179,7 @@ Deno.test("views in other orders do not copy one storage without end", async () 
   ];
   const state = (views: number) => [
     ...[0x80, 2, 0x7d, ...storage, ...text("cpu"), ...int(2500), 0x74, 0x51, 0x71, 0, 0x62],
-    ...[...global("torch._utils\n_rebuild_tensor_v2"), 0x71, 1, 0x62],
+    ...[...global("torch._utils", "_rebuild_tensor_v2"), 0x71, 1, 0x62],
     ...[...Array.from({ length: views }, (_, i) => turned(i)).flat(), 0x2e],
   ];
   const file = (views: number) =>
@@ -197,5 +191,133 @@ Deno.test("views in other orders do not copy one storage without end", async () 
     );
   assertEquals((await parseTorch(await file(8), "x.pt")).size, 8);
   const many = await file(9);
-  await assertRejects(() => parseTorch(many, "x.pt"), InputError, "more than 8 times");
+  await assertRejects(
+    () => parseTorch(many, "x.pt"),
+    InputError,
+    "x.pt: tensors in other orders than their storage 0 copy its 2500 numbers more than 8 times",
+  );
+});
+
+/** A file from before PyTorch 1.6: its pickles, the last a list of storages, then those. */
+function legacyFile(
+  object: number[],
+  keys: number[],
+  storages: readonly Uint8Array[],
+  system = [0x7d, ...text("little_endian"), 0x88, 0x73],
+): Uint8Array {
+  const pickle = (...opcodes: number[]) => [0x80, 2, ...opcodes, 0x2e];
+  return Uint8Array.from([
+    ...pickle(0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19),
+    ...pickle(0x4d, 0xe9, 3),
+    ...pickle(...system),
+    ...pickle(...object),
+    ...pickle(...keys),
+    ...storages.flatMap((storage) => [...storage]),
+  ]);
+}
+
+/** A named tensor of a whole storage. */
+function tensorOf(name: string, type: string, key: string, length: number): number[] {
+  const kind = global("torch", `${type}Storage`);
+  const id = tuple(text("storage"), kind, text(key), text("cpu"), int(length), [0x4e]);
+  const rebuild = global("torch._utils", "_rebuild_tensor_v2");
+  const args = [[...id, 0x51], int(0), tuple(int(length)), tuple(int(1))];
+  return [...text(name), ...rebuild, ...tuple(...args), 0x52, 0x73];
+}
+
+/** How many elements, and they. */
+const storageOf = (count: number, bytes: ArrayBuffer) =>
+  Uint8Array.from([
+    ...new Uint8Array(BigInt64Array.of(BigInt(count)).buffer),
+    ...new Uint8Array(bytes),
+  ]);
+
+Deno.test("of each kind of storage a file from before PyTorch 1.6 has as many bytes as its numbers take", async () => {
+  const sizes = {
+    Float: 4,
+    Double: 8,
+    Half: 2,
+    BFloat16: 2,
+    Long: 8,
+    Int: 4,
+    Short: 2,
+    Char: 1,
+    Byte: 1,
+    Bool: 1,
+  };
+  for (const [kind, size] of Object.entries(sizes)) {
+    const file = legacyFile(
+      [0x7d, ...tensorOf("n", kind, "0", 3), ...tensorOf("w", "Float", "1", 2)],
+      [0x5d, 0x28, ...text("0"), ...text("1"), 0x65],
+      [
+        storageOf(3, new ArrayBuffer(3 * size)),
+        storageOf(2, Float32Array.of(1.5, -2).buffer),
+      ],
+    );
+    const tensors = await parseTorch(file, "x.pt");
+    const w = { shape: [2], data: Float32Array.of(1.5, -2) };
+    const isFloat = /^(B?Float|Double|Half)/.test(kind);
+    const n = { shape: [3], data: new Float32Array(3) };
+    assertEquals([...tensors], isFloat ? [["n", n], ["w", w]] : [["w", w]], kind);
+  }
+});
+
+Deno.test("storages lie in the order of their list, which names them all and no others", async () => {
+  const object = [0x7d, ...tensorOf("a", "Float", "0", 1), ...tensorOf("b", "Float", "1", 1)];
+  const storages = [7, 8].map((value) => storageOf(1, Float32Array.of(value).buffer));
+  const read = async (...keys: number[]) => {
+    const tensors = await parseTorch(legacyFile(object, keys, storages), "x.pt");
+    return [...tensors.values()].map(({ data }) => data[0]);
+  };
+  const [zero, one] = [[...text("0"), 0x61], [...text("1"), 0x61]];
+  assertEquals(await read(0x5d, ...zero, ...one), [7, 8]);
+  assertEquals(await read(0x5d, ...one, ...zero), [8, 7]);
+  const refused: [number[], string][] = [
+    [[0x4e], "the storages are cut off, or of another length than they say"],
+    [[0x5d, ...text("2"), 0x61], "the storages are cut off, or of another length than they say"],
+    [[0x5d, ...zero], "storage 1 has no bytes, its 1 numbers need 4"],
+  ];
+  for (const [keys, says] of refused) {
+    await assertRejects(() => read(...keys), InputError, `x.pt: ${says}`);
+  }
+});
+
+Deno.test("numbers of another order of bytes, or of none that is said, are refused", async () => {
+  const read = (...system: number[]) => parseTorch(legacyFile([0x7d], [0x5d], [], system), "x.pt");
+  const key = text("little_endian");
+  const systems = [[0x4e], [0x5d], [0x7d], [0x7d, ...key, 0x89, 0x73], [
+    0x7d,
+    ...key,
+    ...int(1),
+    0x73,
+  ]];
+  for (const system of systems) {
+    const says = "x.pt: expected numbers of little endian, found big";
+    await assertRejects(() => read(...system), InputError, says);
+  }
+  const says = "x.pt: expected a dict of tensors, or one under ";
+  await assertRejects(() => read(0x7d, ...key, 0x88, 0x73), InputError, says);
+});
+
+Deno.test("a storage is read once, and tensors that lie in it as they are share its numbers", () => {
+  const asked: string[] = [];
+  const reader = new TensorReader((storage) => {
+    asked.push(storage.key);
+    return new Uint8Array(Float16Array.of(1, 2, 3, 4).buffer);
+  }, "x.pt");
+  const storage = { type: "HalfStorage", key: "0", length: 4 };
+  const [whole, row, turned] = [[0, [2, 2], [2, 1]], [2, [2], [1]], [0, [2, 2], [1, 2]]].map(
+    ([offset, shape, strides]) =>
+      reader.read(
+        new TensorView(storage, offset as number, shape as number[], strides as number[]),
+      ),
+  );
+  assertEquals([whole, row, turned].map(({ data }) => [...data]), [
+    [1, 2, 3, 4],
+    [3, 4],
+    [1, 3, 2, 4],
+  ]);
+  assertEquals(row.data.buffer, whole.data.buffer);
+  reader.read(new TensorView({ ...storage, key: "1" }, 0, [4], [1]));
+  assertEquals(asked, ["0", "1"]);
 });

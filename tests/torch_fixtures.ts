@@ -26,10 +26,13 @@ export function torchBytes(name: keyof typeof torchFiles): Uint8Array<ArrayBuffe
 }
 
 const encoder = new TextEncoder();
-const int = (n: number) => [0x4a, ...new Uint8Array(Int32Array.of(n).buffer)];
-const text = (s: string) => [0x58, ...int(s.length).slice(1), ...encoder.encode(s)];
-const global = (module: string, name: string) => [0x63, ...encoder.encode(`${module}\n${name}\n`)];
-const tuple = (...items: number[][]) => [0x28, ...items.flat(), 0x74];
+export const int = (n: number) => [0x4a, ...new Uint8Array(Int32Array.of(n).buffer)];
+export const text = (s: string) => [0x58, ...int(s.length).slice(1), ...encoder.encode(s)];
+export const global = (
+  module: string,
+  name: string,
+) => [0x63, ...encoder.encode(`${module}\n${name}\n`)];
+export const tuple = (...items: number[][]) => [0x28, ...items.flat(), 0x74];
 
 type Tensors = ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>;
 

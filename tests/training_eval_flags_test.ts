@@ -28,10 +28,15 @@ Deno.test("what could not be measured is refused before anything is", async () =
     [["--classifier-steps", "0"], "--classifier-steps: expected a whole number from 1"],
     [["--option", "theta=1"], "theta"],
     [["--guided", "880-170"], "--guided: expected two timesteps, the earlier first"],
+    [
+      ["--guided", "0-9,1000-2000"],
+      '--guided: expected timesteps from 0 to 999, found "1000-2000"',
+    ],
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await cli([
-      ...["eval", classes, "--data", at("data"), "--holdout", "0.5", ...args],
+      ...["eval", classes, "--data", at("data"), "--holdout", "0.5", "--loss-pictures", "0"],
+      ...["--bits-pictures", "0", "--samples", "0", ...args],
     ]);
     assertEquals([code, out], [2, ""], `${args}: ${err}`);
     assertStringIncludes(err, message);

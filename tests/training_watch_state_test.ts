@@ -5,6 +5,7 @@ import { LogTail } from "../src/cli/watch/log_tail.ts";
 import { RunFolder } from "../src/cli/watch/run_state.ts";
 import { watchRun } from "../src/cli/watch/watch.ts";
 import { temporaryFolder } from "./cli.ts";
+import { heldTime } from "./held_time.ts";
 
 const line = (step: number, ms = 10, loss = 1) => ({ step, loss, grad_norm: 1, lr: 1e-3, ms });
 const logOf = (...lines: ReturnType<typeof line>[]) =>
@@ -107,6 +108,10 @@ Deno.test("a folder that is not there yet is a run before its first update, unde
     const stage = { name: "", updates: undefined, done: 0, grids: [] };
     assertEquals(state.stages, [{ ...stage, loss: undefined, msPerUpdate: undefined }]);
   }
+});
+
+Deno.test("a run in the root of all is called by its path", async () => {
+  assertEquals((await new RunFolder("/").state()).name, "/");
 });
 
 Deno.test("a distillation's stages: guided where there is guidance to fold in, then each student", async () => {
@@ -255,4 +260,70 @@ Deno.test("the page's thread may die: the run goes on, and its end waits for no 
     globalThis.Worker = Worker;
   }
   assertEquals(done, ["start", "end", "terminated"]);
+});
+
+Deno.test("at its end a page that is looked at is served for a last look, and no answer is waited for too long", async () => {
+  await using folder = await temporaryFolder();
+  const { onmessage, postMessage } = globalThis as { onmessage?: unknown; postMessage?: unknown };
+  const { serve } = Deno;
+  const { now } = performance;
+  const told: { kind: string; address?: string; why?: string }[] = [];
+  let clock = 0, handler: (request: Request) => Response | Promise<Response>, down = 0;
+  performance.now = () => clock;
+  Object.assign(globalThis, { postMessage: (message: typeof told[0]) => told.push(message) });
+  // A server that never gets rid of who asks.
+  Object.assign(Deno, {
+    serve(options: { onListen(at: { port: number }): void }, fetch: typeof handler) {
+      handler = fetch;
+      options.onListen({ port: 81 });
+      return { shutdown: () => (down++, new Promise(() => {})) };
+    },
+  });
+  try {
+    await import(new URL("../src/cli/watch/worker.ts", import.meta.url).href);
+    const say = (data: unknown) =>
+      (globalThis as unknown as { onmessage(event: { data: unknown }): unknown }).onmessage({
+        data,
+      });
+    say({ kind: "start", folder: `${folder.path}/run`, port: 0 });
+    assertEquals(told, [{ kind: "listening", address: "http://127.0.0.1:81/" }]);
+    const ask = async () =>
+      await (await handler(new Request("http://127.0.0.1:81/state.json"))).json();
+    // Asked at 1000: looked at until just before 6000.
+    clock = 1000;
+    assertEquals((await ask()).ended, false);
+    for (const [at, looks] of [[5999, true], [6000, false]] as const) {
+      told.length = down = 0;
+      clock = at;
+      using time = heldTime();
+      const ended = say({ kind: "end" });
+      if (looks) {
+        await time.pass(2499);
+        assertEquals([told.length, down], [0, 0], "it is still served");
+        await time.pass(1);
+      }
+      await time.pass(999);
+      assertEquals([told.length, down], [0, 1], "answers under way get their time");
+      await time.pass(1);
+      await ended;
+      assertEquals(told, [{ kind: "ended" }]);
+    }
+    clock = 9000;
+    assertEquals((await ask()).ended, true);
+    const taken = (error: Error, why: string) => {
+      Object.assign(Deno, {
+        serve() {
+          throw error;
+        },
+      });
+      say({ kind: "start", folder: "run", port: 81 });
+      assertEquals(told.at(-1), { kind: "failed", why });
+    };
+    taken(new Deno.errors.AddrInUse("os error 98"), "another program listens there");
+    taken(new Error("no"), "Error: no");
+  } finally {
+    performance.now = now;
+    Object.assign(Deno, { serve });
+    Object.assign(globalThis, { onmessage, postMessage });
+  }
 });

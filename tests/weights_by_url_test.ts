@@ -127,6 +127,31 @@ Deno.test("a damaged blob in the cache is fetched again", async () => {
   assertEquals(server.requests.length, 2);
 });
 
+Deno.test("a cache that cannot be written is named, and what may be done", async () => {
+  await using folder = await temporaryFolder();
+  await using server = serve(() => new Response("x"));
+  await Deno.writeFile(`${folder.path}/file`, bytes(""));
+  const cache = new DownloadCache(`${folder.path}/file/cache`);
+  assertEquals(await cache.fetch(new URL(server.origin)), bytes("x"));
+  const { message } = await assertRejects(() => cache.settle(true), InputError) as Error;
+  const start = `the download cache ${folder.path}/file/cache cannot be written (`;
+  assert(message.startsWith(start), message);
+  assert(message.endsWith("); set DENOISE_CACHE to a folder that can"), message);
+});
+
+Deno.test("one address is asked once, whatever stands behind its #; another ? is another", async () => {
+  await using folder = await temporaryFolder();
+  await using server = serve(() => new Response("x"));
+  for (const asked of [2, 2]) {
+    const cache = new DownloadCache(folder.path);
+    for (const end of ["w", "w#a", "w#b", "w?v=1", "w?v=1#a"]) {
+      assertEquals(await cache.fetch(new URL(`${server.origin}/${end}`)), bytes("x"));
+    }
+    assertEquals(server.requests.length, asked);
+    await cache.settle(true);
+  }
+});
+
 Deno.test("redirects are followed, held to the same rule, and end", async () => {
   await using server = serve((path) => {
     if (path === "/there") return new Response("found");

@@ -114,7 +114,7 @@ Deno.test("no way to a server is told apart from a server without the file", asy
 
 Deno.test("files in memory are those that are given, whatever else objects have", async () => {
   const files = filesOf({ a: bytes("1") });
-  assertEquals([files.where, await files.list!()], ["memory", ["a"]]);
+  assertEquals([files.where, await files.list!()], ["memory/", ["a"]]);
   assertEquals(await files.read("a"), bytes("1"));
   for (const name of ["b", "constructor", "__proto__", "toString"]) {
     assertEquals(await files.read(name), undefined, name);
@@ -128,7 +128,8 @@ Deno.test("JSON is read as text or bytes, with a mark in front or without", asyn
   }
   const files = filesOf({ "a.json": bytes("{"), "b.json": Uint8Array.of(0x22, 0xff, 0x22) }, "w/");
   assertEquals(await readJson(files, "c.json"), undefined);
-  await assertRejects(() => readJson(files, "a.json"), InputError, "w/a.json: expected JSON");
+  const noJson = "w/a.json: expected JSON, found something else";
+  await assertRejects(() => readJson(files, "a.json"), InputError, noJson);
   for (const read of [readJson, readText]) {
     await assertRejects(
       () => read(files, "b.json"),
@@ -161,6 +162,19 @@ Deno.test("reading is tried once more where what failed had been kept, and only 
   assertEquals(await tried([false], wrong), [wrong, 1, [false]]);
   assertEquals(await tried([true, true], wrong), [wrong, 2, [false, false]]);
   assertEquals(await tried([true], other), [other, 1, [false]]);
+  // What was read and cannot be kept is no success.
+  const full = new InputError("the disc is full");
+  const told: boolean[] = [];
+  const files: Files = {
+    where: "",
+    read: () => Promise.resolve(undefined),
+    settle: (whole) => {
+      told.push(whole);
+      return whole ? Promise.reject(full) : Promise.resolve(false);
+    },
+  };
+  const found = await settled(files, () => Promise.resolve("read")).catch((error) => error);
+  assertEquals([found, told], [full, [true, false]]);
 });
 
 Deno.test("an archive is the highest folder of weights in it, or its only file of weights", async () => {
@@ -222,7 +236,9 @@ Deno.test("the Hub may be elsewhere, and not every page of it is a repository's"
   for (
     const place of ["hf:", "hf:o", "hf:o/", "hf:/n", "hf:o/.", "hf:./n", "hf:o/n@a b", "hf:o n/m"]
   ) {
-    await assertRejects(() => of(place), InputError, "expected hf:owner/name");
+    const says =
+      `${place}: expected hf:owner/name, a path in it behind that, and @revision if it is not main`;
+    await assertRejects(() => of(place), InputError, says);
   }
   for (const place of ["hf:o/.n", "hf:o/n..", "hf:o/a..b"]) assert(await of(place), place);
 });
@@ -290,7 +306,8 @@ Deno.test("weights are fetched over https, over http from this machine alone", (
   ];
   refused.push("ftp://example.org/w", "data:,w", "http://128.0.0.1/", "http://[::2]/");
   for (const address of refused) {
-    assertThrows(() => checkAddress(new URL(address)), InputError, "over https only");
+    const says = "weights are fetched over https only (http from this machine alone)";
+    assertThrows(() => checkAddress(new URL(address)), InputError, `${new URL(address)}: ${says}`);
   }
 });
 
@@ -302,11 +319,21 @@ Deno.test("a hash behind a place is compared, in capitals or not, and must be on
   for (const written of [hash, hash.toUpperCase()]) {
     assertEquals((await locate(`${path}#sha256=${written}`)).file, "w.safetensors");
   }
-  const other = `${path}#sha256=${"0".repeat(64)}`;
-  await assertRejects(() => locate(other), InputError, `expected SHA-256 000`);
+  const none = "0".repeat(64);
+  const { message } = await assertRejects(
+    () => locate(`${path}#sha256=${none}`),
+    InputError,
+  ) as Error;
+  assertEquals(message, `file://${path}: expected SHA-256 ${none}, found ${hash}`);
+  const odd = `${folder.path}/a b%20c?d.safetensors`;
+  await Deno.writeFile(odd, bytes("odd"));
+  const files = await locate(odd);
+  assertEquals([files.where, files.file], [`${folder.path}/`, "a b%20c?d.safetensors"]);
+  assertEquals(await files.read(files.file!), bytes("odd"));
   for (const short of ["", "abc", hash.slice(1), `${hash}0`, "g".repeat(64)]) {
     const place = `${path}#sha256=${short}`;
-    await assertRejects(() => locate(place), InputError, "expected 64 hexadecimal digits");
+    const says = `${place}: expected 64 hexadecimal digits after #sha256=`;
+    await assertRejects(() => locate(place), InputError, says);
   }
 });
 
@@ -314,11 +341,16 @@ Deno.test("a path that leads through a file, or to one that is no weights, is re
   await using folder = await temporaryFolder();
   await Deno.writeFile(`${folder.path}/a.txt`, bytes("x"));
   const path = `${folder.path}/a.txt`;
-  await assertRejects(() => locate(path), InputError, "found a file of another kind");
+  await assertRejects(
+    () => locate(path),
+    InputError,
+    `${path}: expected weights, found a file of another kind; read are a diffusers folder, .zip, .safetensors, .npz, .bin, .pt, .pth, .ckpt, .onnx`,
+  );
   for (const place of [`${path}/w`, `${path}/w.safetensors`, `${folder.path}/none`]) {
     await assertRejects(() => locate(place), InputError, "there is no such folder or file");
   }
-  await assertRejects(() => locate(""), InputError, "expected a name, a folder or an address");
+  const nowhere = "weights: expected a name, a folder or an address";
+  await assertRejects(() => locate(""), InputError, nowhere);
   // What lies beside weights may be no folder, where a folder is looked for.
   await Deno.writeFile(`${folder.path}/scheduler`, bytes("x"));
   const files = await locate(folder.path);

@@ -5,7 +5,6 @@ import { parseSafetensors, writeSafetensors } from "../src/files/safetensors.ts"
 import { type Files, filesOf } from "../src/weights/files.ts";
 import { locate } from "../src/weights/find/locate.ts";
 import { readFolder, type WeightsFolder } from "../src/weights/read/folder.ts";
-import { refuseLatents } from "../src/weights/read/latents.ts";
 import { streamFolder } from "../src/weights/read/streamed.ts";
 
 const golden = new URL("./golden/class_conditional/", import.meta.url);
@@ -92,12 +91,20 @@ Deno.test("an index names some files beside it: no others, and not thousands", a
   maps.push({ a: "nothing" }, {}, null, [], 7);
   maps.push(Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [i, `${i}.bin`])));
   for (const map of maps) {
-    await assertRejects(() => index(map), InputError, "up to 1000 files beside it");
+    await assertRejects(
+      () => index(map),
+      InputError,
+      `w/${WEIGHTS}.index.json: expected a weight_map from tensors to up to 1000 files beside it`,
+    );
   }
   const none = read({ [WEIGHTS]: undefined, [`${WEIGHTS}.index.json`]: encode(null) });
   await assertRejects(() => none, InputError, "up to 1000 files beside it");
   const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [i, `${i}.bin`]));
-  await assertRejects(() => index(many), InputError, "names the file 0.bin, which is not there");
+  await assertRejects(
+    () => index(many),
+    InputError,
+    "index.json: names the file 0.bin, which is not there",
+  );
 });
 
 Deno.test("of several variants the known ones come first, in their order, however a folder lists them", async () => {
@@ -119,7 +126,7 @@ Deno.test("of several variants the known ones come first, in their order, howeve
     await assertRejects(
       () => readFolder(filesWith({}), { variant }),
       InputError,
-      "variant: expected",
+      `variant: expected a name such as fp16, found "${variant}"`,
     );
   }
 });
@@ -181,29 +188,6 @@ Deno.test("a folder that has no network lists what it has, eight names at most",
   await assertRejects(() => readFolder(unlisted), InputError, ", found neither");
 });
 
-Deno.test("a pipeline whose network makes latents is refused by the part that decodes them", () => {
-  const refuses = (index: unknown) => {
-    try {
-      refuseLatents(index, "model_index.json");
-      return undefined;
-    } catch (error) {
-      return /^model_index\.json: (\S+ is \S+): /.exec((error as Error).message)![1];
-    }
-  };
-  const library = "diffusers";
-  for (const part of ["vae", "vqvae", "movq"]) {
-    assertEquals(refuses({ [part]: [library, "Mine"] }), `${part} is Mine`);
-  }
-  const decoders = ["VQModel", "AutoencoderKL", "AsymmetricAutoencoderKL", "ConsistencyDecoderVAE"];
-  for (const name of decoders) {
-    assertEquals(refuses({ decoder: [library, name] }), `decoder is ${name}`);
-  }
-  const fine = { unet: [library, "UNet2DModel"], _class_name: "DDPMPipeline", vae: [null, null] };
-  for (const index of [undefined, {}, fine, { decoder: [library, "MyAutoencoder"] }]) {
-    assertEquals(refuses(index), undefined);
-  }
-});
-
 Deno.test("streamed: weights of another network, ONNX, and parts of a pipeline", async () => {
   const digest = () => ({ update: () => {}, hex: () => "00" });
   let cancelled = 0;
@@ -227,7 +211,11 @@ Deno.test("streamed: weights of another network, ONNX, and parts of a pipeline",
   await assertRejects(() => streamFolder(streaming(foreign), digest()), InputError, "are missing");
   assertEquals(cancelled, 1, "the stream is let go");
   const onnx = { ...filesWith({}), file: "net.onnx" };
-  await assertRejects(() => streamFolder(streaming(onnx), digest()), InputError, "found an ONNX");
+  const graph =
+    "w/net.onnx: expected a network's config and tensors, found an ONNX graph; give the folder or file that it was made from";
+  for (const read of [() => streamFolder(streaming(onnx), digest()), () => readFolder(onnx)]) {
+    assertEquals((await assertRejects(read, InputError) as Error).message, graph);
+  }
   await assertRejects(
     () => streamFolder(streaming(filesWith({ [WEIGHTS]: undefined })), digest()),
     InputError,
@@ -270,7 +258,7 @@ Deno.test("streamed: weights of another network, ONNX, and parts of a pipeline",
       for await (const _ of folder.weights.tensors());
     },
     InputError,
-    "not finite",
+    `w/${WEIGHTS}: numbers of 1 tensors are not finite (NaN or infinite): "`,
   );
 });
 
@@ -374,6 +362,32 @@ Deno.test("a network without its weights, weights without their network: each is
   for (const entries of [weights, { ...config, ...weights }]) {
     assertEquals((await readFolder(filesOf(entries), { configs })).tensors.size, tensors.size);
   }
+  // What the folder has itself goes before what it is lent, and that before what lies above it.
+  const config2 = json("unet/config.json");
+  const eps = (norm_eps: number) => encode({ ...config2, norm_eps });
+  const epsOf = async (own: Entries) =>
+    JSON.parse(
+      (await readFolder(filesOf({ ...weights, ...own } as Record<string, Uint8Array>), {
+        configs: filesOf({ "config.json": eps(0.25), "unet/config.json": eps(0.5) }),
+      })).configs.get("unet/config.json")!,
+    ).norm_eps;
+  assertEquals([await epsOf({}), await epsOf({ "config.json": eps(0.125) })], [0.5, 0.125]);
+  const T = (num_train_timesteps: number) => encode({ num_train_timesteps });
+  const lent = filesOf({
+    "scheduler_config.json": T(30),
+    "scheduler/scheduler_config.json": T(20),
+  });
+  const lentName = filesOf({ "scheduler_config.json": T(30) });
+  const folder = "run/x/";
+  const above = { [`run/scheduler/scheduler_config.json`]: T(40) };
+  const at = { [`${folder}config.json`]: whole["unet/config.json"] };
+  const files = { ...at, [`${folder}diffusion_pytorch_model.safetensors`]: whole[WEIGHTS] };
+  const steps = async (more: Record<string, Uint8Array>, configs?: Files) =>
+    (await readFolder(seenFrom(folder, { ...files, ...above, ...more }), { configs })).scheduler
+      .num_train_timesteps;
+  const own = { [`${folder}scheduler_config.json`]: T(10) };
+  assertEquals([await steps(own, lent), await steps({}, lent)], [10, 20]);
+  assertEquals([await steps({}, lentName), await steps({})], [30, 40]);
   assertEquals(
     (await readFolder(filesOf(weights, "w/"), { configs })).notices,
     [

@@ -278,7 +278,8 @@ for (
   const address of ["https://huggingface.co/me/%zz", "https://example.org/%zz/", "file:///%zz"]
 ) {
   Deno.test(`what is not percent-encoded rightly is refused: ${address}`, async () => {
-    await assertRejects(() => locate(address), InputError, "expected an address");
+    const says = `${address}: expected an address like https://example.org/weights/`;
+    await assertRejects(() => locate(address), InputError, says);
   });
 }
 

@@ -6,7 +6,7 @@ import { simdInline } from "../../src/backends/simd/inline.ts";
 import { load } from "../../src/model/load.ts";
 import type { Model } from "../../src/model/model.ts";
 import { defaultSources, sourcesByName } from "../../src/weights/find/sources.ts";
-import { createApp } from "../../src/server/mod.ts";
+import { createApp, type Limits } from "../../src/server/mod.ts";
 
 const backend = simdInline();
 const models: Record<string, Model> = {};
@@ -14,11 +14,15 @@ for (const [name, source] of sourcesByName(defaultSources())) {
   models[name] = await load(source, { backend });
 }
 
-const app = createApp({
-  models,
-  // An isolate has half a gigabyte and its visitors' patience.
-  limits: { maxBatch: 4, maxRunning: 16, maxQueue: 2000, cacheBytes: 16 * 1024 * 1024 },
-});
+/** An isolate has half a gigabyte and its visitors' patience. */
+export const limits: Partial<Limits> = {
+  maxBatch: 4,
+  maxRunning: 16,
+  maxQueue: 2000,
+  cacheBytes: 16 * 1024 * 1024,
+};
+
+const app = createApp({ models, limits });
 app.warmUp().catch((error) => console.error("the first evaluation failed:", error));
 
 // The platform gives five seconds after SIGINT.

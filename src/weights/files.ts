@@ -3,7 +3,7 @@ import { InputError } from "../errors.ts";
 
 /** A folder of weights, wherever it is: on disk, behind a URL, in an archive, in memory. */
 export interface Files {
-  /** What to call it in messages. */
+  /** What to call it in messages, which put it in front of its files' names: "w/". */
   readonly where: string;
   /** The file in it that is meant, where it is not the whole folder: its ending says what it is. */
   readonly file?: string;
@@ -50,7 +50,7 @@ export function filesAt(base: URL, fetchFile: FetchFile = fetchBytes): Files {
 }
 
 /** Files held in memory, as an edge deployment bundles them. */
-export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "memory"): Files {
+export function filesOf(entries: Readonly<Record<string, Uint8Array>>, where = "memory/"): Files {
   return {
     where,
     read: (path) => Promise.resolve(Object.hasOwn(entries, path) ? entries[path] : undefined),

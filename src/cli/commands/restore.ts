@@ -34,7 +34,7 @@ import {
   readNoiseFlag,
 } from "../restoration/flags.ts";
 import { pictureOfMeasurement, strip } from "../restoration/strip.ts";
-import { parseNumber, parsePairs, parseWhole, seedsFrom } from "../values.ts";
+import { collect, parseNumber, parsePairs, parseWhole, seedsFrom } from "../values.ts";
 
 interface Flags extends ModelFlags, DegradationFlags {
   simulate?: boolean;
@@ -63,11 +63,7 @@ export function define(command: Command, io: () => Io): void {
     .option("--seed <n>", "of the first answer", "0")
     .option("-s, --sampler <name>", "see below; or a plug-in's path (default: by what is missing)")
     .option("--steps <n>", "its steps (default: by what is missing)")
-    .option(
-      "-o, --option <name=value>",
-      "an option of the sampler: eta=0.5",
-      (value: string, before: string[] = []) => [...before, value],
-    )
+    .option("-o, --option <name=value>", "an option of the sampler: eta=0.5", collect)
     .option("-l, --label <label>", "what the picture shows (default: no class)")
     .option("-g, --guidance <scale>", "how much the class counts", "1")
     .option(

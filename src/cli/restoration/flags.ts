@@ -8,7 +8,7 @@ import { operators } from "../../restoration/operators/mod.ts";
 import { checkOperator } from "../../restoration/plugin.ts";
 import { readBlur, readNoise, readScale } from "../../restoration/spelling.ts";
 import type { Command } from "../command.ts";
-import { parsePairs } from "../values.ts";
+import { collect, parsePairs } from "../values.ts";
 import { matrixOperator } from "./matrix_file.ts";
 
 export interface DegradationFlags {
@@ -38,11 +38,7 @@ export function defineDegradationOptions(command: Command): Command {
       "--operator <name>",
       `in place of these: ${Object.keys(operators).join(", ")}, ./mine.ts`,
     )
-    .option(
-      "--operator-option <name=value>",
-      "an option of the operator: share=0.25",
-      (value: string, before: string[] = []) => [...before, value],
-    )
+    .option("--operator-option <name=value>", "an option of the operator: share=0.25", collect)
     .option(
       "--matrix <file>",
       "or a matrix of your own: .npy, .npz, .json; a row for each number of y",

@@ -198,7 +198,7 @@ export function unpickle(
   };
 
   for (let count = 0;; count++) {
-    if (count > MAX_OPCODES) fail(`the pickle has more than ${MAX_OPCODES} opcodes`);
+    if (count >= MAX_OPCODES) fail(`the pickle has more than ${MAX_OPCODES} opcodes`);
     const code = byte();
     if (code === 0x2e) { // STOP
       const value = pop();
