@@ -4,12 +4,15 @@ import * as nativeOrt from "npm:onnxruntime-node@1.30.0";
 import type { SessionOptions } from "../src/backends/backend.ts";
 import { native } from "../src/backends/onnxruntime/native.ts";
 import { blockedLowering } from "../src/backends/onnxruntime/native_blocks.ts";
-import type { OrtModule } from "../src/backends/onnxruntime/ort.ts";
+import { createOrtSession, type OrtModule, wasmOptions } from "../src/backends/onnxruntime/ort.ts";
 import { wasm } from "../src/backends/onnxruntime/wasm.ts";
 import { wasmInline } from "../src/backends/onnxruntime/wasm_inline.ts";
+import { simdWorker } from "../src/backends/simd/in_worker.ts";
+import { simdInline } from "../src/backends/simd/inline.ts";
 import { simd } from "../src/backends/simd/threads.ts";
 import { blocked } from "../src/onnx/lowerings/blocked/mod.ts";
-import { WASM_MAX_THREADS } from "../src/onnx/mod.ts";
+import { blockProbe } from "../src/onnx/lowerings/blocked/probe.ts";
+import { portable, wasm as wasmLowering, WASM_MAX_THREADS } from "../src/onnx/mod.ts";
 import { doubling } from "./backend_models.ts";
 import { temporaryFolder } from "./cli.ts";
 
@@ -45,6 +48,30 @@ function fakeOrt(create: () => Promise<unknown> | unknown = () => {}) {
   };
   return { ort: ort as unknown as OrtModule, wasm, log };
 }
+
+Deno.test("engines go by their names, wherever they run, and have graphs written as they like them", () => {
+  const simds = [simd(), simdInline(), simdWorker({ worker: "data:," })];
+  assertEquals(simds.map(({ name }) => name), ["simd", "simd", "simd"]);
+  const [threads, inline, cpu] = [wasm(), wasmInline(fakeOrt().ort), native()];
+  assertEquals([threads.name, inline.name, cpu.name], ["wasm", "wasm", "native"]);
+  assert(threads.lowering === wasmLowering && inline.lowering === wasmLowering);
+  assert(cpu.lowering === portable);
+});
+
+Deno.test("a model that onnxruntime does not load is refused with its size and why, and prints nothing", async () => {
+  const cause = new Error("[ONNXRuntimeError] ERROR_MESSAGE: no such operator");
+  const { ort } = fakeOrt(() => Promise.reject(cause));
+  const error = await assertRejects(
+    () => createOrtSession(ort, "mine", model, wasmOptions),
+    Error,
+    "mine: cannot load the model (3 bytes): no such operator",
+  ) as Error;
+  assertEquals([error.cause, ort.env.logLevel], [cause, "fatal"]);
+  const { graphOptimizationLevel, logSeverityLevel, enableMemPattern, enableCpuMemArena } =
+    wasmOptions;
+  assertEquals(graphOptimizationLevel, "disabled", "graphs are written in the form it would reach");
+  assertEquals([logSeverityLevel, enableMemPattern, enableCpuMemArena], [4, true, true]);
+});
 
 Deno.test("wasm inline: as many threads as are asked for, one otherwise, told before the first session alone", async () => {
   const threadsOf = async (threads?: number) => {
@@ -145,6 +172,16 @@ Deno.test("native: a session's threads or every core's, which poll unless they a
 const brittle = module(`
   import * as ort from "npm:onnxruntime-web@1.30.0";
   const worker = Math.random();
+  // How many jobs there were at once, and the pages of a memory that may be shared.
+  let busy = 0, most = 0, jobs = 0;
+  const job = async () => {
+    most = Math.max(most, ++busy);
+    // The first few last long enough for the next requests to come.
+    for (let turns = jobs++ < 4 ? 30 : 1; turns > 0; turns--) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    busy--;
+  };
   const failures = [
     () => new Error("no luck"),
     () => 12345,
@@ -152,17 +189,21 @@ const brittle = module(`
     () => new Error("Aborted(OOM)"),
     () => new Error("previous call to 'initWasm()' failed"),
   ];
-  ort.InferenceSession.create = (model, options) => Promise.resolve({
+  ort.InferenceSession.create = (model, options) => job().then(() => ({
     inputNames: ["x"],
     outputNames: ["y"],
-    run: ({ x }) => {
+    run: async ({ x }) => {
+      await job();
       const fail = failures[x.data[0]];
-      if (fail) return Promise.reject(fail());
-      const said = [worker, ort.env.wasm.numThreads, options.graphOptimizationLevel === "disabled"];
-      return Promise.resolve({ y: new ort.Tensor("float32", said, [3]) });
+      if (fail) throw fail();
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 9, shared: true });
+      const pages = memory.buffer.byteLength / 65536;
+      const unoptimised = options.graphOptimizationLevel === "disabled";
+      const said = [worker, ort.env.wasm.numThreads, unoptimised, most, pages];
+      return { y: new ort.Tensor("float32", said, [5]) };
     },
     release: () => Promise.reject(new Error("it was released")),
-  });
+  }));
   await import(${
   JSON.stringify(import.meta.resolve("../src/backends/onnxruntime/wasm_worker.ts"))
 });
@@ -172,8 +213,10 @@ Deno.test("wasm: what leaves onnxruntime in an unknown state ends the worker, ot
   const backend = wasm({ workerUrl: brittle, threads: 3 });
   const session = await backend.createOnnxSession(model);
   const said = async () => [...(await session.run(number(-1))).y.data as Float32Array];
-  const [first, threads, unoptimised] = await said();
+  await Promise.all([said(), said(), backend.createOnnxSession(model)]);
+  const [first, threads, unoptimised, jobs, pages] = await said();
   assertEquals([threads, unoptimised], [3, 1]);
+  assertEquals([jobs, pages], [1, 8], "one at a time; memory that does not grow under threads");
   let worker = first;
   const kinds: [kind: number, says: string, fatal: boolean][] = [
     [0, "wasm: the run failed: no luck", false],
@@ -264,7 +307,8 @@ Deno.test("native: training is written in the processor's blocks where they are 
   const of = async (reorder: (x: Float32Array) => Float32Array) => {
     let released = 0;
     const session = {
-      run: ({ x }: { x: { data: Float32Array } }) => {
+      run: ({ x }: { x: { type: string; data: Float32Array; dims: number[] } }) => {
+        assertEquals([x.type, x.dims], ["float32", [1, 16, 1, 2]]);
         assertEquals([...x.data], Array.from({ length: 32 }, (_, i) => i));
         return Promise.resolve({ y: { data: reorder(x.data) } });
       },
@@ -273,7 +317,12 @@ Deno.test("native: training is written in the processor's blocks where they are 
     const Tensor = class {
       constructor(readonly type: string, readonly data: Float32Array, readonly dims: number[]) {}
     };
-    const ort = { Tensor, InferenceSession: { create: () => Promise.resolve(session) } };
+    const create = (model: Uint8Array, told: Record<string, unknown>) => {
+      assertEquals(model, blockProbe().model);
+      assertEquals([told.executionProviders, told.intraOpNumThreads], [["cpu"], 1]);
+      return Promise.resolve(session);
+    };
+    const ort = { Tensor, InferenceSession: { create } };
     const lowering = await blockedLowering(ort as unknown as OrtModule);
     return [lowering?.name, released];
   };

@@ -193,6 +193,7 @@ Deno.test("a queue starts each job when the one before has ended, however, and n
   assertEquals((await settled).map(({ status }) => status), ["rejected", "fulfilled", "fulfilled"]);
   await assertRejects(() => queue.add(() => Promise.resolve(1)), Error, "closed for good");
   await queue.close("again");
+  await assertRejects(() => queue.add(() => Promise.resolve(1)), Error, "closed for good");
   assertEquals(log.at(-1), "end 2");
 });
 

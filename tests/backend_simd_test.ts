@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { simdInline } from "../src/backends/simd/inline.ts";
 import { simd, startWorker } from "../src/backends/simd/threads.ts";
+import { UnsupportedGraph } from "../src/engine/plan/planner.ts";
 import { teamOf, type Thread } from "../src/engine/team.ts";
 import { Graph, matmul, neg, scale } from "../src/graph/mod.ts";
 import { doubling, largeTable, powers, ramp } from "./backend_models.ts";
@@ -143,6 +144,24 @@ for (const [name, backend] of [["simd", simd({ threads: 1 })], ["inline", simdIn
     );
   });
 }
+
+Deno.test("simd: what cannot be loaded or run is told in a sentence, with the error behind it", async () => {
+  const backend = simdInline();
+  const unknown = new Graph();
+  const x = unknown.input("x", [3], "int32");
+  unknown.output("y", unknown.add("neg", [x], [3], {}, "int32"));
+  const refused = await assertRejects(() => backend.createSession(unknown), Error) as Error;
+  assertEquals(refused.message, 'simd: cannot load the graph: it has no kernel for "neg" of int32');
+  assert(refused.cause instanceof UnsupportedGraph);
+  const session = await backend.createSession(graph);
+  const wide = { x: { data: new Float32Array(4), dims: [1, 4] } };
+  const failed = await assertRejects(() => session.run(wide), Error) as Error;
+  const why = 'input "x" is of shape [1, 4], expected float32 of shape [N, 3]';
+  assertEquals(failed.message, `simd: the run failed: ${why}`);
+  assertEquals((failed.cause as Error).message, why);
+  await session.close();
+  await assertRejects(() => session.run(one), Error, "simd: the session is closed");
+});
 
 Deno.test("simd: threads end with the last that used them, and start again when needed", async () => {
   let running = 0;

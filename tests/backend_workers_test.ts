@@ -105,6 +105,22 @@ Deno.test("wasm: what a worker held is closed with it: nothing is left to tell i
   await backend.terminate();
 });
 
+Deno.test("wasm: what is loaded ahead is closed again; where nothing can be, the first session tells why", async () => {
+  const backend = wasm({ workerUrl: echo, threads: 1 });
+  backend.prepare!();
+  const session = await backend.createOnnxSession(model);
+  await session.run(number(1));
+  const { asked } = said(await session.run(number(1)));
+  assertEquals(asked.toSorted(), ["close", "create", "create", "run", "run"]);
+  await session.close();
+  await backend.terminate();
+
+  const broken = wasm({ workerUrl: module("throw new Error('no luck')"), threads: 1 });
+  broken.prepare!();
+  await assertRejects(() => broken.createOnnxSession(model), Error, "no luck");
+  await broken.terminate();
+});
+
 const one = { x: { data: Float32Array.of(1, 2, 3), dims: [1, 3] } };
 
 /** Why a run on workers of this kind is lost. */

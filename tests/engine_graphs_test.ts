@@ -1,12 +1,6 @@
-/** What the engine makes of whole graphs: what it fuses and what it must not, where it puts things. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+/** What the engine makes of whole graphs: where it puts things, and what it refuses. */
+import { assertEquals, assertRejects } from "@std/assert";
 import { simdInline } from "../src/backends/simd/inline.ts";
-import { openSimdSession } from "../src/backends/simd/session.ts";
-import type { Crew } from "../src/engine/engine_session.ts";
-
-import { inlineCrew } from "../src/engine/inline_crew.ts";
-import { kernelBytes, unshared } from "../src/engine/kernels_module.ts";
-
 import {
   add,
   avgPool,
@@ -23,194 +17,16 @@ import {
   neg,
   type Padding,
   reduceSum,
-  scale,
+  reshape,
   sigmoid,
   silu,
   slice,
-  softmax,
   transpose,
   upsampleNearest,
   type Value,
 } from "../src/graph/mod.ts";
 import { ramp } from "./backend_models.ts";
-import { interpret } from "./graph_reference.ts";
-
-const module = new WebAssembly.Module(unshared(kernelBytes()));
-const around = { stride: 1, padding: [1, 1, 1, 1] as Padding };
-const none = { stride: 1, padding: [0, 0, 0, 0] as Padding };
-const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-
-/** Every output of a graph, in memory that is full of NaN before, against float64 loops. */
-async function check(make: (graph: Graph) => Record<string, Value>): Promise<void> {
-  const graph = new Graph();
-  for (const [name, value] of Object.entries(make(graph))) graph.output(name, value);
-  const numbers = (values: ReadonlyMap<string, Value>, seed: number) =>
-    new Map([...values].map(([name, { shape, type }], i) => {
-      const dims = shape as number[];
-      const data = type === "int32"
-        ? Int32Array.from({ length: count(dims) }, (_, k) => k % 2)
-        : ramp(count(dims), seed + i);
-      return [name, { data, dims }];
-    }));
-  const fed = numbers(graph.inputs, 1), learned = numbers(graph.params, 50);
-  const weights = new Map([...learned].map(([name, { data }]) => [name, data as Float32Array]));
-  const inner = inlineCrew(module);
-  let memory: WebAssembly.Memory;
-  const crew: Crew = { ...inner, open: (opened) => inner.open(memory = opened) };
-  const session = await openSimdSession(graph, weights, crew, { arenaBytes: 1 << 20 });
-  new Float32Array(memory!.buffer).fill(NaN, session.engine.base / 4);
-  const found = await session.run(Object.fromEntries(fed));
-  await session.close();
-  const given = Object.fromEntries([...fed, ...learned].map(([name, { data }]) => [name, data]));
-  assertEquals(Object.keys(found), [...graph.outputs.keys()]);
-  for (const [name, value] of graph.outputs) {
-    const expected = interpret(graph, value, given);
-    assertEquals(found[name].dims, expected.shape);
-    const size = expected.data.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-30);
-    expected.data.forEach((v, i) => {
-      const difference = Math.abs(Number(found[name].data[i]) - v);
-      assert(difference <= 1e-5 * size, `${name}[${i}] is ${found[name].data[i]}, expected ${v}`);
-    });
-  }
-}
-
-/** A layer of 16 pictures' channels to 8, and what else is at hand. */
-function layer(graph: Graph) {
-  const x = graph.input("x", [2, 16, 5, 5]);
-  const conv = (name: string) =>
-    conv2d(x, graph.param(name, [8, 16, 3, 3]), graph.param(`${name}_b`, [8]), around);
-  return { x, conv, other: graph.input("other", [2, 8, 5, 5]) };
-}
-
-const fused: Record<string, (graph: Graph) => Record<string, Value>> = {
-  "a layer's result that is an output, too": (graph) => {
-    const y = layer(graph).conv("w");
-    return { y, activated: silu(y) };
-  },
-  "a layer's result that two read": (graph) => {
-    const { conv, other } = layer(graph);
-    const y = conv("w");
-    return { sum: add(silu(y), mul(y, other)) };
-  },
-  "two pictures that are added to a layer": (graph) => {
-    const { conv, other } = layer(graph);
-    return { y: add(add(conv("w"), other), scale(other, 3)) };
-  },
-  "two embeddings that are added to a layer": (graph) => {
-    const { conv } = layer(graph);
-    const [a, b] = ["a", "b"].map((name) => graph.input(name, [2, 8, 1, 1]));
-    return { y: silu(add(add(conv("w"), a), b)) };
-  },
-  "layers that are each other's residual": (graph) => {
-    const { conv } = layer(graph);
-    const [a, b] = [conv("w"), conv("v")];
-    return { y: add(a, b), z: add(silu(a), b) };
-  },
-  "a picture of one pixel that is added": (graph) => {
-    const x = graph.input("x", [2, 16, 1, 1]);
-    const w = graph.param("w", [8, 16, 1, 1]);
-    const [a, b] = ["a", "b"].map((name) => graph.input(name, [2, 8, 1, 1]));
-    return { y: add(add(conv2d(x, w, undefined, none), a), b) };
-  },
-  "a linear layer with two biases": (graph) => {
-    const x = graph.input("x", [2, 3, 12]);
-    const [w, a, b] = [[8, 12], [8], [8]].map((shape, i) => graph.param(`p${i}`, shape));
-    return { y: add(add(linear(x, w, a), b), a) };
-  },
-  "a linear layer whose rows are transposed": (graph) => {
-    const x = graph.input("x", [12, 5]);
-    return { y: matmul(x, graph.param("w", [8, 12]), { transposeA: true, transposeB: true }) };
-  },
-  "a linear layer of turned matrices, and of one row for all": (graph) => {
-    const w = graph.param("w", [8, 12]);
-    const [flat, deep] = [graph.input("flat", [12, 5]), graph.input("deep", [12, 2, 5])];
-    return {
-      flat: linear(transpose(flat, [1, 0]), w),
-      deep: linear(transpose(deep, [1, 2, 0]), w),
-      rows: linear(transpose(graph.input("rows", [5, 2, 12]), [1, 0, 2]), w),
-      wide: linear(expand(graph.input("wide", [1, 1]), [5, 12]), w),
-    };
-  },
-  "a layer times a number a channel, and times one in a shape of its own": (graph) => {
-    const { conv } = layer(graph);
-    const x = graph.input("rows", [2, 5, 12]);
-    const y = (name: string) => linear(x, graph.param(name, [8, 12]));
-    return {
-      conv: mul(conv("a"), graph.constant(ramp(8, 3), [8, 1, 1])),
-      rows: mul(y("b"), graph.constant(ramp(8, 4))),
-      one: mul(conv("c"), graph.constant(ramp(1, 5), [1, 1, 1, 1])),
-      row: mul(y("d"), graph.constant(ramp(1, 6), [1])),
-    };
-  },
-  "a weight that is used as it lies": (graph) => {
-    const x = graph.input("x", [5, 12]);
-    return { y: matmul(x, graph.param("w", [12, 8])) };
-  },
-  "a norm that is an output, too, or that something else follows": (graph) => {
-    const x = graph.input("x", [2, 8, 4, 4]);
-    const [w, b] = ["w", "b"].map((name) => graph.param(name, [8]));
-    const norm = (eps: number) => groupNorm(x, w, b, { groups: 2, eps });
-    const first = norm(1e-5);
-    return { first, silu: silu(first), sigmoid: sigmoid(norm(1e-4)), plain: silu(norm(1e-3)) };
-  },
-  "an attention whose scores are read elsewhere": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
-    const scores = matmul(q, k, { transposeB: true });
-    const scaled = scale(scores, 0.5);
-    return { y: matmul(softmax(scaled), v), sum: add(exp(scores), scaled) };
-  },
-  "an attention whose scaled scores are read elsewhere": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
-    const scaled = scale(matmul(q, k, { transposeB: true }), 0.5);
-    return { y: matmul(softmax(scaled), v), z: neg(scaled) };
-  },
-  "an attention whose bare scores are read elsewhere": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
-    const scores = matmul(q, k, { transposeB: true });
-    return { y: matmul(softmax(scores), v), z: neg(scores) };
-  },
-  "scores times as many numbers, and times one that is computed": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 4]));
-    const scores = matmul(q, k, { transposeB: true });
-    const one = neg(graph.input("one", [1]));
-    return {
-      y: matmul(softmax(mul(scores, v)), v),
-      z: matmul(softmax(mul(matmul(v, k, { transposeB: true }), one)), v),
-    };
-  },
-  "a layer scaled twice": (graph) => ({ y: scale(scale(layer(graph).conv("w"), 0.5), 3) }),
-  "more weights than there is room for at once while they are packed": (graph) => {
-    let y = graph.input("x", [1, 32, 4, 4]);
-    for (let i = 0; i < 8; i++) {
-      y = conv2d(y, graph.param(`w${i}`, [32, 32, 3, 3]), undefined, around);
-    }
-    return { y: scale(y, 1e-6) };
-  },
-  "an attention whose probabilities are read elsewhere": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [2, 4, 8]));
-    const probabilities = softmax(scale(matmul(q, k, { transposeB: true }), 0.5));
-    return { y: matmul(probabilities, v), p: neg(probabilities) };
-  },
-  "an attention with one value for all heads": (graph) => {
-    const [q, k] = ["q", "k"].map((name) => graph.input(name, [2, 3, 4, 8]));
-    const v = graph.input("v", [2, 1, 4, 8]);
-    return { y: matmul(softmax(scale(matmul(q, k, { transposeB: true }), 0.5)), v) };
-  },
-  "an attention of transposed matrices": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) =>
-      transpose(graph.input(name, [2, 8, 4]), [0, 2, 1])
-    );
-    return { y: matmul(softmax(scale(matmul(q, k, { transposeB: true }), 0.5)), v) };
-  },
-  "an attention of matrices alone": (graph) => {
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [4, 8]));
-    return { y: matmul(softmax(matmul(q, k, { transposeB: true })), v) };
-  },
-};
-
-for (const [about, make] of Object.entries(fused)) {
-  Deno.test(`engine graphs: ${about}`, () => check(make));
-}
+import { around, check, count, layer, module, none } from "./engine_graphs.ts";
 
 const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
   "each side's own padding, one of them as a 3×3 layer usually has it": (graph) => {
@@ -306,10 +122,36 @@ const placed: Record<string, (graph: Graph) => Record<string, Value>> = {
       c: gather(graph.param("middle", [5, 4]), i),
     };
   },
+  "parts that are outputs as they lie": (graph) => {
+    const [x, fed] = [graph.input("x", [4, 6]), graph.input("fed", [5, 3])];
+    const y = exp(x);
+    return {
+      rows: slice(y, 0, 1, 3),
+      "a row in two": reshape(slice(y, 0, 2, 3), [2, 3]),
+      columns: slice(y, 1, 2, 5),
+      "of what is fed": slice(fed, 0, 3, 5),
+      "of what is learned": slice(graph.param("w", [3, 2]), 0, 1, 2),
+    };
+  },
+  "products of matrices that are repeated": (graph) => {
+    let number = 0;
+    const matrix = (...shape: number[]) => graph.input(`x${number++}`, shape);
+    return {
+      both: matmul(matrix(1, 3, 7, 5), matrix(2, 1, 5, 9)),
+      left: matmul(matrix(1, 1, 7, 5), matrix(2, 3, 5, 9)),
+      right: matmul(matrix(2, 3, 7, 5), matrix(1, 1, 5, 9)),
+      flat: matmul(matrix(7, 5), matrix(2, 3, 5, 9)),
+      deep: matmul(matrix(2, 3, 7, 5), matrix(3, 5, 9)),
+    };
+  },
   "sums over outer, inner and separate axes": (graph) => {
     const x = graph.input("x", [2, 3, 4, 5]);
     const axes = [[0], [3], [1, 2], [0, 3], [2, 3], [0, 2]];
-    return Object.fromEntries(axes.map((axes) => [`${axes}`, reduceSum(x, axes)]));
+    const sums = Object.fromEntries(axes.map((axes) => [`${axes}`, reduceSum(x, axes)]));
+    // Dimensions of one take no loop, wherever they are.
+    const y = graph.input("y", [1, 2, 1, 3, 1, 4]);
+    const of = [[0], [1], [2, 3], [0, 2, 4], [1, 4, 5], [0, 1, 2, 3, 4]];
+    return { ...sums, ...Object.fromEntries(of.map((axes) => [`y ${axes}`, reduceSum(y, axes)])) };
   },
 };
 

@@ -12,6 +12,7 @@ import {
   concat,
   conv2d,
   exp,
+  gather,
   Graph,
   groupNorm,
   linear,
@@ -19,7 +20,6 @@ import {
   neg,
   type Padding,
   scale,
-  shift,
   silu,
   slice,
   transpose,
@@ -104,73 +104,6 @@ Deno.test("engine plans: pictures of one pixel are read as they lie, turned matr
     steps((graph) => linear(transpose(graph.input("x", shape), perm), graph.param("w", [8, 12])));
   assertEquals(turned([1, 0], 12, 5), ["transpose as rows", "conv 1×1 12→8 1×1"]);
   assertEquals(turned([1, 0, 2], 5, 2, 12).length, turned([0, 1, 2], 2, 5, 12).length);
-});
-
-/** What is done beside a layer's own step. */
-const beside = (make: (graph: Graph) => Value) =>
-  planned(make).plan.steps.map(({ op, about }) => op === "elementwise" ? about : "layer")
-    .filter((about) => !/ as (pixels|rows)$/.test(about)).join(" ");
-
-Deno.test("engine plans: what follows a layer is done in its step, where the kernel has a place for it", () => {
-  type Follower = (x: Value, other: Value, perChannel: Value) => Value;
-  const followers: Record<string, Follower> = {
-    picture: (x, other) => add(x, other),
-    embedding: (x, _, perChannel) => add(x, perChannel),
-    times: (x) => scale(x, 0.5),
-    plus: (x) => shift(x, 0.25),
-    silu: (x) => silu(x),
-    one: (x) => mul(x, x.graph.constant(Float32Array.of(3), x.shape.map(() => 1))),
-    numbers: (x) => {
-      const shape = x.shape.map((d, i) => i === x.shape.indexOf(8) ? Number(d) : 1);
-      return mul(x, x.graph.constant(new Float32Array(8), shape));
-    },
-  };
-  /** Of each pair, what is left of it for steps of its own: of a convolution, and of a linear layer. */
-  const left: Record<string, [conv: string, linear: string]> = {
-    "picture picture": ["add", "add"],
-    "picture embedding": ["", "add"],
-    "picture times": ["", ""],
-    "picture plus": ["add", "add"],
-    "picture silu": ["", ""],
-    "embedding picture": ["", "add add"],
-    "embedding embedding": ["add", "add add"],
-    "embedding times": ["", "add mul"],
-    "embedding plus": ["add", "add add"],
-    "embedding silu": ["", "add silu"],
-    "times picture": ["add", "add"],
-    "times embedding": ["add", "add"],
-    "times times": ["mul", "mul"],
-    "times plus": ["add", "add"],
-    "times silu": ["", ""],
-    "plus picture": ["add add", "add add"],
-    "plus silu": ["add silu", "add silu"],
-    "one picture": ["add", "add"],
-    "one silu": ["", ""],
-    "numbers silu": ["mul silu", "mul silu"],
-    "silu picture": ["add", "add"],
-    "silu times": ["mul", "mul"],
-    "silu silu": ["silu", "silu"],
-  };
-  for (const [pair, [conv, rows]] of Object.entries(left)) {
-    const [f, g] = pair.split(" ").map((name) => followers[name]);
-    const ofConv = beside((graph) => {
-      const other = graph.input("o", [2, 8, 5, 5]), perChannel = graph.input("p", [2, 8, 1, 1]);
-      const x = graph.input("x", [2, 16, 5, 5]);
-      const y = conv2d(x, graph.param("w", [8, 16, 3, 3]), graph.param("b", [8]), around);
-      return g(f(y, other, perChannel), other, perChannel);
-    });
-    const ofLinear = beside((graph) => {
-      const other = graph.input("o", [2, 5, 8]), perRow = graph.input("p", [2, 1, 8]);
-      const y = linear(
-        graph.input("x", [2, 5, 12]),
-        graph.param("w", [8, 12]),
-        graph.param("b", [8]),
-      );
-      return g(f(y, other, perRow), other, perRow);
-    });
-    const told = (rest: string) => ["layer", ...rest ? [rest] : []].join(" ");
-    assertEquals([ofConv, ofLinear], [told(conv), told(rows)], pair);
-  }
 });
 
 Deno.test("engine plans: 3×3 convolutions go by Winograd's tile that takes fewer products, small ones by none", () => {
@@ -297,14 +230,14 @@ Deno.test("engine plans: what a kernel writes as pixels it writes into its place
 Deno.test("engine plans: work is divided into as many pieces as keep every thread at work, and no more", () => {
   const words = (make: (graph: Graph) => Value, threads: number, op: string) =>
     planned(make, threads).plan.steps.find((step) => step.op === op)!.words;
-  const point = (size: number) => (graph: Graph) => {
+  const point = (size: number, n = 1) => (graph: Graph) => {
     const weight = graph.param("w", [64, 16, 1, 1]);
-    const x = graph.input("x", [1, 16, size, size]);
+    const x = graph.input("x", [n, 16, size, size]);
     return conv2d(x, weight, undefined, { stride: 1, padding: [0, 0, 0, 0] });
   };
   // Rows in blocks of 24, and panels of 8 channels: all 8 at once, or in parts where blocks are few.
-  const panels = (size: number, threads: number) =>
-    words(point(size), threads, "conv").slice(18, 20);
+  const panels = (size: number, threads: number, n?: number) =>
+    words(point(size, n), threads, "conv").slice(18, 20);
   assertEquals([[5, 1], [5, 2], [5, 4], [9, 2], [9, 3]].map(([s, t]) => panels(s, t)), [
     [24, 8],
     [24, 2],
@@ -312,18 +245,32 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     [24, 8],
     [24, 2],
   ]);
-  const tiles = (side: number) => (graph: Graph) =>
-    conv2d(
-      graph.input("x", [1, 16, side, side]),
-      graph.param("w", [8, 16, 3, 3]),
-      undefined,
-      around,
-    );
+  assertEquals([panels(5, 2, 3), panels(5, 2, 4)], [[24, 8], [24, 8]], "of all pictures");
+  // Pieces of a pixel of at most 16 bytes are copied, where a row of the product has several.
+  const copied = (channels: number, side: number) =>
+    words(
+      (graph) => {
+        const weight = graph.param("w", [8, channels, side, side]);
+        return conv2d(graph.input("x", [1, channels, 9, 9]), weight, undefined, around);
+      },
+      1,
+      "conv",
+    )[21];
+  assertEquals([copied(3, 3), copied(4, 3), copied(5, 3), copied(4, 1)], [1, 1, 0, 0]);
+  const tiles = (height: number, width = height) => (graph: Graph) => {
+    const x = graph.input("x", [1, 16, height, width]);
+    return conv2d(x, graph.param("w", [8, 16, 3, 3]), undefined, around);
+  };
   // 49 tiles: in blocks of at most 24; of few tiles a thread, those are transformed before all are multiplied.
   const blocks = (threads: number, side = 28) =>
     words(tiles(side), threads, "winograd").slice(13, 15);
   assertEquals([1, 4, 6, 7].map((threads) => blocks(threads)), [[17, 0], [13, 0], [9, 0], [17, 1]]);
   assertEquals([blocks(1, 7), blocks(2, 7), blocks(1, 8)], [[4, 0], [4, 1], [4, 0]]);
+  assertEquals([blocks(2, 16), blocks(3, 16)], [[8, 0], [16, 1]]);
+  const most = [[16, 24], [20, 20]].map(([height, width]) =>
+    words(tiles(height, width), 1, "winograd")[13]
+  );
+  assertEquals(most, [24, 13]);
   for (const half of [false, true]) {
     const graph = new Graph();
     graph.output("y", tiles(28)(graph));
@@ -332,6 +279,21 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     const [block, apart] = steps.find(({ op }) => op === "winograd")!.words.slice(13, 15);
     assertEquals([block, apart], [17, 1], "weights that are transformed each time are so once");
   }
+  // Channels of a norm: whole groups and vectors of four, a cache line of them or more.
+  const normed = (channels: number, groups: number) =>
+    words(
+      (graph) => {
+        const [w, b] = ["w", "b"].map((name) => graph.param(name, [channels]));
+        return groupNorm(graph.input("x", [1, channels, 2, 2]), w, b, { groups, eps: 1 });
+      },
+      1,
+      "groupNorm",
+    )[10];
+  const groups = [[64, 64], [48, 24], [42, 14], [48, 12], [40, 8], [48, 8], [48, 6], [64, 2]];
+  assertEquals(groups.map(([channels, count]) => normed(channels, count)), [
+    ...[16, 16, 24, 16, 20, 24, 16, 32],
+  ]);
+  assertEquals(normed(8, 2), 8, "all there are");
   const heads = (rows: number) => (graph: Graph) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 1, rows, 8]));
     return attention(q, k, v, 0.5);
@@ -360,6 +322,30 @@ Deno.test("engine plans: work is divided into as many pieces as keep every threa
     6,
     6,
   ]);
+});
+
+Deno.test("engine plans: what no output depends on takes no step, no memory and no kernel", () => {
+  const graph = new Graph();
+  const [unread, passed] = [graph.input("unread", [5]), graph.input("passed", [7], "int64")];
+  const [x, i] = [graph.input("x", [2, 4, 3, 3]), graph.input("i", [3], "int32")];
+  const [table, fed] = [graph.param("table", [9, 2]), graph.input("fed", [12, 4])];
+  silu(conv2d(neg(x), graph.param("w", [4, 4, 3, 3]), undefined, around));
+  graph.add("unheard of", [neg(unread)], [5], {}, "int64");
+  gather(graph.param("short", [2, 2]), i);
+  gather(graph.param("long", [4, 1]), passed);
+  graph.output("rows", gather(table, i));
+  graph.output("others", gather(fed, i));
+  graph.output("y", neg(x));
+  graph.output("same", passed);
+  const weights = new WeightStore();
+  const plan = planGraph(graph, { weights, sizes: new Map(), threads: 1 });
+  assertEquals(plan.steps.map(({ about }) => about), ["gather", "gather", "neg"]);
+  assertEquals([...plan.inputs.keys()], ["x", "i", "fed"]);
+  assertEquals([...plan.outputs.keys()], ["rows", "others", "y"]);
+  assertEquals([...plan.passed], [["same", "passed"]]);
+  assertEquals([...plan.limits], [["i", 9]], "by the tables that are read");
+  assertEquals(weights.bytes, 4 * 20 + 64, "the table, and zeros");
+  assertEquals(plan.buffers.map(({ bytes }) => bytes), [288, 16, 192, 32, 48, 288]);
 });
 
 Deno.test("engine plans: behind the weights lie results, threads' own memory, then commands", () => {

@@ -41,11 +41,29 @@ Deno.test("engine graphs: an input that is an output is copied", async () => {
   graph.output("same", x);
   graph.output("y", neg(x));
   const session = await simdInline({ module }).createSession(graph);
-  const data = Float32Array.of(1, 2);
-  const { same } = await session.run({ x: { data, dims: [2] } });
+  const data = Float32Array.of(1, 2), dims = [2];
+  const { same } = await session.run({ x: { data, dims } });
   assertEquals(same, { data: Float32Array.of(1, 2), dims: [2] });
   data.fill(7);
-  assertEquals(same.data, Float32Array.of(1, 2));
+  dims[0] = 7;
+  assertEquals(same, { data: Float32Array.of(1, 2), dims: [2] });
+  await session.close();
+});
+
+Deno.test("engine graphs: a batch in parts has each output's own type", async () => {
+  const graph = new Graph();
+  const types = ["float32", "int32", "int64", "uint8"] as const;
+  for (const type of types) graph.output(`${type}_out`, graph.input(type, ["N", 2], type));
+  const session = await simdInline({ module }).createSession(graph);
+  const numbers = Array.from({ length: 70 }, (_, i) => i);
+  const feeds = {
+    float32: { data: Float32Array.from(numbers), dims: [35, 2] },
+    int32: { data: Int32Array.from(numbers), dims: [35, 2] },
+    int64: { data: BigInt64Array.from(numbers, BigInt), dims: [35, 2] },
+    uint8: { data: Uint8Array.from(numbers), dims: [35, 2] },
+  };
+  const results = await session.run(feeds);
+  for (const type of types) assertEquals(results[`${type}_out`], feeds[type]);
   await session.close();
 });
 
@@ -77,6 +95,11 @@ Deno.test("engine graphs: a batch is computed in parts where pictures do not mee
   assertEquals(of((_, x) => matmul(x, x, { transposeB: true })), undefined);
   assertEquals(of((_, x) => reduceSum(x, [0])), undefined);
   assertEquals(of((_, x) => transpose(x, [1, 0])), undefined);
+  // Pictures that meet on the way.
+  assertEquals(of((_, x) => add(x, reduceSum(x, [0]))), undefined);
+  assertEquals(of((_, x) => matmul(x, matmul(transpose(x, [1, 0]), x))), undefined);
+  assertEquals(of((_, x) => matmul(matmul(x, x, { transposeB: true }), x)), undefined);
+  assertEquals(of((graph, x) => add(x, neg(graph.param("b", [4])))), "N");
   const apart = (graph: Graph, x: Value) => {
     graph.output("z", neg(graph.input("z", ["M", 4])));
     return neg(x);
@@ -323,8 +346,11 @@ Deno.test("engine graphs: weights larger than all that a picture takes have room
 
 Deno.test("engine graphs: memory that is not given is told with its size, and why", async () => {
   const { Memory } = WebAssembly;
-  const graph = new Graph();
-  graph.output("y", neg(graph.input("x", ["N", 4])));
+  const graph = (size: number) => {
+    const made = new Graph();
+    made.output("y", neg(made.input("x", ["N", size])));
+    return made;
+  };
   const none = new RangeError("could not allocate memory");
   WebAssembly.Memory = class {
     constructor() {
@@ -332,9 +358,12 @@ Deno.test("engine graphs: memory that is not given is told with its size, and wh
     }
   } as unknown as typeof Memory;
   try {
-    const open = () => simdInline({ module }).createSession(graph);
-    const error = await assertRejects(open, Error, "no memory of 1 MiB was given") as Error;
-    assertEquals(error.cause, none);
+    // What is read and what is made, and 256 KiB behind them; the last takes every page that there is.
+    for (const [size, needs] of [[4, 1], [1 << 20, 9], [536_832_512, 4096]]) {
+      const open = () => simdInline({ module }).createSession(graph(size));
+      const error = await assertRejects(open, Error) as Error;
+      assertEquals([error.message, error.cause], [`no memory of ${needs} MiB was given`, none]);
+    }
   } finally {
     WebAssembly.Memory = Memory;
   }

@@ -79,6 +79,14 @@ test("who waits for a dead team is let go", async () => {
   host.end();
   await running;
   await host.settle();
+
+  // A thread that died within a run never leaves it.
+  const other = new HostControl();
+  new Int32Array(other.buffer)[32] = 2;
+  const settling = other.settle();
+  assertEquals(await settled(settling), false);
+  other.end();
+  await settling;
 });
 
 /** A thread that does what a test has it do. */
@@ -209,6 +217,11 @@ for (
     }
     await one.settle();
     assertEquals(threads.length, 2);
+    for (let turns = 0; turns < 100 && threads.some(({ held }) => held.at(-1)); turns++) {
+      await turn();
+    }
+    const held = threads.map((thread) => thread.held);
+    assertEquals(held, [[true, false], [true, false]], "the process may end");
 
     const [words] = memories.map(wordsOf);
     words.fill(9, SYNC_WORDS.from / 4 - 1, SYNC_WORDS.to / 4 + 1);
@@ -314,4 +327,16 @@ test("a team has ended when each of its threads has", async () => {
   assertEquals(await settled(ended), false);
   ends[1].resolve();
   await ended;
+});
+
+test("a team that dies as it starts is known to be dead", async () => {
+  const team = teamOf(2, (events) => ({
+    post: () => events.reply({ kind: "failed", message: "no luck" }),
+    hold() {},
+    terminate: () => Promise.resolve(),
+  }));
+  const opened = await team.open(shared());
+  for (let i = 0; i < 2; i++) {
+    await assertRejects(() => opened.run(0), Error, "the worker died (no luck); this run is lost");
+  }
 });

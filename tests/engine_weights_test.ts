@@ -1,10 +1,11 @@
 /** What the engine keeps of weights: each in the form that a kernel reads, where, and how it gets there. */
 import { assert, assertEquals } from "@std/assert";
-import { placeWeights } from "../src/engine/layout.ts";
+import { ABORTED, PHASE, placeWeights, SYNC_WORDS } from "../src/engine/layout.ts";
 import { type NumberSource, packWeights, stagingFor } from "../src/engine/pack.ts";
 import { opcodes } from "../src/engine/plan/step.ts";
 import { WeightStore } from "../src/engine/plan/weights.ts";
 import { Graph, type Value } from "../src/graph/mod.ts";
+import { command, kernelText } from "./engine_commands.ts";
 
 /** A parameter of a shape. */
 const param = (...shape: number[]) => new Graph().param("w", shape);
@@ -53,6 +54,76 @@ Deno.test("engine weights: they lie behind the kernels' own words", () => {
   const base = placeWeights(store);
   const places = store.buffers.map(({ address, bytes }) => [address, bytes]);
   assertEquals([places, base], [[[1024, 32], [1088, 224], [1344, 80]], 1472]);
+});
+
+Deno.test("engine weights: host and kernels mean the same words and the same operations", async () => {
+  const sync = await kernelText("sync");
+  const word = (name: string) =>
+    Number(new RegExp(`const ${name}: usize = (\\d+);`).exec(sync)![1]);
+  // Each has a cache line; the phase is the upper half of NEXT.
+  assertEquals([SYNC_WORDS.from, PHASE, ABORTED], [
+    word("NEXT"),
+    word("NEXT") + 4,
+    word("ABORTED"),
+  ]);
+  assertEquals(SYNC_WORDS.to, Math.max(...["DONE", "SLEEPERS", "ABORTED"].map(word)) + 64);
+  const cases = (await kernelText("engine")).matchAll(/case (\d+): return (\w+)\(at\);/g);
+  const known = [...cases].map(([, number, name]) => [name, Number(number)]);
+  assertEquals(Object.entries(opcodes), known);
+});
+
+Deno.test("engine weights: a weight is packed by a command in its kernel's words", async () => {
+  const value = param(10, 12, 3, 3);
+  const packed = async (ask: (store: WeightStore) => unknown, half?: boolean) => {
+    const store = new WeightStore(half === undefined ? undefined : () => half);
+    ask(store);
+    const from = placeWeights(store);
+    const to = from + stagingFor(store);
+    // Commands, each thread's own numbers, and 1,080 numbers of four bytes in whole cache lines.
+    assertEquals(to, from + 64 * 1024 + 16 * 640 + 4352);
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(to / 65536) });
+    const told: string[] = [];
+    const run = (at: number) => {
+      const words = [...new Int32Array(memory.buffer, at, 16)];
+      const [op] = Object.entries(opcodes).find(([, number]) => number === words[0])!;
+      assertEquals(words[words[1]], 0, "the last");
+      const places: Record<number, string> = {
+        [store.buffers[0].address]: "kept",
+        [from + 64 * 1024]: "own",
+        [from + 64 * 1024 + 16 * 640]: "staged",
+      };
+      told.push(command(op, words.slice(2, words[1]).map((word) => places[word] ?? `${word}`)));
+      return Promise.resolve();
+    };
+    const source: NumberSource = {
+      fitsHalf: () => half!,
+      async *each() {
+        yield [value, await Promise.resolve(new Float32Array(1080))];
+      },
+    };
+    await packWeights(store, source, memory, { from, to }, {
+      run,
+      settle: () => Promise.resolve(),
+    });
+    return told.join();
+  };
+  const conv = "packConv, x staged, y kept, outChannels 10, channels 12, padded 12, taps 9";
+  assertEquals(await packed((store) => store.conv(value)), conv);
+  assertEquals(await packed((store) => store.conv(value), true), `${conv}, half 1`);
+  for (const m of [2, 4] as const) {
+    assertEquals(
+      await packed((store) => store.winograd(value, m, 3)),
+      "packWinograd, x staged, y kept, outChannels 10, channels 12, padded 12, " +
+        `m ${m}, range 3, scratch own, scratchBytes 640`,
+    );
+  }
+  const kernels = "packKernels, x staged, y kept, outChannels 10, channels 12";
+  const own = "scratch own, scratchBytes 640";
+  assertEquals(await packed((store) => store.winograd(value, 4, 4), false), `${kernels}, ${own}`);
+  assertEquals(
+    await packed((store) => store.winograd(value, 2, 4), true),
+    `${kernels}, half 1, ${own}`,
+  );
 });
 
 Deno.test("engine weights: weights are packed as many at a time as there is room for, each where it is kept", async () => {

@@ -98,7 +98,12 @@ export class EngineSession {
     const memory = memoryOf(end, crew.shared);
     const opened = await crew.open(memory);
     const room = { from: base, to: memory.buffer.byteLength };
-    await packWeights(store, numbers, memory, room, opened);
+    try {
+      await packWeights(store, numbers, memory, room, opened);
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     return new EngineSession(
       graph,
       crew,

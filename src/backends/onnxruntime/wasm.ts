@@ -230,7 +230,6 @@ export class WorkerEngine {
     if (this.#death !== undefined) return;
     this.#death = why;
     for (const { reject } of this.#pending.values()) reject(this.#deathOf(why));
-    if (this.#pending.size > 0) this.#worker.unref();
     this.#pending.clear();
     this.#early = undefined;
   }

@@ -35,7 +35,7 @@ export interface Fusions {
 }
 
 /** The number of a constant scalar; undefined for other values. */
-export function scalarOf(value: Value): number | undefined {
+function scalarOf(value: Value): number | undefined {
   const { op, attributes } = value.node;
   if (op !== "constant" || value.shape.some((d) => d !== 1)) return undefined;
   return attributes.data instanceof Float32Array ? attributes.data[0] : undefined;
@@ -65,6 +65,7 @@ export function findFusions(graph: Graph, live: ReadonlySet<Value>): Fusions {
   };
 
   const inner = new Set<Value>();
+  /** What is a part of a layer: the first that meets it has it. */
   const taken = new Set<Value>();
   const layers = new Map<Value, Layer>();
   const attentions = new Map<Value, AttentionMatch>();
@@ -74,11 +75,7 @@ export function findFusions(graph: Graph, live: ReadonlySet<Value>): Fusions {
     const match = attentionOf(value, onlyUser);
     if (!match) continue;
     attentions.set(value, match);
-    for (const v of match.between) {
-      inner.add(v);
-      taken.add(v);
-    }
-    taken.add(value);
+    for (const v of match.between) inner.add(v);
   }
   for (const value of live) {
     const { op } = value.node;
@@ -87,7 +84,6 @@ export function findFusions(graph: Graph, live: ReadonlySet<Value>): Fusions {
       if (user?.node.op === "silu") {
         normSilu.set(user, value);
         inner.add(value);
-        taken.add(user);
       }
     }
     if (op !== "conv2d" && !isLinear(value)) continue;

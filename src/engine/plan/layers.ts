@@ -73,7 +73,7 @@ function lowerConv(p: Planner, layer: Layer): void {
   }
   const { x, up } = convInput(p, source);
   const dims = p.dims(shape);
-  const to = layer.root.shape.length === 4 ? p.pixelOutput(layer.root) : p.pixelsOf(dims);
+  const to = p.pixelOutput(layer.root);
   const out = outputWords(p, layer, to);
   const picture = dims[0] > 1 ? 4 * x.strides[0] : 0;
   const fits = stride === 1 && kernelHeight === 3 &&

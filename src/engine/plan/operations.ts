@@ -1,20 +1,10 @@
 /** Every operation of a graph that is not part of a layer, as steps or as another view. */
-import { axisOf, type Value } from "../../graph/mod.ts";
-import { scalarOf } from "./fusion.ts";
+import type { Value } from "../../graph/mod.ts";
 import { lowerNorm } from "./norms.ts";
 import { type Planner, UnsupportedGraph } from "./planner.ts";
 import { lowerMatmul } from "./products.ts";
 import { functions } from "./step.ts";
-import {
-  broadcastTo,
-  pixelOf,
-  product,
-  reshaped,
-  roundUp,
-  sliced,
-  transposed,
-  type View,
-} from "./view.ts";
+import { broadcastTo, pixelOf, product, reshaped, roundUp, sliced, transposed } from "./view.ts";
 
 type Lower = (p: Planner, value: Value) => void;
 
@@ -57,7 +47,7 @@ const lowerings: Readonly<Record<string, Lower>> = {
     p.copy(x, sliced(to, axis, before, before + x.dims[axis]), "pad");
   },
   concat: (p, value) => {
-    const axis = axisOf(value.node.attributes.axis as number, value.shape.length);
+    const axis = value.node.attributes.axis as number;
     const to = p.has(value) ? p.view(value) : p.rowOutput(value);
     let at = 0;
     for (const input of value.node.inputs) {
@@ -171,24 +161,22 @@ export function lowerOperation(p: Planner, value: Value): void {
 export function placeConcats(p: Planner): void {
   for (const value of p.live) {
     const { op, inputs, attributes } = value.node;
-    if (op !== "concat" || value.shape.length !== 4) continue;
-    if (axisOf(attributes.axis as number, 4) !== 1) continue;
+    if (op !== "concat" || value.shape.length !== 4 || attributes.axis !== 1) continue;
     const dims = p.dims(value.shape);
     if (inputs.some((input) => (input.shape[1] as number) % 4 !== 0)) continue;
     const to = p.pixelsOf(dims);
     p.set(value, to);
     let at = 0;
     inputs.forEach((input) => {
-      const part: View = { ...sliced(to, 1, at, at + (input.shape[1] as number)), padded: true };
+      const part = sliced(to, 1, at, at + (input.shape[1] as number));
       if (writesPixels(p, input) && !p.isPlaced(input)) p.placeInside(input, part);
       at += input.shape[1] as number;
     });
   }
 }
 
+/** Whether the step that computes a value of four dimensions writes pixels, wherever they are to lie. */
 function writesPixels(p: Planner, value: Value): boolean {
-  if (value.shape.length !== 4 || p.fusions.inner.has(value)) return false;
   return p.fusions.layers.has(value) || p.fusions.normSilu.has(value) ||
-    ["groupNorm", "avgPool"].includes(value.node.op) ||
-    (["add", "mul", "silu"].includes(value.node.op) && scalarOf(value) === undefined);
+    ["groupNorm", "avgPool", "add", "mul", "silu"].includes(value.node.op);
 }

@@ -44,7 +44,6 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
   const inputs = new Map<string, View>();
   const limits = new Map<string, number>();
   for (const [name, value] of graph.inputs) {
-    if (!p.live.has(value)) continue;
     const users = [...p.live].filter(({ node }) => node.inputs.includes(value));
     if (users.length === 0) continue;
     if (value.type !== "float32" && value.type !== "int32") {
@@ -75,8 +74,7 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
   });
   for (const { buffer } of inputs.values()) buffer.first = -1;
   for (const { buffer } of outputs.values()) buffer.last = Infinity;
-  const used = p.buffers.filter(({ first, last }) => first <= last);
-  const arenaBytes = layOut(used, 0);
+  const arenaBytes = layOut(p.buffers, 0);
   const scratchBytes = p.steps.reduce((most, step) => Math.max(most, scratchOf(step)), 0);
   return {
     steps: p.steps,
@@ -84,7 +82,7 @@ export function planGraph(graph: Graph, { weights, sizes, threads }: PlanOptions
     outputs,
     passed,
     limits,
-    buffers: used,
+    buffers: p.buffers,
     arenaBytes,
     scratchBytes: roundUp(scratchBytes, 64) + 64,
   };
