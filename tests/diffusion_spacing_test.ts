@@ -140,6 +140,11 @@ Deno.test("timesteps lie between the first and the last, fractions too, and are 
 });
 
 Deno.test("one step is where its spacing begins: leading and linspace at 0, trailing at the end", () => {
+  assertEquals(
+    spacedTimesteps(4, 1000),
+    spacedTimesteps(4, 1000, "leading", 0),
+    "unless it is said",
+  );
   assertEquals(spacedTimesteps(1, 1000, "leading"), [0]);
   assertEquals(spacedTimesteps(1, 1000, "linspace"), [0]);
   assertEquals(spacedTimesteps(1, 1000, "trailing"), [999]);

@@ -30,8 +30,9 @@ Deno.test("engine: each build is written as WebAssembly and as a module, its siz
   for (const build of Object.keys(builds) as Build[]) {
     const bytes = await bytesOf(build);
     assertEquals(await Deno.readFile(new URL(`${build}.wasm`, to)), bytes);
-    const module = await import(new URL(`${build}.ts`, to).href);
-    assertEquals(Uint8Array.fromBase64(module.default), bytes);
+    const module = new URL(`${build}.ts`, to);
+    assertEquals(await Deno.readTextFile(module), moduleOf(build, bytes));
+    assertEquals(Uint8Array.fromBase64((await import(module.href)).default), bytes);
   }
   assertEquals(Array.from(Deno.readDirSync(to), ({ name }) => name).length, 4);
 });

@@ -1,8 +1,27 @@
 /** What a classifier is shown, by an engine that keeps what it is fed; and what the last bin costs. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
+import type { Backend, Tensors } from "../src/backends/backend.ts";
+import { backendByName } from "../src/backends/select.ts";
+import { createGenerator, parseSchedulerConfig, scheduleFor } from "../src/diffusion/mod.ts";
 import { bitsPerDim, decoderBits } from "../src/evaluation/bits.ts";
-import { classifierLayout, trainClassifier, withDefaults } from "../src/evaluation/classifier.ts";
+import {
+  Classifier,
+  classifierLayout,
+  trainClassifier,
+  withDefaults,
+} from "../src/evaluation/classifier.ts";
+import {
+  add,
+  conv2d,
+  Graph,
+  groupNorm,
+  linear,
+  reshape,
+  silu,
+  type Value,
+} from "../src/graph/mod.ts";
+import { type ParamLayout, unpackParams } from "../src/training/optimiser/layout.ts";
+import { classifierNetwork } from "../src/evaluation/classifier_network.ts";
 import { initialTheta } from "../src/training/optimiser/init.ts";
 import { adamScalars, emaDecay, learningRate } from "../src/training/optimiser/update_rule.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
@@ -146,4 +165,130 @@ Deno.test("a classifier halves grey pictures down to 8 pixels a side, and colour
     weights(3, 64, 64),
     expected("stem.0 48,3", "stem.1 48,48", ...blocks, ...head(96 * 64)),
   );
+});
+
+/** A classifier's features and logits, written out: of 12×12 grey pictures, and of 34×36 colours. */
+function writtenOut(graph: Graph, x: Value, kind: "plain" | "residual", classes: number) {
+  const param = (name: string, ...shape: number[]) => graph.param(name, shape);
+  const conv = (x: Value, name: string, from: number, to: number, stride: 1 | 2) =>
+    conv2d(x, param(`${name}.weight`, to, from, 3, 3), param(`${name}.bias`, to), {
+      stride,
+      padding: [1, 1, 1, 1],
+    });
+  const norm = (x: Value, name: string, n: number) =>
+    groupNorm(x, param(`${name}.weight`, n), param(`${name}.bias`, n), { groups: 8, eps: 1e-5 });
+  const block = (x: Value, name: string, n: number) => {
+    const h = conv(silu(norm(x, `${name}.norm1`, n)), `${name}.conv1`, n, n, 1);
+    return add(x, conv(silu(norm(h, `${name}.norm2`, n)), `${name}.conv2`, n, n, 1));
+  };
+  let maps: Value, size: number;
+  if (kind === "plain") {
+    maps = silu(conv(x, "layers.0", 1, 16, 1));
+    maps = silu(conv(maps, "layers.1", 16, 32, 2));
+    size = 32 * 6 * 6;
+  } else {
+    // 34×36 to 17×18, and once more, as that is above 16; then below 8.
+    maps = conv(x, "stem.0", 3, 48, 2);
+    maps = conv(silu(maps), "stem.1", 48, 48, 2);
+    maps = conv(block(maps, "blocks.0", 48), "down", 48, 96, 2);
+    maps = silu(norm(block(maps, "blocks.1", 96), "norm", 96));
+    size = 96 * 5 * 5;
+  }
+  const flat = reshape(maps, [x.shape[0], size]);
+  const features = silu(
+    linear(flat, param("features.weight", 64, size), param("features.bias", 64)),
+  );
+  return {
+    features,
+    logits: linear(features, param("logits.weight", classes, 64), param("logits.bias", classes)),
+  };
+}
+
+const namedParams = (layout: ParamLayout, theta: Float32Array) =>
+  new Map([...unpackParams(layout, theta)].map(([name, { data }]) => [name, data]));
+
+/** Parameters none of which is 0 or 1. */
+const someTheta = ({ size }: ParamLayout) => createGenerator(3).randn(size).map((x) => 0.3 * x);
+
+for (const [kind, shape] of [["plain", [1, 12, 12]], ["residual", [3, 34, 36]]] as const) {
+  Deno.test(`the ${kind} classifier is this network, and reads what its logits say`, async () => {
+    const backend = await backendByName("native");
+    const layout = classifierLayout(shape, 3);
+    const theta = someTheta(layout);
+    const bytes = createGenerator(4).randn(3 * shape[0] * shape[1] * shape[2]);
+    const pictures = bytesDataSet(Uint8Array.from(bytes, (z) => 128 + 50 * z), shape);
+    await using classifier = await Classifier.open(backend, theta, shape, 3, { threads: 1 });
+    const read = await classifier.read(pictures);
+
+    const graph = new Graph();
+    const { features, logits } = writtenOut(
+      graph,
+      graph.input("pictures", ["N", ...shape]),
+      kind,
+      3,
+    );
+    graph.output("features", features);
+    graph.output("logits", logits);
+    const weights = namedParams(layout, theta);
+    const session = await backend.createSession(graph, weights, { threads: 1 });
+    const size = shape[0] * shape[1] * shape[2];
+    for (let i = 0; i < 3; i++) {
+      const data = new Float32Array(size);
+      pictures.picture(i, data);
+      const out = await session.run({ pictures: { data, dims: [1, ...shape] } });
+      const scale = Math.max(...(out.features.data as Float32Array).map(Math.abs));
+      (out.features.data as Float32Array).forEach((x, k) =>
+        assertAlmostEquals(read.features[i][k], x, 1e-5 * scale)
+      );
+      const said = [...out.logits.data as Float32Array];
+      assertEquals(read.labels[i], said.indexOf(Math.max(...said)));
+    }
+    await session.close();
+  });
+}
+
+Deno.test("an update follows the mean cross-entropy, its gradient cut to a norm of 1", async () => {
+  const backend = await backendByName("native");
+  const outputs: Tensors[] = [], fed: Tensors[] = [];
+  const watched: Backend = {
+    ...backend,
+    async createSession(graph, weights, options) {
+      const session = await backend.createSession(graph, weights, options);
+      return {
+        ...{ inputNames: session.inputNames, outputNames: session.outputNames },
+        run: async (feeds) => {
+          const out = await session.run(feeds);
+          fed.push(feeds);
+          outputs.push(out);
+          return out;
+        },
+        close: () => session.close(),
+      };
+    },
+  };
+  const bytes = Uint8Array.from({ length: 4 * 16 }, (_, i) => 53 * i % 256);
+  const small = bytesDataSet(bytes, [1, 4, 4], {
+    labels: Int32Array.of(0, 1, 2, 1),
+    labelNames: ["a", "b", "c"],
+  });
+  await trainClassifier(watched, small, { steps: 1, batch: 4, session: { threads: 1 } });
+  const [{ pictures, wanted }] = fed, [{ loss, grad_norm, new_m }] = outputs;
+  const layout = classifierLayout([1, 4, 4], 3);
+  const graph = new Graph();
+  const input = graph.input("pictures", [4, 1, 4, 4]);
+  graph.output("logits", classifierNetwork(graph, input, 3).logits);
+  const weights = namedParams(layout, initialTheta(layout, 0));
+  const session = await backend.createSession(graph, weights, { threads: 1 });
+  const logits = (await session.run({ pictures })).logits.data as Float32Array;
+  await session.close();
+  const entropies = Array.from({ length: 4 }, (_, i) => {
+    const row = logits.subarray(3 * i, 3 * i + 3);
+    const label = (wanted.data as Float32Array).indexOf(1, 3 * i) - 3 * i;
+    return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[label];
+  });
+  const mean = entropies.reduce((a, b) => a + b) / 4;
+  assertAlmostEquals((loss.data as Float32Array)[0], mean, 1e-5);
+  assert((grad_norm.data as Float32Array)[0] > 1.02, `${grad_norm.data} is cut`);
+  // The first m is a tenth of the gradient.
+  assertAlmostEquals(Math.hypot(...new_m.data as Float32Array), 0.1, 1e-5);
 });

@@ -1,7 +1,13 @@
 /** What is measured at its edges: whom a model can be measured on, what it is asked. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Backend, Session } from "../src/backends/backend.ts";
 import { backendByName } from "../src/backends/select.ts";
-import { parseSchedulerConfig } from "../src/diffusion/mod.ts";
+import {
+  createGenerator,
+  parseSchedulerConfig,
+  q_sample,
+  scheduleFor,
+} from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
 import { askedLabels, askedTogether, labelMeaning } from "../src/evaluation/asked_labels.ts";
 import { bitsPerDim, decoderBits } from "../src/evaluation/bits.ts";
@@ -170,6 +176,22 @@ Deno.test("there are no more bands than timesteps, and no two see the same noise
   // Nearly all of x_t is noise.
   const [one, other] = network.asked.map(({ x }) => x[0]);
   assert(Math.abs(one - other) > 0.01, `${one} and ${other}`);
+});
+
+Deno.test("a band's noise and timesteps are those of its seed, 0 where nobody says", async () => {
+  const asked = async (seed?: number, bands = 2) => {
+    const { network, model } = modelOf({ scheduler: parseSchedulerConfig({}) });
+    await epsLossByBand(model, levels([90]), { pictures: 1, bands, seed });
+    return network.asked.map(({ x, t }) => `${t} ${x}`);
+  };
+  assertEquals(await asked(), await asked(0));
+  // The first band's are those of the seed, the next one's of the seed after it.
+  const generator = createGenerator(8);
+  const t = 500 + Math.floor(generator.uint32() / 2 ** 32 * 500);
+  const { model } = modelOf();
+  const { x_0 } = pictureOf(levels([90]), model, 0);
+  const x_t = q_sample(x_0, t, scheduleFor(model.scheduler), generator.randn(16));
+  assertEquals((await asked(7))[1], `${t} ${x_t}`);
 });
 
 Deno.test("each picture of the bound has noise of its own, as its seed says", async () => {
@@ -348,7 +370,20 @@ Deno.test("samples are asked for label by label in turn, and are to read as what
 Deno.test("a classifier's readings are each picture's own, however they are batched", async () => {
   const backend = await backendByName("native");
   const theta = initialTheta(classifierLayout([1, 4, 4], 2), 3);
-  await using classifier = await Classifier.open(backend, theta, [1, 4, 4], 2, { threads: 1 });
+  const sizes: number[] = [];
+  const watched: Backend = {
+    ...backend,
+    async createSession(graph, weights, options) {
+      const session = await backend.createSession(graph, weights, options);
+      const run: Session["run"] = (feeds) => {
+        sizes.push(feeds.pictures.dims[0]);
+        return session.run(feeds);
+      };
+      const { inputNames, outputNames } = session;
+      return { inputNames, outputNames, run, close: () => session.close() };
+    },
+  };
+  await using classifier = await Classifier.open(watched, theta, [1, 4, 4], 2, { threads: 1 });
   const data = levels([0, 255, 40, 200, 90]);
   const whole = await classifier.read(data);
   const parts = await classifier.read(data, 2);
@@ -358,4 +393,7 @@ Deno.test("a classifier's readings are each picture's own, however they are batc
     row.forEach((x, k) => assertAlmostEquals(x, whole.features[i][k], 1e-5))
   );
   assert(whole.features[0].some((x, k) => Math.abs(x - whole.features[1][k]) > 1e-3));
+  assertEquals(sizes.splice(0), [5, 2, 2, 1]);
+  const many = await classifier.read(levels(Array(101).fill(7)));
+  assertEquals([many.labels.length, many.features.length, sizes], [101, 101, [100, 1]]);
 });

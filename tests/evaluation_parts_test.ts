@@ -25,11 +25,15 @@ function pictures(count: number, labelNames = ["a", "b"]) {
 
 const heldOut = pictures(8), train = pictures(12);
 
-async function measured(rest: Partial<EvalOptions> = {}): Promise<Evaluation> {
-  await using cache = await temporaryFolder();
+function painted(): Model {
   const scheduler = parseSchedulerConfig({ num_train_timesteps: T });
   const network = fakeNetwork({ shape: [1, 4, 5], labels: ["a", "b"], nullLabel: 2, scheduler });
-  const model = { ...network, source: "mine", hash: "ab", backend: "fake" } as unknown as Model;
+  return { ...network, source: "mine", hash: "ab", backend: "fake" } as unknown as Model;
+}
+
+async function measured(rest: Partial<EvalOptions> = {}): Promise<Evaluation> {
+  await using cache = await temporaryFolder();
+  const model = painted();
   return await withEnvironment({ DENOISE_CACHE: cache.path }, () =>
     evaluate(model, {
       train,
@@ -49,11 +53,14 @@ const also = [{ name: "others", train: pictures(6), heldOut: pictures(4) }];
 const whole: Partial<EvalOptions> = { among: train, also };
 
 Deno.test("after each part everything that is known is told, and what goes on is said by its name", async () => {
-  const parts: string[][] = [], said: string[] = [];
+  const parts: string[][] = [], said: string[] = [], told: Evaluation[] = [];
   let nearest: number | undefined;
   const all = await measured({
     ...whole,
-    onPart: (soFar) => parts.push(Object.keys(soFar).slice(6)),
+    onPart: (soFar) => {
+      told.push(soFar);
+      parts.push(Object.keys(soFar).slice(6));
+    },
     onProgress: (part, done, total) => said.push(`${part} ${done}/${total}`),
     onNearest: (pairs) => {
       nearest = pairs.length;
@@ -72,6 +79,8 @@ Deno.test("after each part everything that is known is told, and what goes on is
     [...start, ...scored],
     [...start, ...scored],
   ]);
+  // What was told does not change behind the listener's back.
+  assertEquals(told.map(({ samples }) => samples.length), [0, 0, 0, 0, 1]);
   assertEquals(nearest, 8);
   const count = (part: string, total: number, from = 1) =>
     Array.from({ length: total - from + 1 }, (_, i) => `${part} ${from + i}/${total}`);
@@ -91,6 +100,19 @@ Deno.test("after each part everything that is known is told, and what goes on is
   assertAlmostEquals(mean, bands.reduce((sum, { loss }) => sum + loss, 0) / T, 1e-12);
   assert(bands.every(({ pictures }) => pictures === 2) && all.bits!.pictures === 2);
   assertEquals(all.samples.map(({ samples, of }) => [samples, of]), [[2, "weights"]]);
+});
+
+Deno.test("a teacher's samples are said to be the teacher's", async () => {
+  const said = new Set<string>();
+  const recommended = { scheduler: "dpmpp", steps: 3 };
+  const alone = await measured({
+    ...{ lossPictures: 0, bitsPictures: 0 },
+    teachers: [{ name: "big", network: { ...painted(), recommended } }],
+    onProgress: (part) => said.add(part),
+  });
+  const parts = ["big: samples of dpmpp 3, guidance 1", "samples of ddim 2, guidance 1"];
+  assertEquals([...said], ["classifier", ...parts]);
+  assertEquals(alone.also, undefined);
 });
 
 Deno.test("what is not asked for is left out", async () => {

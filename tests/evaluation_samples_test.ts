@@ -13,8 +13,10 @@ import { nearestOf } from "../src/evaluation/nearest.ts";
 import { nearestSheet } from "../src/evaluation/nearest_sheet.ts";
 import { askedLabels, askedTogether } from "../src/evaluation/asked_labels.ts";
 import { meanPsnr, pixelScores } from "../src/evaluation/pixel_scores.ts";
+import { labelledGrid } from "../src/image/labelled_grid.ts";
 import type { Pixels } from "../src/image/pixels.ts";
 import { decodePng } from "../src/image/png.ts";
+import { enlarge } from "../src/image/resize.ts";
 import { bytesDataSet, type PictureSource } from "../src/training/data/data_set.ts";
 import { type DataPlugin, drawnDataSet, generatedPictures } from "../src/training/data/plugin.ts";
 import { InputError } from "../src/errors.ts";
@@ -72,6 +74,11 @@ Deno.test("the PSNR of pictures a level apart is that of one level", () => {
   const [a, b] = [new Uint8Array(8).fill(90), new Uint8Array(8).fill(91)];
   const set = (bytes: Uint8Array) => bytesDataSet(bytes, [1, 2, 2]);
   assertAlmostEquals(meanPsnr(set(a), set(b)), 20 * Math.log10(255), 1e-3);
+  // Of equal ones it is that of half a level; of several pictures, the mean.
+  const equal = 20 * Math.log10(2 * 255);
+  assertAlmostEquals(meanPsnr(set(a), set(a)), equal, 1e-9);
+  a.fill(91, 4);
+  assertAlmostEquals(meanPsnr(set(a), set(b)), (equal + 20 * Math.log10(255)) / 2, 1e-3);
 });
 
 Deno.test("the nearest picture is found, and how far it is", () => {
@@ -91,9 +98,9 @@ Deno.test("the nearest picture is found, and how far it is", () => {
 
 Deno.test("the sheet has the first seeds, and the closest pairs below them", () => {
   const level = (value: number): Pixels => ({
-    pixels: new Uint8Array(4).fill(value),
-    width: 2,
-    height: 2,
+    pixels: new Uint8Array(24 * 24).fill(value),
+    width: 24,
+    height: 24,
     channels: 1,
   });
   // Each next seed comes nearer.
@@ -113,6 +120,32 @@ Deno.test("the sheet has the first seeds, and the closest pairs below them", () 
   const rows = [...new Set(shown.map(String))].map((row) => row.split(",").map(Number));
   const up = (from: number) => Array.from({ length: 16 }, (_, i) => from + i);
   assertEquals(rows, [up(0).slice(1), up(100), up(4).reverse(), up(104).reverse()]);
+});
+
+Deno.test("the sheet's bands say what they are, and small pictures are enlarged to 64 pixels or near it", () => {
+  const square = (side: number, value: number): Pixels => ({
+    pixels: new Uint8Array(side * side).fill(value),
+    width: side,
+    height: side,
+    channels: 1,
+  });
+  for (const [side, factor] of [[2, 32], [24, 2], [33, 1], [65, 1]]) {
+    const [far, near] = [9, 4].map((distance, seed) => ({
+      seed,
+      sample: square(side, seed),
+      nearest: square(side, 100 + seed),
+      distance,
+    }));
+    const rows = [[far, near], [near, far]].flatMap((pairs) => [
+      pairs.map(({ sample }) => sample),
+      pairs.map(({ nearest }) => nearest),
+    ]);
+    const names = ["first seeds", "nearest", "closest", "nearest"];
+    const plain = labelledGrid(rows, { rows: names, columns: ["", ""], gap: 2 });
+    const sheet = nearestSheet([far, near]);
+    assertEquals([sheet.width, sheet.height], [factor * plain.width, factor * plain.height]);
+    assertEquals(sheet.pixels, enlarge(plain, factor).pixels);
+  }
 });
 
 Deno.test("the biased kernel distance is 0 for a set and itself, and above 0 for others", () => {

@@ -93,14 +93,21 @@ Deno.test("written for any engine, a convolution and its gradient are what they 
 });
 
 /** The operators of y alone, in their order. */
-function operators(layer: Layer, lowering: Lowering, known = true): string[] {
+function operators(
+  layer: Layer,
+  lowering: Lowering,
+  known: "weights" | "constant" | false = "weights",
+): string[] {
   const graph = new Graph();
   const { out, channels, kernel, picture, stride = 1, padding } = layer;
   const x = graph.input("x", ["N", channels, ...picture]);
   const flat = graph.input("theta", [out * channels * kernel[0] * kernel[1]]);
-  const weight = graph.param("w", [out, channels, ...kernel]);
+  const numbers = ramp(out * channels * kernel[0] * kernel[1]);
+  const weight = known === "constant"
+    ? graph.constant(numbers, [out, channels, ...kernel])
+    : graph.param("w", [out, channels, ...kernel]);
   graph.output("y", conv2d(x, weight, undefined, { stride, padding }));
-  const weights = new Map([["w", ramp(out * channels * kernel[0] * kernel[1])]]);
+  const weights = new Map([["w", numbers]]);
   const model = known
     ? emit(graph, { lowering, weights })
     : emit(graph, { lowering, flatParams: { input: flat, order: ["w"] } });
@@ -115,7 +122,7 @@ Deno.test("on WebAssembly a convolution is written in two strips where a batch w
     picture: [16, 16],
     padding: around,
   };
-  const form = (change: Partial<Layer>, known = true) => {
+  const form = (change: Partial<Layer>, known?: "constant" | false) => {
     const ops = operators({ ...usual, ...change }, wasm, known);
     return ops.includes("DepthToSpace") ? "winograd" : ops.includes("Concat") ? "strips" : "plain";
   };
@@ -135,6 +142,10 @@ Deno.test("on WebAssembly a convolution is written in two strips where a batch w
   for (const picture of [[17, 16], [16, 17]] as const) {
     assertEquals(form({ out: 96, channels: 96, picture }), "strips", "Winograd's has even sides");
   }
+  assertEquals([form({}, "constant"), form({ out: 96, channels: 96 }, "constant")], [
+    "strips",
+    "winograd",
+  ]);
   assertEquals(form({}, false), "plain", "weights that are trained are not known");
   assertEquals(form({ out: 96, channels: 96 }, false), "plain");
 });

@@ -179,8 +179,9 @@ Deno.test("reductions take their axes in any order, and keep them as 1 where ask
   }
   assertEquals(gather(value(5, 3), value("N")).shape, ["N", 3]);
   assertEquals(gatherGrad(value("N", 3), value("N"), 5).shape, [5, 3]);
-  refused(() => gatherGrad(value("N", 3, 2), value("N"), 5), "expected indices [N] and dy [N, C]");
-  refused(() => gatherGrad(value("N", 3), value("N", 1), 5), "expected indices [N] and dy [N, C]");
+  const rows = "expected indices [N] and dy [N, C], found";
+  refused(() => gatherGrad(value("N", 3, 2), value("N"), 5), `${rows} [N] and [N, 3, 2]`);
+  refused(() => gatherGrad(value("N", 3), value("N", 1), 5), `${rows} [N, 1] and [N, 3]`);
 });
 
 Deno.test("what changes nothing adds no operation", () => {

@@ -78,10 +78,12 @@ Deno.test("a mixture travels in a PNG beside pictures without, and is in the ETa
 });
 
 Deno.test("two seeds: every draw is on the arc between theirs", () => {
-  const [a, b] = [createGenerator(3), createGenerator(9)];
-  const mixed = noiseOf({ seed: 3, mix: { seed: 9, share: 0.3 } });
-  for (const size of [48, 48, 7]) {
-    assertEquals(mixed.randn(size), slerp(a.randn(size), b.randn(size), 0.3));
+  for (const [seed, other] of [[3, 9], [3, 0], [0, 9]]) {
+    const [a, b] = [createGenerator(seed), createGenerator(other)];
+    const mixed = noiseOf({ seed, mix: { seed: other, share: 0.3 } });
+    for (const size of [48, 48, 7]) {
+      assertEquals(mixed.randn(size), slerp(a.randn(size), b.randn(size), 0.3));
+    }
   }
 });
 

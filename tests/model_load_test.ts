@@ -101,7 +101,10 @@ Deno.test("what weights say of themselves is the model's, of a folder and of an 
     inputNames: [],
     outputNames: [],
     run: () => Promise.resolve({ out_sample: answer }),
-    close: () => Promise.resolve(void closed++),
+    async close() {
+      await new Promise((done) => setTimeout(done));
+      closed++;
+    },
   };
   const engine: OnnxBackend = {
     name: "mine",
@@ -121,7 +124,7 @@ Deno.test("what weights say of themselves is the model's, of a folder and of an 
       assertEquals(said(found), { ...expected, source, hash, labels: names });
     });
   }
-  assertEquals(closed, 4, "who declares them with `using` closes them");
+  assertEquals(closed, 4, "who declares them with `using` waits for their end");
 });
 
 Deno.test("gradients read the weights anew, so that those of a folder are not kept for them", async () => {

@@ -1,6 +1,6 @@
 /** Which input of an ONNX graph is what, and what else a bare file says. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { InputError } from "../src/errors.ts";
+import { InputError, shown } from "../src/errors.ts";
 import { operators } from "../src/onnx/operators.ts";
 import { parseOnnx, tensorsOf } from "../src/onnx/parse.ts";
 import { typeName } from "../src/onnx/check.ts";
@@ -64,6 +64,8 @@ Deno.test("inputs that may be either, that are too many or of other types are re
     [sample, port("t")],
     [sample, port("t", [1], types.FLOAT16)],
     [sample, port("t", [1], types.BOOL)],
+    [sample, port("t", [1], types.BOOL), t("y", 1)],
+    [sample, t("t", 1), port("y", [1], types.BOOL)],
     [sample, port("x", ["N", 3, 8, 8]), t("t", 1)],
   ];
   for (const input of refused) {
@@ -144,6 +146,7 @@ Deno.test("a picture has a size, within a limit over the whole batch, and its ch
     [["N", 4, 8192, 2049], "expected up to 67108864 numbers"],
     [["N", 9, 9, 4], "expected channels before height and width"],
     [["N", 32, 32, 3], "expected channels before height and width"],
+    [["N", 5, 9, 4], "expected channels before height and width"],
   ];
   for (const [shape, says] of refused) {
     await assertRejects(() => withSample(...shape), InputError, says);
@@ -228,6 +231,9 @@ Deno.test("a graph in figures: who made it, its opset and its operators, the mos
   assertEquals(contents.producer, "denoise");
   edited(tiny, ({ graph, metadataProps }) => {
     assertEquals([graph!.name, metadataProps.length], ["unet", 0], "its folder's name");
+    const sizes = graph!.initializer.map(({ dims }) => dims.reduce((n, d) => n * Number(d), 1));
+    const parameters = sizes.reduce((a, b) => a + b);
+    assertEquals([contents.tensors, contents.parameters], [sizes.length, parameters]);
   });
   assertEquals(contents.opset, 21);
   const counts = Object.values(contents.operators);
@@ -335,7 +341,10 @@ Deno.test("external data are bytes of a file beside the model, from an offset on
     await assertRejects(() => of({ location: "w", ...entries }), InputError, "asks for bytes");
   }
   for (const location of ["", "../w", "/w", "a/w", "a\\w", ".w", "w\n", "file:w"]) {
-    await assertRejects(() => of({ location }), InputError, "the name of a file beside it");
+    const says = `net.onnx: tensor "w": expected the name of a file beside it, found ${
+      shown(location)
+    }`;
+    await assertRejects(() => of({ location }), InputError, says);
   }
   await assertRejects(() => of({}, EXTERNAL), InputError, "the name of a file beside it");
   await assertRejects(

@@ -107,7 +107,7 @@ const hostile: Record<
   },
   "functions of its own": {
     edit: (_, model) => model.functions.push(create(pb.FunctionProtoSchema, { name: "f" })),
-    says: "functions of its own (f …)",
+    says: "net.onnx: functions of its own (f …); save it with them inlined",
   },
   "a tensor without all its numbers": {
     edit: ({ initializer: [first] }) => first.dims = [...first.dims, 2n],

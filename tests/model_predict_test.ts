@@ -283,8 +283,8 @@ const graphs: [what: string, ports: Parameters<typeof runsOf>[0], runs: number][
   }, 1],
   ["a fixed batch of 3", {
     batch: 3,
-    time: port("t", "float32", 3),
-    label: port("y", "int32", 3),
+    time: port("t", "int64", 3),
+    label: port("y", "int64", 3),
   }, 2],
   ["one time for a run, as a scalar", {
     batch: "N",

@@ -25,7 +25,7 @@ Deno.test("an output that is neither noise of the input nor noise and variance i
     assertThrows(
       () => parseNetwork({ ...tiny, in_channels, out_channels }, "unet/config.json"),
       InputError,
-      `unet/config.json: out_channels: expected in_channels, ${in_channels}, or twice`,
+      `unet/config.json: out_channels: expected in_channels, ${in_channels}, or twice as many with a learned variance (networks that are conditioned by concatenation are not read), found ${out_channels}`,
     );
   }
   for (const [in_channels, out_channels] of [[1, 1], [1, 2], [2, 2], [3, 6], [4, 8]]) {

@@ -122,6 +122,7 @@ Deno.test("a lowering's own forms come before those it inherits; their domains a
   ]);
   assertEquals(model.graph!.node.map(({ opType }) => opType), ["Add", "Negate", "Identity"]);
   assertEquals(model.graph!.initializer.length, 1);
+  for (const { name, output } of model.graph!.node) assertEquals([name], output);
   const [, { attribute }] = model.graph!.node;
   assertEquals(attribute.map(({ name, i, f, s, ints }) => [name, i, f, s.length, ints]), [
     ["times", 2n, 0, 0, []],
@@ -129,6 +130,15 @@ Deno.test("a lowering's own forms come before those it inherits; their domains a
     ["how", 0n, 0, 2, []],
     ["at", 0n, 0, 0, [1n, 2n]],
   ]);
+  // Of several outputs one is enough to keep a node.
+  for (const read of [0, 1]) {
+    const halves = extendLowering(portable, "halves", {
+      neg: (e, _, [x]) => e.ops("Split", [x], 2)[read],
+    });
+    const { node } = written(graph, { lowering: halves }).graph!;
+    assertEquals(node.map(({ opType }) => opType), ["Add", "Split", "Identity"]);
+    assertEquals(node[1].output[read], node[2].input[0]);
+  }
   const missing = { name: "bare", ops: {} };
   assertThrows(
     () => written(graph, { lowering: missing }),

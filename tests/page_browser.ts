@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import {
   type Browser,
+  type BrowserContext,
   type BrowserContextOptions,
   chromium,
   type Page,
@@ -39,11 +40,25 @@ export const labels = ["cat", "dog"];
 /** What the page is shown with: 16×16 in colour. */
 export const pageModel = () => fakeModel({ labels, nullLabel: 2, shape: [3, 16, 16], latency: 2 });
 
+let browser: Browser | undefined;
+
+/** One browser for a file's tests, which share nothing in it: each has a context of its own. */
+async function openBrowser(): Promise<Browser> {
+  if (!browser?.isConnected()) {
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  }
+  return browser;
+}
+
+Deno.test.afterAll(async () => {
+  await browser?.close();
+});
+
 interface App {
   fetch(request: Request): Response | Promise<Response>;
 }
 
-/** A test with a browser, and a server for an app of its own; a refusal may stand on its console. */
+/** A test with a page, and a server for an app of its own; a refusal may stand on its console. */
 export function appTest(
   name: string,
   make: () => App,
@@ -62,15 +77,15 @@ export function appTest(
         { port: 0, hostname: "127.0.0.1", onListen() {} },
         (request) => app.fetch(request),
       );
-      let browser: Browser | undefined;
+      let place: BrowserContext | undefined;
       try {
-        browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-        const page = await browser.newPage(context);
+        place = await (await openBrowser()).newContext(context);
+        const page = await place.newPage();
         // A machine with other work takes its time.
         page.setDefaultTimeout(240_000);
         await test(page, new URL(`http://127.0.0.1:${server.addr.port}/`));
       } finally {
-        await browser?.close();
+        await place?.close();
         await server.shutdown();
       }
     },

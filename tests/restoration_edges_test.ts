@@ -131,7 +131,11 @@ Deno.test("a blur and a scale go together where the scale divides each side", ()
       operatorOf({ blur, scale: { factor: 4, kernel } }, [1, height, width]);
     assertEquals(of(8, 12)().measured, [1, 2, 3]);
     for (const [height, width] of [[8, 10], [10, 8]]) {
-      assertThrows(of(height, width), InputError, `divides ${width}×${height}, found 4`);
+      assertThrows(
+        of(height, width),
+        InputError,
+        `from 2 that divides ${width}×${height}, found 4`,
+      );
     }
   }
   assertThrows(
@@ -157,7 +161,7 @@ Deno.test("a blur and a scale are the scale of what is blurred", () => {
     assertEquals(both.name, "gaussian blur 1, 1/4");
     for (const factor of [0, 1, 1.5]) {
       const odd = () => operatorOf({ blur, scale: { factor, kernel } }, shape);
-      assertThrows(odd, InputError, `divides 12×8, found ${factor}`);
+      assertThrows(odd, InputError, `from 2 that divides 12×8, found ${factor}`);
     }
   }
 });

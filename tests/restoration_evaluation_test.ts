@@ -8,14 +8,13 @@ import {
   type RestorerChoice,
   scoreBaseline,
   scoreRestoration,
-  type Share,
 } from "../src/evaluation/restoration.ts";
-import { restorationTables } from "../src/evaluation/restoration_table.ts";
 import { restorationTasks } from "../src/evaluation/restoration_tasks.ts";
 import { InputError } from "../src/errors.ts";
 import { encodePng } from "../src/image/png.ts";
 import type { Model } from "../src/model/model.ts";
 import { simulated } from "../src/restoration/measure.ts";
+import { compressedSensing } from "../src/restoration/operators/compressed_sensing.ts";
 import { psnr, ssim } from "../src/restoration/similarity.ts";
 import { bytesDataSet } from "../src/training/data/data_set.ts";
 import { cli, temporaryFolder } from "./cli.ts";
@@ -196,6 +195,13 @@ Deno.test("the network is told what the picture shows if that is asked, else no 
     const labels = asked.asked.flatMap(({ labels }) => [...labels ?? []]);
     assertEquals([...new Set(labels)].sort(), [...expected]);
   }
+  // One that knows no "no class" is told the class; one without classes, nothing.
+  const [task, choice] = [taskOf("noise 0.5"), { sampler: "ddrm", steps: 1 }];
+  for (const [labels, told] of [[["a", "b", "c"], [0, 1, 2]], [undefined, undefined]] as const) {
+    const asked = fakeNetwork({ labels: labels && [...labels] });
+    await scoreRestoration(asModel(asked), task, choice, { heldOut, pictures: 3 });
+    assertEquals(asked.asked.map(({ labels }) => labels), [told && [...told]]);
+  }
 });
 
 Deno.test("the label that is told is the network's own of that name, whatever its place", async () => {
@@ -229,10 +235,11 @@ Deno.test("the label that is told is the network's own of that name, whatever it
 });
 
 Deno.test("the baseline is H⁺y laid over black", async () => {
+  const { classifier } = reader([0]);
   const half = await scoreBaseline(asModel(network()), taskOf("right half missing"), {
     heldOut,
     pictures: 1,
-    classifier: reader([0]).classifier,
+    classifier,
   });
   const truth = picture(0);
   const black = truth.map((v, p) => p % 4 < 2 ? v : -1);
@@ -242,6 +249,21 @@ Deno.test("the baseline is H⁺y laid over black", async () => {
   const { operator } = taskOf("SR × 4");
   const means = pseudoInverse(simulated(operator(0), truth, 1_000_000, 0));
   assertAlmostEquals(small.psnr.mean, psnr(means, truth), 1e-6);
+  // A classifier is shown pictures: what lies beyond black and white is not.
+  const noisy = reader([0, 1, 2, 1]), noise = taskOf("noise 0.5");
+  await scoreBaseline(asModel(network()), noise, {
+    heldOut,
+    pictures: 4,
+    classifier: noisy.classifier,
+  });
+  const measured = [0, 2, 4, 6].map((at, i) =>
+    simulated(noise.operator(i), picture(at), 1_000_000 + i, 0.5).y
+  );
+  const all = measured.flatMap((y) => [...y]);
+  assert(Math.min(...all) < -1 && Math.max(...all) > 1);
+  measured.forEach((y, i) =>
+    y.forEach((v, p) => assertAlmostEquals(noisy.seen[i][p], Math.min(1, Math.max(-1, v)), 1e-6))
+  );
 });
 
 Deno.test("tasks are those that a shape allows, each picture under a mask of its own", () => {
@@ -264,6 +286,7 @@ Deno.test("tasks are those that a shape allows, each picture under a mask of its
   const seeded = Float64Array.from(kept, () => generator.uint32() / 2 ** 32 < 0.25 ? 1 : 0);
   assertEquals(scattered.operator(3).s, seeded);
   assertEquals([...restorationTasks([1, 1, 5])[0].operator(0).s], [1, 1, 1, 0, 0]);
+  assertEquals(taskOf("25 % of coefficients").operator(0).s, compressedSensing(shape, 0.25, 0).s);
   assert(names(1, 9, 4).some((name) => name.startsWith("motion")));
   assert(!names(1, 28, 30).some((name) => name.includes("× 4")));
   const each = restorationTasks([3, 32, 32]).map(({ name, sigma_y, operator }) =>
@@ -282,48 +305,6 @@ Deno.test("tasks are those that a shape allows, each picture under a mask of its
     "noise 0.5 | 0.5 | denoising",
     "grey | 0 | grey",
   ]);
-});
-
-Deno.test("a table has a row a sampler, below what needs none", () => {
-  const mean = { mean: 20, within: 0.5 }, similar = { mean: 0.9, within: 0.01 };
-  const read = { share: 0.75, interval: [0.3, 0.95] as const };
-  const baseline = { task: "noise 0.5", psnr: mean, ssim: similar };
-  const score = {
-    task: "noise 0.5",
-    sampler: "ddrm",
-    steps: 20,
-    options: { eta: 1 },
-    cost: 20,
-    pictures: 4,
-    psnr: mean,
-    ssim: similar,
-    residual: 0.98765,
-    read,
-    majority: { answers: 4, ...read },
-    labelled: true,
-  };
-  const other = { ...score, task: "grey", residual: 1e-7 };
-  const table = restorationTables([baseline, { ...baseline, task: "grey" }], [score, other]);
-  const of = (scores: Parameters<typeof restorationTables>[1], read?: Share) =>
-    restorationTables([{ ...baseline, read }], scores).split("\n");
-  const { options: _, majority: __, ...bare } = { ...score, labelled: false };
-  assertEquals(of([{ ...bare, read: undefined, residual: 1.23456 }]), [
-    "**noise 0.5**",
-    "",
-    "| sampler | evaluations | PSNR, dB | SSIM | read as its label | majority | rms of y − H x |",
-    "|---|---:|---:|---:|---:|---:|---:|",
-    "| none: H⁺y over black | 0 | 20.00 ± 0.50 | 0.900 ± 0.010 | – | | |",
-    "| `ddrm` 20 | 20 | 20.00 ± 0.50 | 0.900 ± 0.010 | – |  | 1.2 |",
-  ]);
-  assertEquals(of([], read).at(-1)!.split(" | ")[4], "75.0 % (30.0–95.0) | | |".split(" | ")[0]);
-  const residuals = [0.9e-5, 1e-5, 0.05].map((residual) => of([{ ...bare, residual }]).at(-1)!);
-  assertEquals(residuals.map((row) => row.split(" | ").at(-1)), ["0 |", "0.000010 |", "0.050 |"]);
-  const rows = table.split("\n").filter((line) => line.startsWith("| `"));
-  assertEquals(rows, [
-    "| `ddrm` 20 eta=1, label given | 20 | 20.00 ± 0.50 | 0.900 ± 0.010 | 75.0 % (30.0–95.0) | 75.0 % (30.0–95.0) (of 4) | 0.99 |",
-    "| `ddrm` 20 eta=1, label given | 20 | 20.00 ± 0.50 | 0.900 ± 0.010 | 75.0 % (30.0–95.0) | 75.0 % (30.0–95.0) (of 4) | 0 |",
-  ]);
-  assertEquals(table.match(/\*\*.*\*\*/g), ["**noise 0.5**", "**grey**"]);
 });
 
 Deno.test("eval --restore, as a user runs it: a table, JSON, and wrong uses in a line", async () => {

@@ -2,6 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { createGenerator, type LinearOperator } from "../src/diffusion/mod.ts";
 import { InputError } from "../src/errors.ts";
+import { operatorOf } from "../src/restoration/degradation.ts";
 import { fourier2d, mirrored, packReal, unpackReal } from "../src/restoration/linear/fourier.ts";
 import {
   identity,
@@ -29,6 +30,43 @@ Deno.test("matrices: products, transposes, and A X Bᵀ of every channel", () =>
   }
   const twice = matrix(1, 2, () => 2), thrice = matrix(1, 2, (_, j) => j);
   assertEquals([...sandwich(twice, Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), thrice)], [12, 28]);
+});
+
+Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, zero", () => {
+  const generator = createGenerator(9);
+  const random = (rows: number, columns: number) => {
+    const data = generator.randn(rows * columns);
+    return matrix(rows, columns, (i, j) => data[i * columns + j]);
+  };
+  const rankOne = matrix(6, 9, (i, j) => (i + 1) * (j - 3));
+  const hilbert = matrix(10, 10, (i, j) => 1 / (i + j + 1));
+  for (
+    const a of [random(7, 7), random(4, 9), random(9, 4), rankOne, matrix(3, 5), hilbert]
+  ) {
+    const { U, s, V } = svd(a);
+    assertEquals(s.length, Math.min(a.rows, a.columns));
+    assert(s.every((value, i) => i === 0 || value <= s[i - 1]), "descending");
+    for (const q of [U, V]) {
+      for (let i = 0; i < q.columns; i++) {
+        for (let j = 0; j < q.columns; j++) {
+          let sum = 0;
+          for (let k = 0; k < q.rows; k++) {
+            sum += q.data[k * q.columns + i] * q.data[k * q.columns + j];
+          }
+          assertAlmostEquals(sum, i === j ? 1 : 0, 1e-9);
+        }
+      }
+    }
+    for (let i = 0; i < a.rows; i++) {
+      for (let j = 0; j < a.columns; j++) {
+        let sum = 0;
+        s.forEach((value, k) =>
+          sum += U.data[i * U.columns + k] * value * V.data[j * V.columns + k]
+        );
+        assertAlmostEquals(sum, a.data[i * a.columns + j], 1e-10);
+      }
+    }
+  }
 });
 
 Deno.test("singular values of a matrix of low rank are exactly as many as its rank", () => {
@@ -91,7 +129,7 @@ for (const [name, operator] of restorationOperators()) {
 }
 
 Deno.test("an operator made of another leaves that one as it is", () => {
-  const [, inner] = restorationOperators().find(([name]) => name === "mean of 4×4")!;
+  const inner = operatorOf({ scale: { factor: 4, kernel: "mean" } }, [1, 12, 20]);
   const [c, height, width] = inner.measured;
   const before = { ...inner, s: inner.s.slice() };
   const none = masked(inner, new Uint8Array(c * height * width));

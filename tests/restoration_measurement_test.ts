@@ -129,6 +129,11 @@ Deno.test("what is measured is the picture's numbers, where the operator measure
   );
   const sensing = operators.sensing.create({ shape: [1, 2, 2], options: { share: 0.5, seed: 0 } });
   assertThrows(() => measured(picture, sensing), InputError, "measures 2 numbers");
+  const others = [[12, [3, 2, 2]], [30, [1, 5, 6]], [1, [1, 1, 1]]] as const;
+  for (const [count, shape] of others) {
+    const says = `this operator measures ${count} numbers that are no picture`;
+    assertThrows(() => measured(picture, operatorOf({}, shape)), InputError, says);
+  }
 });
 
 Deno.test("no noise is taken for granted but 8-bit rounding, where small singular values enlarge it", () => {

@@ -10,7 +10,6 @@ import {
 import { InputError } from "../src/errors.ts";
 import { type Degradation, operatorOf } from "../src/restoration/degradation.ts";
 import { matrix } from "../src/restoration/linear/matrix.ts";
-import { svd } from "../src/restoration/linear/svd.ts";
 import { estimateNoise } from "../src/restoration/noise_level.ts";
 import type { PictureShape } from "../src/restoration/operator.ts";
 import { dense } from "../src/restoration/operators/dense.ts";
@@ -199,7 +198,11 @@ Deno.test("scaling by 1, by a part, or into blocks that do not fill the picture 
       ] as const
     ) {
       const create = () => plugin.create({ shape, options: { scale } });
-      assertThrows(create, InputError, `divides ${shape[2]}×${shape[1]}, found ${scale}`);
+      assertThrows(
+        create,
+        InputError,
+        `from 2 that divides ${shape[2]}×${shape[1]}, found ${scale}`,
+      );
     }
   }
 });
@@ -286,43 +289,6 @@ Deno.test("an observation's noise is σ_y/s, infinite where nothing is seen", ()
   const uneven = dense([1, 1, 3], matrix(3, 3, (i, j) => i === j ? [1, 1e-3, 1e-6][i] : 0));
   const { noise: levels } = observe({ operator: uneven, y: new Float32Array(3), sigma_y: 0.1 });
   assertEquals([...levels].map((v) => Math.round(v * 1e6) / 1e6), [0.1, 100, Infinity]);
-});
-
-Deno.test("svd: orthonormal factors of any matrix, rank-deficient, wide, tall, zero", () => {
-  const generator = createGenerator(9);
-  const random = (rows: number, columns: number) => {
-    const data = generator.randn(rows * columns);
-    return matrix(rows, columns, (i, j) => data[i * columns + j]);
-  };
-  const rankOne = matrix(6, 9, (i, j) => (i + 1) * (j - 3));
-  const hilbert = matrix(10, 10, (i, j) => 1 / (i + j + 1));
-  for (
-    const a of [random(7, 7), random(4, 9), random(9, 4), rankOne, matrix(3, 5), hilbert]
-  ) {
-    const { U, s, V } = svd(a);
-    assertEquals(s.length, Math.min(a.rows, a.columns));
-    assert(s.every((value, i) => i === 0 || value <= s[i - 1]), "descending");
-    for (const q of [U, V]) {
-      for (let i = 0; i < q.columns; i++) {
-        for (let j = 0; j < q.columns; j++) {
-          let sum = 0;
-          for (let k = 0; k < q.rows; k++) {
-            sum += q.data[k * q.columns + i] * q.data[k * q.columns + j];
-          }
-          assertAlmostEquals(sum, i === j ? 1 : 0, 1e-9);
-        }
-      }
-    }
-    for (let i = 0; i < a.rows; i++) {
-      for (let j = 0; j < a.columns; j++) {
-        let sum = 0;
-        s.forEach((value, k) =>
-          sum += U.data[i * U.columns + k] * value * V.data[j * V.columns + k]
-        );
-        assertAlmostEquals(sum, a.data[i * a.columns + j], 1e-10);
-      }
-    }
-  }
 });
 
 Deno.test("every built-in operator goes by its own name and makes itself with its defaults", () => {

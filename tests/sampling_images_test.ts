@@ -1,6 +1,11 @@
 /** Many images at once: how many are under way, what each ends with, and what of it is left behind. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { parseSchedulerConfig, type Run, type Scheduler } from "../src/diffusion/mod.ts";
+import {
+  createGenerator,
+  parseSchedulerConfig,
+  type Run,
+  type Scheduler,
+} from "../src/diffusion/mod.ts";
 import { FieldError } from "../src/errors.ts";
 import { decodePng } from "../src/image/png.ts";
 import { fromText, RECIPE_KEYWORD } from "../src/recipe/recipe.ts";
@@ -37,11 +42,12 @@ Deno.test("the last frame's x is what the sampler returns, the frames before hav
 });
 
 Deno.test("samplers that stand at a frame when nobody wants the next one end, too", async () => {
-  let ended = 0;
+  let steps = 0, ended = 0;
   const scheduler = sampler(async function* (run) {
     try {
       for (const t of run.timesteps) {
         await Promise.resolve();
+        steps++;
         yield { t, x: run.x, x_0: run.x };
       }
       return run.x;
@@ -52,8 +58,9 @@ Deno.test("samplers that stand at a frame when nobody wants the next one end, to
   const frames = sample(fakeNetwork(), { seeds: [1, 2], scheduler, steps: 100, maxBatch: 2 });
   await frames.next();
   await settled();
+  const before = steps;
   await frames.return();
-  assertEquals(ended, 2);
+  assertEquals([steps, ended], [before, 2], "not a step more");
 });
 
 Deno.test("what is given for each seed is given as often as there are seeds", async () => {
@@ -170,23 +177,45 @@ Deno.test("a count asks at each level's own time, under any variance, and passes
 });
 
 Deno.test("what stops a run before it begins, or in the middle of a step, lets nothing more be asked", async () => {
-  const door = gate();
-  const network = fakeNetwork({
-    before: () => network.asked.length === 3 ? door.opened : undefined,
-  });
   const signal = AbortSignal.abort(new Error("enough"));
-  const wrong = { seeds: [-1], scheduler: ddim, steps: 0 };
-  await assertRejects(() => sample(network, { ...wrong, signal }).next(), Error, "enough");
-  assertEquals(network.asked, []);
+  const unasked = fakeNetwork();
+  const wrong = { seeds: [-1], scheduler: ddim, steps: 0, signal };
+  await assertRejects(() => sample(unasked, wrong).next(), Error, "enough");
+  assertEquals(unasked.asked, []);
   // Heun asks twice a step: of the second step the first question is under way.
-  const frames = sample(network, { seeds: [1], scheduler: schedulers.heun, steps: 9 });
+  for (const signal of [undefined, new AbortController().signal]) {
+    const door = gate();
+    const network = fakeNetwork({
+      before: () => network.asked.length === 3 ? door.opened : undefined,
+    });
+    const frames = sample(network, { seeds: [1], scheduler: schedulers.heun, steps: 9, signal });
+    await frames.next();
+    await settled();
+    const ended = frames.return();
+    door.open();
+    await ended;
+    await settled();
+    assertEquals(network.asked.length, 3);
+  }
+});
+
+Deno.test("a failure stops the other images at once, whether or not anybody has heard of it", async () => {
+  const scheduler = sampler(async function* ({ x, timesteps: [t, s], denoise }) {
+    yield { t, x, x_0: (await denoise(x, t)).x_0 };
+    if (x[0] < 0) throw new Error("mine broke");
+    for (const later of [3, 2, 1]) await denoise(x, later);
+    yield { t: s, x, x_0: x };
+    return x;
+  });
+  const network = fakeNetwork();
+  const first = (seed: number) => createGenerator(seed).randn(16)[0];
+  const seeds = [1, -1].map((sign) => [0, 1, 2, 3, 4, 5].find((seed) => sign * first(seed) > 0)!);
+  const frames = sample(network, { seeds, scheduler, timesteps: [500, 30] });
   await frames.next();
-  await settled();
-  const ended = frames.return();
-  door.open();
-  await ended;
-  await settled();
-  assertEquals(network.asked.length, 3);
+  // As many evaluations as there might be.
+  for (let i = 0; i < 9; i++) await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(network.asked.map(({ t }) => t), [[500, 500]]);
+  await assertRejects(() => Array.fromAsync(frames), Error, "mine broke");
 });
 
 Deno.test("a finished picture has its seed, class and recipe, in its file as well", async () => {

@@ -344,7 +344,9 @@ export function schedulerContract(
   });
 
   test("also under another schedule", async () => {
-    for (const swap of ["linear", "cosine", "scaled_linear"]) {
+    // "linear" is the model's own: where the sampler has none either, that run is the one above.
+    const swaps = [...(scheduler.betas ? ["linear"] : []), "cosine", "scaled_linear"];
+    for (const swap of swaps) {
       const config = parseSchedulerConfig({ timestep_spacing: "trailing" });
       const fit = remap(scheduleFor(config, swap), scheduleFor(config));
       const { schedule } = fit;

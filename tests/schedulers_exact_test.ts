@@ -95,9 +95,13 @@ Deno.test("linear and cosine are schedules of their own, linear with the model's
 });
 
 Deno.test("noise is drawn for every step, or for none, or, of DDPM, for all but the last", async () => {
-  const draws = async (name: string, options: Record<string, number> = {}) => {
+  const draws = async (
+    name: string,
+    options: Record<string, number> = {},
+    timesteps = [900, 500, 0],
+  ) => {
     const { run, asked } = makeRun(schedulers[name], {
-      timesteps: [900, 500, 0],
+      timesteps,
       size: 2,
       options,
     });
@@ -106,7 +110,11 @@ Deno.test("noise is drawn for every step, or for none, or, of DDPM, for all but 
   };
   assertEquals([await draws("ddim"), await draws("ddim", { eta: 0.1 })], [0, 3]);
   for (const name of ["dpmpp", "heun", "ipndm", "unipc"]) assertEquals(await draws(name), 0);
-  for (const name of ["ddpm", "linear", "cosine"]) assertEquals(await draws(name), 2);
+  for (const name of ["ddpm", "linear", "cosine"]) {
+    assertEquals(await draws(name), 2);
+    // The last is the one at t = 0, and no other.
+    for (const last of [1, 0.5, 1e-9]) assertEquals(await draws(name, {}, [900, last]), 2);
+  }
 });
 
 Deno.test("with fresh noise alone a step from pure noise leaves no number out, wherever it leads", async () => {

@@ -85,17 +85,19 @@ Deno.test("one who knows the pictures pays no KL, only the prior and the last bi
 });
 
 Deno.test("a wrong x̂₀ costs what the closed form says, after clipping", async () => {
-  // Says x_0 = 3 everywhere, which is clipped to 1; the pictures are at 0.2.
-  const bits = await bitsPerDim(knowing(3), levels(153), { pictures: 6 });
-  let kl = 0, alpha_bar_prev = 1;
-  schedule.betas.forEach((beta, t) => {
-    const alpha_bar = alpha_bar_prev * (1 - beta);
-    const coef = Math.sqrt(alpha_bar_prev) * beta / (1 - alpha_bar);
-    const beta_tilde = beta * (1 - alpha_bar_prev) / (1 - alpha_bar);
-    if (t > 0) kl += (coef * (1 - 0.2)) ** 2 / (2 * beta_tilde) / Math.LN2;
-    alpha_bar_prev = alpha_bar;
-  });
-  assertAlmostEquals(bits.kl / kl, 1, 1e-4);
+  // Says x_0 = ±3 everywhere, which is clipped to ±1; the pictures are at 0.2.
+  for (const said of [3, -3]) {
+    const bits = await bitsPerDim(knowing(said), levels(153), { pictures: 6 });
+    let kl = 0, alpha_bar_prev = 1;
+    schedule.betas.forEach((beta, t) => {
+      const alpha_bar = alpha_bar_prev * (1 - beta);
+      const coef = Math.sqrt(alpha_bar_prev) * beta / (1 - alpha_bar);
+      const beta_tilde = beta * (1 - alpha_bar_prev) / (1 - alpha_bar);
+      if (t > 0) kl += (coef * (Math.sign(said) - 0.2)) ** 2 / (2 * beta_tilde) / Math.LN2;
+      alpha_bar_prev = alpha_bar;
+    });
+    assertAlmostEquals(bits.kl / kl, 1, 1e-4);
+  }
 });
 
 Deno.test("a fixed_large model pays for its wider steps, but not at t = 0", async () => {
@@ -171,6 +173,26 @@ Deno.test("the bins of all 256 bytes hold all of the distribution", () => {
       (x) => 2 ** -decoderBits(Float32Array.of(x), Float64Array.of(mean), Math.log(0.01)),
     );
     assertAlmostEquals(masses.reduce((a, b) => a + b), 1, 1e-6);
+  }
+});
+
+Deno.test("a byte's mass is the normal distribution's over its bin, and never less than 1e-12", () => {
+  const bits = (x: number, mean: number, logVariance = 0) =>
+    decoderBits(Float32Array.of(x), Float64Array.of(mean), logVariance);
+  // Φ of a table, which the approximation meets to 2e-4.
+  for (
+    const [z, phi] of [[-2, 0.02275], [-1, 0.158655], [0, 0.5], [0.5, 0.691462], [1.5, 0.933193]]
+  ) {
+    assertAlmostEquals(2 ** -bits(-1, -1 + 1 / 255 - z), phi, 2e-4, `below ${z}`);
+    assertAlmostEquals(2 ** -bits(1, 1 - 1 / 255 + z), phi, 2e-4, `above ${-z}`);
+  }
+  // A bin reaches 1/255 to each side: one deviation, two.
+  for (const [n, phi] of [[1, 0.682689], [2, 0.9545]]) {
+    assertAlmostEquals(2 ** -bits(0, 0, -2 * Math.log(255 * n)), phi, 5e-4);
+  }
+  const farthest = -Math.log2(1e-12);
+  for (const [x, mean] of [[-1, 1], [1, -1], [0, 1]]) {
+    assertAlmostEquals(bits(x, mean, Math.log(1e-4)), farthest, 1e-9);
   }
 });
 

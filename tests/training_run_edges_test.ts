@@ -244,9 +244,9 @@ Deno.test("an update is in the log before it is told, and kept before the next o
   assertEquals(names(`${path}/checkpoints`), kept(3, 4));
 });
 
-/** What is written while something runs, in order, and how many at once; each write takes some turns. */
+/** What is written or taken away (−) while something runs, in order, and how many at once; each write takes some turns. */
 async function writesOf(root: string, run: () => Promise<unknown>) {
-  const { mkdir, rename, writeTextFile } = Deno;
+  const { mkdir, remove, rename, writeTextFile } = Deno;
   const written: string[] = [];
   let [under, most] = [0, 0];
   const slowly = async (what: () => Promise<void>) => {
@@ -256,25 +256,34 @@ async function writesOf(root: string, run: () => Promise<unknown>) {
   };
   const note = (path: string | URL) => written.push(`${path}`.replace(`${root}/`, ""));
   Deno.mkdir = (path, options) => slowly(() => mkdir(path, options));
+  Deno.remove = (path, options) => (note(`−${path}`), slowly(() => remove(path, options)));
   Deno.rename = (from, to) => (note(to), slowly(() => rename(from, to)));
   Deno.writeTextFile = (
     path,
     text,
     options,
   ) => (note(path), slowly(() => writeTextFile(path, text, options)));
-  await run().finally(() => Object.assign(Deno, { mkdir, rename, writeTextFile }));
+  await run().finally(() => Object.assign(Deno, { mkdir, remove, rename, writeTextFile }));
   return { written, most, under };
 }
 
 Deno.test("a run writes one thing after another, each once", async () => {
   await using here = await runsPlace();
-  const keys = { steps: 3, checkpoint_every: 3, sample_every: 2, num_train_timesteps: 8 };
-  const first = await writesOf(`${here.path}/run`, () => here.run("run", keys));
+  const keys = { steps: 3, checkpoint_every: 2, keep_checkpoints: 1, sample_every: 2 };
+  // What a killed process had begun to write goes first.
+  Deno.mkdirSync(`${here.path}/run/checkpoints`, { recursive: true });
+  Deno.writeTextFileSync(`${here.path}/run/checkpoints/killed.part`, "");
+  const first = await writesOf(
+    `${here.path}/run`,
+    () => here.run("run", { ...keys, num_train_timesteps: 8 }),
+  );
   assertEquals([first.most, first.under], [1, 0], "writes at once, and left");
+  const kept = (step: number) => `checkpoints/step-0000000${step}.safetensors`;
   const grid = (step: number) => [`samples/step-0000000${step}.png`, "loss.svg"];
   assertEquals(first.written, [
-    ...["data.sha256", "recipe.json", "log.jsonl", "log.jsonl", "log.jsonl", ...grid(2)],
-    ...["log.jsonl", "checkpoints/step-00000003.safetensors", ...grid(3), "loss.svg"],
+    ...["data.sha256", "recipe.json", "log.jsonl", "log.jsonl", "log.jsonl"],
+    ...["−checkpoints/killed.part", kept(2), ...grid(2)],
+    ...["log.jsonl", kept(3), `−${kept(2)}`, ...grid(3), "loss.svg"],
     ...["unet/config.json", "unet/diffusion_pytorch_model.safetensors"].map((p) => `weights/${p}`),
     ...["scheduler/scheduler_config.json", "model_index.json"].map((p) => `weights/${p}`),
     ...["README.md", "recipe.json", "log.jsonl", "loss.svg"].map((p) => `weights/${p}`),

@@ -174,7 +174,7 @@ Deno.test("tensors must be all there, fit, and belong", () => {
   assertThrows(
     () => matchTensors(expected, twice, "file", renamed),
     InputError,
-    '"a.bias" is there twice',
+    'file: "a.bias" is there twice, under an old and a new name',
   );
   const says = (entries: [string, typeof weight][], message: string) =>
     assertEquals(assertThrows(match(entries), InputError).message, message);

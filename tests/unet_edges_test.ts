@@ -98,7 +98,8 @@ Deno.test("every level's channels are split evenly, and into no wider heads than
     ...change,
     attention_head_dim,
   });
-  parseUNetConfig({ ...tiny, ...heads(16) });
+  const wide = parseUNetConfig({ ...tiny, ...heads(16) });
+  assertEquals([wide.attention_head_dim, wide.block_out_channels], [16, [8, 16]]);
   refused(heads(17), "attention_head_dim 17 is more than the 16 channels it should split");
   // The first level has no attention, the middle has that of the last.
   const none = {
@@ -119,8 +120,14 @@ Deno.test("keys that say nothing are passed over, others that are not known are 
     parseUNetConfig({ ...tiny, dual: null, _name: "x", num_train_timesteps: 1000 }),
     parseUNetConfig(tiny),
   );
-  refused({ dual: false }, "unknown key dual with value false");
-  refused({ class_embed_type: "identity" }, "class_embed_type");
+  refused(
+    { dual: false },
+    "unknown key dual with value false; this U-Net has no such setting, so its pictures would be wrong",
+  );
+  refused({ class_embed_type: "identity" }, 'class_embed_type: expected null, found "identity"');
+  const positional = 'time_embedding_type: expected positional, found "fourier"';
+  refused({ time_embedding_type: "fourier" }, positional);
+  refused({ act_fn: "mish" }, 'act_fn: expected one of silu, swish, found "mish"');
 });
 
 Deno.test("a config is written as it is read, oblong, without a middle, with classes", () => {

@@ -203,6 +203,10 @@ Deno.test("an archive is the highest folder of weights in it, or its only file o
     await found("x/y/config.json", "x/b.bin"),
     ["w.zip/x/y/", undefined, "config.json"],
   );
+  assertEquals(
+    await found("x/model_index.json", "x/a.pt", "b.pt"),
+    ["w.zip/x/", "a.pt", "model_index.json", "a.pt"],
+  );
   // Of two at the same depth the first by name; a higher one before both.
   const side = (...roots: string[]) => found(...roots.map((root) => `${root}model_index.json`));
   assertEquals((await side("b/", "a/", "c/"))[0], "w.zip/a/");

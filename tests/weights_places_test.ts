@@ -248,7 +248,7 @@ Deno.test("a folder's address keeps what is behind it: choices and tokens", asyn
 
 Deno.test("a path is a path, whatever its beginning looks like", async () => {
   await using folder = await temporaryFolder();
-  const names = ["run:1", "C:", "a%20b", "a b#c?d", "hf"];
+  const names = ["run:1", "C:", "a%20b", "a b#c?d", "hf", "w.zip", "w.safetensors"];
   const before = Deno.cwd();
   for (const name of names) {
     for (const [file, bytes] of contents) {
@@ -259,7 +259,7 @@ Deno.test("a path is a path, whatever its beginning looks like", async () => {
   }
   try {
     Deno.chdir(folder.path);
-    for (const name of ["run:1", "a%20b", "a b#c?d", "hf"]) {
+    for (const name of names.filter((name) => name !== "C:")) {
       assertEquals((await readFolder(await locate(name))).hash, plain.hash, name);
     }
   } finally {

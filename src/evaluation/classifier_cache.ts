@@ -30,11 +30,8 @@ export async function classifierFor(
   const about = [version, { steps, batch, seed }, fingerprintOf(data)];
   const hash = await sha256Hex(new TextEncoder().encode(JSON.stringify(about)));
   const path = folder && `${folder}/classifiers/${hash}.safetensors`;
-  const known = path && await Deno.readFile(path).catch(() => undefined);
-  if (known) {
-    const theta = parseSafetensors(known, path).tensors.get("theta")?.data;
-    if (theta?.length === size) return theta;
-  }
+  const known = path && await decode(path);
+  if (known && known.length === size) return known;
   const theta = await trainClassifier(backend, data, options);
   if (path) {
     // Without a place to keep it, it is trained again the next time.
@@ -42,6 +39,15 @@ export async function classifierFor(
       .then(() => writeDurably(path, encode(theta))).catch(() => {});
   }
   return theta;
+}
+
+/** The parameters in a file; undefined where there is none, or it is damaged. */
+async function decode(path: string): Promise<Float32Array | undefined> {
+  try {
+    return parseSafetensors(await Deno.readFile(path), path).tensors.get("theta")?.data;
+  } catch {
+    return undefined;
+  }
 }
 
 function encode(theta: Float32Array): Uint8Array {

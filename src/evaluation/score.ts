@@ -136,7 +136,7 @@ export async function* scoreSamples(
   const ofReal = biasedKernelDistance(some(half(1)), reference);
 
   const scores: SampleScore[] = [];
-  yield { ...facts, samples: scores };
+  yield { ...facts, samples: [] };
   let firstTeachers: DataSet | undefined;
   for (const { teacher, network, choice } of contenders(model, options)) {
     const { guidance } = choice;

@@ -67,7 +67,7 @@ export function motionKernel(
 ): Float64Array {
   const kernel = new Float64Array(height * width);
   const angle = degrees * Math.PI / 180;
-  const points = Math.max(2, 4 * Math.ceil(length));
+  const points = 4 * Math.ceil(length);
   for (let i = 0; i < points; i++) {
     const along = (i / (points - 1) - 0.5) * (length - 1);
     const x = along * Math.cos(angle), y = -along * Math.sin(angle);
