@@ -157,8 +157,8 @@ async function helpOfAll(): Promise<string> {
 Deno.test("the help of every command is, word by word, what tests/golden/help.txt has", async () => {
   const path = new URL("./golden/help.txt", import.meta.url);
   const found = await withEnvironment({ DENOISE_WEIGHTS: "" }, helpOfAll);
-  // After a change that is meant: DENOISE_NEW_HELP=1 deno test -A tests/cli_flags_test.ts
-  if (Deno.env.get("DENOISE_NEW_HELP")) await Deno.writeTextFile(path, found);
+  // After a change that is meant: DENOISE_NEW_GOLDEN=1 deno test -A tests/cli_flags_test.ts
+  if (Deno.env.get("DENOISE_NEW_GOLDEN")) await Deno.writeTextFile(path, found);
   assertEquals(found.split("\n"), (await Deno.readTextFile(path)).split("\n"));
 });
 
