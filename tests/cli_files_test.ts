@@ -241,6 +241,13 @@ Deno.test("of what a picture names only built-in weights and schedulers are foll
     const expected = `--from a.png: made with the plug-in "${scheduler}"; give it with --scheduler`;
     assertThrows(() => schedulerOf(file({ scheduler })), InputError, expected);
   }
+  // What a stranger's file says moves no cursor.
+  const told = String.raw`"\u001b[2Ja\nb"`;
+  for (const ask of [weightsOf, schedulerOf]) {
+    const evil = file({ source: "\x1b[2Ja\nb", scheduler: "\x1b[2Ja\nb" });
+    const { message } = assertThrows(() => ask(evil), InputError);
+    assert(message.includes(told), message);
+  }
 });
 
 Deno.test("two pictures are compared level by level: how many differ, in percent, and how far the farthest", () => {

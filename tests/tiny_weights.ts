@@ -51,11 +51,15 @@ export async function tinyWeights(
 }
 
 /** Makes a diffusers folder of the least network there is: one block without classes, all numbers 0. */
-export async function emptyWeights(path: string, channels = 1): Promise<string> {
+export async function emptyWeights(
+  path: string,
+  channels = 1,
+  size: number | readonly [height: number, width: number] = 8,
+): Promise<string> {
   const config = {
     ...{
       _class_name: "UNet2DModel",
-      sample_size: 8,
+      sample_size: size,
       in_channels: channels,
       out_channels: channels,
     },

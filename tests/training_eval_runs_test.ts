@@ -2,11 +2,11 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { generate, load } from "../mod.ts";
 import { grid } from "../src/image/grid.ts";
-import { decodePng } from "../src/image/png.ts";
+import { decodePng, encodePng } from "../src/image/png.ts";
 import { cli, temporaryFolder, watched } from "./cli.ts";
 import { withEnvironment } from "./hub.ts";
 import { sessionsOf } from "./ort_sessions.ts";
-import { tinyWeights } from "./tiny_weights.ts";
+import { emptyWeights, tinyWeights } from "./tiny_weights.ts";
 import { idxFile, pictureFolder } from "./training_pictures.ts";
 
 const golden = (name: string) => new URL(`./golden/${name}`, import.meta.url).pathname;
@@ -49,6 +49,35 @@ Deno.test("side by side the teachers are above, in their order, and the weights 
   assertEquals(json, `${JSON.stringify(JSON.parse(json), null, 2)}\n`, "a text file, to be read");
   // The first step of two is not that of one: the rows can be told apart.
   assertEquals(rows[0].pixels.join() === rows[16].pixels.join(), false);
+});
+
+Deno.test("weights of pictures that are not square are measured on such pictures", async () => {
+  await using folder = await temporaryFolder();
+  const at = (name: string) => `${folder.path}/${name}`;
+  await Deno.mkdir(at("data"));
+  const pixels = Uint8Array.from({ length: 8 * 16 }, (_, i) => 1 + i);
+  for (const name of ["0", "1", "2", "3"]) {
+    const picture = encodePng({ pixels, width: 16, height: 8, channels: 1 });
+    await Deno.writeFile(at(`data/${name}.png`), picture);
+  }
+  const args = [
+    ...["eval", await emptyWeights(at("w"), 1, [8, 16]), "--data", at("data")],
+    ...["--holdout", "0.5", "--samples", "1", "--scheduler", "ddim", "--steps", "1"],
+    ...["--loss-pictures", "0", "--bits-pictures", "0", "--threads", "1", "--nearest", at("n.png")],
+  ];
+  const { code, err } = await cli(args);
+  assertEquals(code, 0, err);
+  // What is shown of the data, enlarged, is the picture that was given, not turned or squeezed.
+  const { pixels: shown, width } = decodePng(await Deno.readFile(at("n.png")));
+  const rows = new Set<string>();
+  for (let from = 0; from < shown.length; from += width) {
+    const line = shown.subarray(from, from + width);
+    rows.add(line.filter((level, x) => level > 0 && level < 255 && level !== line[x - 1]).join());
+  }
+  for (let y = 0; y < 8; y++) {
+    const row = pixels.subarray(16 * y, 16 * y + 16).join();
+    assertEquals([...rows].some((line) => line.includes(row)), true, row);
+  }
 });
 
 Deno.test("an evaluation that is stopped shows what it has measured, and writes it", async () => {

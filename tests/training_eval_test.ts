@@ -84,6 +84,35 @@ Deno.test("one who knows the pictures pays no KL, only the prior and the last bi
   assertAlmostEquals(bits.total, bits.prior + bits.decoder, 1e-9);
 });
 
+Deno.test("each channel, row and column of a picture is noised, and counts", async () => {
+  // As many numbers as one channel would have noise for are not enough.
+  for (const shape of [[3, 2, 2], [3, 1, 2], [1, 4, 3]] as const) {
+    const size = shape[0] * shape[1] * shape[2];
+    const asked: number[] = [];
+    const wide = network(() => 0, {
+      shape,
+      outChannels: shape[0],
+      predict(x, t) {
+        asked.push(...x);
+        return Promise.resolve(x.map((x, i) => {
+          const alpha_bar = schedule.alpha_bar(t[Math.floor(i / size)]);
+          return (x - Math.sqrt(alpha_bar) * 0.2) / Math.sqrt(1 - alpha_bar);
+        }));
+      },
+    });
+    const data = bytesDataSet(new Uint8Array(size * 6).fill(153), shape);
+    const bits = await bitsPerDim(wide, data, { pictures: 6 });
+    assertEquals([asked.length, new Set(asked).size], [50 * 6 * size, 50 * 6 * size]);
+    assertAlmostEquals(bits.kl, 0, 1e-6);
+    asked.length = 0;
+    for (const { loss } of await epsLossByBand(wide, data, { pictures: 6, bands: 5 })) {
+      assertAlmostEquals(loss, 0, 1e-6);
+    }
+    assertEquals(new Set(asked).size, asked.length);
+    assert(asked.length >= 6 * size && asked.length % size === 0);
+  }
+});
+
 Deno.test("a wrong x̂₀ costs what the closed form says, after clipping", async () => {
   // Says x_0 = ±3 everywhere, which is clipped to ±1; the pictures are at 0.2.
   for (const said of [3, -3]) {
