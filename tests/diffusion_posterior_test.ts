@@ -129,6 +129,15 @@ Deno.test("an ε-model at ᾱ = 0 is refused; v and x_0 are not", () => {
   assertNear(denoisedFrom("v_prediction", x, x, 0).x_0, x.map((v) => -v), 1e-7, "v");
   assertEquals(denoisedFrom("sample", x, x, 0).x_0, x);
   assertThrows(() => denoisedFrom("sample", x, x, 1), InputError, "ᾱ = 1");
+  // At their very ends alone: the cosine schedule's last ᾱ is 2.4e-9.
+  const [one, two] = [Float32Array.of(1), Float32Array.of(2)];
+  for (const alpha_bar of [2.4e-9, 2 ** -60]) {
+    const expected = (2 - Math.sqrt(1 - alpha_bar)) / Math.sqrt(alpha_bar);
+    const { x_0 } = denoisedFrom("epsilon", one, two, alpha_bar);
+    assertAlmostEquals(x_0[0] / expected, 1, 1e-6);
+  }
+  const { eps } = denoisedFrom("sample", one, two, 1 - 2 ** -50);
+  assertAlmostEquals(eps[0] / 2 ** 25, 1, 1e-6);
   assertThrows(() => denoisedFrom("flow" as PredictionType, x, x, 0.5), InputError, '"flow"');
 });
 
