@@ -1,5 +1,5 @@
 /** `serve` as a user runs it: its flags, its weights when they break, how it begins and ends. */
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as ort from "npm:onnxruntime-node@1.30.0";
 import { schedulers } from "../schedulers/mod.ts";
 import { closeAll } from "../src/cli/commands/serve.ts";
